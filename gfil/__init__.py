@@ -1,0 +1,34 @@
+"""GFIL: makes the web application out of settings, routes and one error handler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gfil import config
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+BODY_BYTES_MAX = 2 * 1024 * 1024  # the routes that take uploads raise it for themselves
+
+
+def create_app(settings: config.Settings | None = None) -> Flask:
+    """Return the application for these settings, or those of the environment and `gfil.env`.
+
+    The settings are `app.config["SETTINGS"]`.
+
+    Raises:
+        ConfigError: a setting has a wrong value.
+    """
+    # Imported here, so that a command does not wait for a web framework it will not use.
+    from flask import Flask
+    from werkzeug.middleware.proxy_fix import ProxyFix
+
+    settings = settings or config.read()
+    app = Flask("gfil", root_path=str(config.ROOT), static_folder=None)
+    app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies
+        )
+    return app

@@ -1,0 +1,5 @@
+"""Runs the commands: `python -m gfil`."""
+
+from gfil.cli import cli
+
+cli(prog_name="gfil")
