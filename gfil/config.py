@@ -12,7 +12,10 @@ from gfil.errors import ConfigError
 ROOT = Path(__file__).resolve().parent.parent
 """The directory of `wsgi.py`; relative paths in the settings start here."""
 
+VERSION = "0.1.0"
 ENV_FILE = "gfil.env"
+LOOPBACK = "GFIL_SERVE_LOOPBACK"
+"""Not a setting: how `serve` tells its workers that it listens on a loopback address."""
 
 READ_RULES = ("public", "key")
 _ORIGIN = re.compile(
@@ -155,7 +158,7 @@ def read(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings
         if not text and setting.name in in_file:
             text, source = in_file[setting.name], ENV_FILE
         values[setting.field] = _parse(setting, text or setting.default, source, root)
-    settings = Settings(**values)
+    settings = Settings(**values, loopback=environ.get(LOOPBACK) == "1")
     if settings.streams_max >= settings.threads:
         raise ConfigError(
             f"GFIL_STREAMS_MAX ({settings.streams_max}) must be below GFIL_THREADS "

@@ -1,0 +1,130 @@
+"""The start of the server, and gunicorn's settings for it.
+
+Gunicorn alone reads them with `gunicorn -c python:gfil.serve wsgi:app`.
+"""
+
+import ipaddress
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gunicorn.app.base import Application
+from gunicorn.glogging import Logger
+from gunicorn.util import import_app
+
+from gfil.config import LOOPBACK, Settings, read
+from gfil.errors import BadParameter, ConfigError, GfilError
+
+# A client must send or take something within these, or a few slow ones hold all threads.
+RECEIVE_TIMEOUT_S = 10
+SEND_TIMEOUT_S = 20
+BACKLOG_MAX = 2048
+
+
+class QuietLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's log, in which a client that was too slow is no error with a traceback."""
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log what went wrong, unless it is a socket that reached its timeout."""
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.debug("A connection was too slow and is closed.")
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+def when_ready(server: Any) -> None:
+    """Put the timeouts on the listening sockets and print where the server is."""
+    # Linux hands them on to every accepted connection (socket(7)); gunicorn has no such setting.
+    for listener in server.LISTENERS:
+        for option, seconds in (
+            (socket.SO_RCVTIMEO, RECEIVE_TIMEOUT_S),
+            (socket.SO_SNDTIMEO, SEND_TIMEOUT_S),
+        ):
+            listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", seconds, 0))
+    places = ", ".join(map(str, server.LISTENERS))
+    print(f"GFIL serves {_settings.db} at {places}", flush=True)
+
+
+# What gunicorn reads from here is every global that bears the name of one of its settings.
+# Left at their defaults on purpose: `preload_app` (a connection must not cross a fork) and
+# `max_requests` (with streams open a worker's restart costs seconds of outage).
+_settings = read()
+bind = "127.0.0.1:8000"
+workers = _settings.workers
+worker_class = "gthread"
+threads = _settings.threads
+worker_connections = 4 * threads  # beyond the threads: idle kept-alive connections, which hold none
+keepalive = 15
+graceful_timeout = 24  # a restart ends within 25 s
+worker_tmp_dir = (
+    "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+)  # a heartbeat is no disk I/O
+control_socket_disable = True
+limit_request_line = 8190  # 32 subscriptions in one URL
+forwarded_allow_ips = ""  # whom to believe is GFIL_PROXIES' business
+logger_class = QuietLogger
+loglevel = "warning"
+
+
+class _Server(Application):  # type: ignore[misc]
+    def __init__(self, listener_fd: int) -> None:
+        self._bind = f"fd://{listener_fd}"
+        super().__init__()
+
+    def load_config(self) -> None:
+        self.load_config_from_module_name_or_filename("python:gfil.serve")
+        self.cfg.set("bind", self._bind)
+
+    def load(self) -> Any:
+        return import_app("wsgi:app")
+
+
+def parse_bind(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`; an IPv6 host stands in brackets, port 0 is any free one.
+
+    Raises:
+        BadParameter: it is something else.
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    plain = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    if not bare or not colon or not plain or (":" in bare) != (bare != host):
+        raise BadParameter(f"--bind {text[:64]!r} is not HOST:PORT, such as 127.0.0.1:8000")
+    return bare, int(port)
+
+
+def listen(host: str, port: int, settings: Settings) -> tuple[socket.socket, bool]:
+    """Return a listening socket, and whether only this machine reaches it.
+
+    Raises:
+        ConfigError: others reach it, and nobody has said who may read.
+        GfilError: the address is not this machine's, or its port is taken.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        loopback = ipaddress.ip_address(address[0]).is_loopback
+        if settings.read is None and not loopback:
+            raise ConfigError(
+                f"others may reach {host}: set GFIL_READ=public (anybody reads) or GFIL_READ=key"
+            )
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG_MAX), loopback
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while attempting")[0]
+        raise GfilError(f"cannot listen on {host}:{port}: {reason}") from None
+
+
+def run(listener: socket.socket, database: Path, *, loopback: bool) -> NoReturn:
+    """Serve until a signal ends it, then leave the program: 0, or 1 when a worker cannot start."""
+    os.environ["GFIL_DB"] = str(database)
+    os.environ[LOOPBACK] = str(int(loopback))
+    master = os.getpid()
+    try:
+        _Server(listener.detach()).run()
+    except SystemExit as end:
+        if os.getpid() == master and end.code:
+            sys.exit(1)
+        raise  # a worker's own status tells the master why it ended
+    sys.exit(0)
