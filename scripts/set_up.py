@@ -1,0 +1,58 @@
+"""Makes .venv and installs requirements files into it: `set_up.py ROOT FILE…`."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def set_up(root: Path, names: list[str]) -> None:
+    """Bring `.venv` in `root` up to the requirements files; one process at a time does it."""
+    lock = os.open(root / "scripts", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # the system takes it back when the process ends, however
+    venv = root / ".venv"
+    stamps = venv / "installed"
+    texts = {name: (root / name).read_text() for name in names}
+    works = _works(venv)
+    if works and all(_read(stamps / name) == text for name, text in texts.items()):
+        return
+    first = not stamps.exists()
+    print("Setting up (first run)…" if first else "Installing what changed…", file=sys.stderr)
+    if not works:
+        shutil.rmtree(venv, ignore_errors=True)
+        _run([sys.executable, "-m", "venv", str(venv)], root, "make .venv")
+    files = [word for name in names for word in ("-r", str(root / name))]
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    _run([*pip, "--no-input", *files], root, f"install {' and '.join(names)}")
+    stamps.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (stamps / name).write_text(text)
+
+
+def _works(venv: Path) -> bool:
+    check = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
+    python = venv / "bin" / "python"
+    return (
+        python.exists()
+        and not subprocess.run([python, "-c", check], capture_output=True).returncode
+    )
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+def _run(command: list[str], root: Path, aim: str) -> None:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        errors = (
+            [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["no word why"]
+        )
+        sys.exit(f"gfil: could not {aim}: {errors[-1]}")
+
+
+if __name__ == "__main__":
+    set_up(Path(sys.argv[1]), sys.argv[2:])
