@@ -36,7 +36,7 @@ class Commands(click.Group):
 def _usage_line(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     hint = f" (see `{context.command_path} --help`)" if context else ""
-    return error.format_message() + hint
+    return error.format_message().rstrip(".") + hint
 
 
 def _fail(detail: str, status: int) -> NoReturn:

@@ -18,8 +18,7 @@ def set_up(root: Path, names: list[str]) -> None:
     works = _works(venv)
     if works and all(_read(stamps / name) == text for name, text in texts.items()):
         return
-    first = not stamps.exists()
-    print("Setting up (first run)…" if first else "Installing what changed…", file=sys.stderr)
+    print("Installing what changed…" if works else "Setting up (first run)…", file=sys.stderr)
     if not works:
         shutil.rmtree(venv, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(venv)], root, "make .venv")

@@ -1,0 +1,159 @@
+"""What many tests share: a database file, a client on it, a real server, the sample files."""
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+
+from gfil import config, create_app
+from gfil.store import db
+
+ROOT = config.ROOT
+START_MAX_S = 30
+STOP_MAX_S = 30
+
+
+def wait_for(check: Callable[[], Any], what: str, seconds: float = 10) -> Any:
+    """Return the first true answer of `check`; fail the test when none came in time."""
+    deadline = time.monotonic() + seconds
+    while not (answer := check()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s in vain: {what}")
+        time.sleep(0.02)
+    return answer
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """`eventually(check, what, seconds)`: poll with a deadline instead of sleeping for luck."""
+    return wait_for
+
+
+@pytest.fixture
+def db_path(tmp_path: Path) -> Path:
+    """An empty database, in a real file."""
+    path = tmp_path / "gfil.db"
+    db.create(path)
+    return path
+
+
+@pytest.fixture
+def settings(db_path: Path) -> config.Settings:
+    """The default settings on `db_path`, with everybody allowed to read."""
+    return config.read({"GFIL_DB": str(db_path), "GFIL_READ": "public"}, db_path.parent)
+
+
+@pytest.fixture
+def client(settings: config.Settings) -> FlaskClient:
+    """A client of the application on `db_path`, without a server between."""
+    return create_app(settings).test_client()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The brokers' files beside the checkout; a test that wants them is skipped without."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"the brokers' sample files are not at {path}")
+    return path
+
+
+@dataclass
+class Answer:
+    """What the server said."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass
+class Server:
+    """A running `gfil serve`; `log` is all it printed."""
+
+    url: str
+    db: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """Send one request on a connection of its own; `_` in a header's name becomes `-`."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, named)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Ask for a path."""
+        return self.request("GET", path, **headers)
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """End it and return its exit status."""
+        self.process.send_signal(how)
+        return self.process.wait(STOP_MAX_S)
+
+
+def clean_environment(**overrides: str) -> dict[str, str]:
+    """The environment without the settings of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GFIL_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **overrides}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """`server(*arguments, GFIL_X="y", …)` starts a real one, on a new database unless told."""
+    started: list[Server] = []
+
+    def start(*arguments: str, **environment: str) -> Server:
+        folder = tmp_path_factory.mktemp("server")
+        environment.setdefault("GFIL_DB", str(folder / "gfil.db"))
+        started.append(_start(folder, arguments, environment))
+        return started[-1]
+
+    yield start
+    for running in started:
+        if running.process.poll() is None:
+            running.stop()
+
+
+def _start(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> Server:
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "gfil", "serve", "--bind", "127.0.0.1:0", *arguments],
+            cwd=folder,
+            env=clean_environment(**environment),
+            stdout=output,
+            stderr=output,
+        )
+
+    def url() -> str | None:
+        if process.poll() is not None:
+            pytest.fail(f"the server ended with {process.returncode}: {log.read_text()}")
+        found = re.search(r"http://\S+", log.read_text())
+        return found and found[0]
+
+    try:
+        found = wait_for(url, "the server's URL", START_MAX_S)
+        running = Server(found, Path(environment["GFIL_DB"]), log, process)
+        wait_for(lambda: running.get("/").status, "the server's first answer", START_MAX_S)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return running
