@@ -1,0 +1,242 @@
+"""Wall time to UTC and back, and where the buckets of a clock begin."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import UTC as UTC_ZONE
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
+
+from gfil.errors import BadParameter
+from gfil.timeframes import DAY, HOUR, MINUTE, Timeframe
+
+TIME_MIN = -2208988800  # 1900-01-01; before it zones run on local mean time
+TIME_MAX = 4102444800  # 2100-01-01
+OFFSET_MAX = 14 * HOUR
+PROBE_STEP = 5 * DAY  # no zone has changed twice within five days since 1900
+WALL_REACH = 30 * HOUR  # more than any zone's offset plus the largest shift
+
+NAMED = {"nyclose": "America/New_York+07:00"}
+
+
+class UnknownClock(BadParameter):
+    """Text that names no clock."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"unknown clock {text[:64]!r}: use UTC, a zone such as Europe/Athens, an offset such "
+            "as +02:00, or both: America/New_York+07:00"
+        )
+
+
+class Segment(NamedTuple):
+    """A stretch of time `[start, stop)` in which a clock is `offset` seconds ahead of UTC."""
+
+    start: int
+    stop: int
+    offset: int
+
+
+class Bucket(NamedTuple):
+    """A bucket `[start, stop)` of some timeframe, in UNIX seconds."""
+
+    start: int
+    stop: int
+
+
+class Run(NamedTuple):
+    """Equal buckets one after another: `[start, stop)` cut every `length` seconds."""
+
+    start: int
+    stop: int
+    length: int
+
+
+class Clock:
+    """A rule that turns instants into wall time. Two clocks of one name are equal."""
+
+    __slots__ = ("_offsets", "_starts", "name")
+
+    def __init__(self, name: str, zone: str | None, shift_s: int) -> None:
+        self.name = name
+        starts, offsets = _changes(zone) if zone else ((TIME_MIN,), (0,))
+        self._starts = starts
+        self._offsets = tuple(offset + shift_s for offset in offsets)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clock) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"Clock({self.name})"
+
+    def segment(self, instant: int) -> Segment:
+        """Return the segment that holds an instant; the first and last reach past the table."""
+        return self._segment(max(bisect_right(self._starts, instant) - 1, 0))
+
+    def segments(self, start: int, stop: int) -> Iterator[Segment]:
+        """Yield the segments that overlap `[start, stop)`, in order."""
+        index = max(bisect_right(self._starts, start) - 1, 0)
+        while index < len(self._starts) and (index == 0 or self._starts[index] < stop):
+            yield self._segment(index)
+            index += 1
+
+    def offset(self, instant: int) -> int:
+        """Return how many seconds the wall is ahead of UTC at an instant."""
+        return self._offsets[max(bisect_right(self._starts, instant) - 1, 0)]
+
+    def wall(self, instant: int) -> int:
+        """Return the wall time at an instant, as seconds since 1970 on that wall."""
+        return instant + self.offset(instant)
+
+    def instants(self, wall: int) -> list[int]:
+        """Return the instants at which the wall shows `wall`: none, one, or two, ascending."""
+        return [
+            wall - segment.offset
+            for segment in self.segments(wall - WALL_REACH, wall + WALL_REACH)
+            if segment.start <= wall - segment.offset < segment.stop
+        ]
+
+    def constant_offset(self, first_wall: int, last_wall: int) -> int | None:
+        """Return the one offset that turns every wall time of a range into UTC, or None.
+
+        None means that a clock change is near enough to make some of them ambiguous or missing.
+        """
+        segments = self.segments(first_wall - WALL_REACH, last_wall + WALL_REACH)
+        segment = next(segments)
+        return segment.offset if next(segments, None) is None else None
+
+    def first_instant(self, wall: int) -> int:
+        """Return the first instant at which the wall has reached `wall`."""
+        for segment in self.segments(wall - WALL_REACH, wall + WALL_REACH):
+            if segment.stop + segment.offset > wall:
+                break
+        return max(segment.start, wall - segment.offset)
+
+    def bucket(self, timeframe: Timeframe, instant: int) -> Bucket:
+        """Return the bucket of a timeframe that holds an instant."""
+        index = max(bisect_right(self._starts, instant) - 1, 0)
+        segment = self._segment(index)
+        if timeframe.intraday:
+            start = timeframe.floor(instant + segment.offset) - segment.offset
+            stop = start + timeframe.seconds
+            return Bucket(max(start, segment.start), min(stop, segment.stop))
+        reached = instant + segment.offset
+        if (
+            index
+        ):  # a wall set back has shown these hours before: they are still that later bucket's
+            reached = max(reached, segment.start + self._offsets[index - 1] - 1)
+        wall_start = timeframe.floor(reached)
+        return Bucket(
+            self.first_instant(wall_start), self.first_instant(timeframe.following(wall_start))
+        )
+
+    def runs(self, timeframe: Timeframe, start: int, stop: int) -> Iterator[Run]:
+        """Yield the buckets that overlap `[start, stop)`, equal neighbours as one run, in order."""
+        instant = start
+        while instant < stop:
+            bucket = self.bucket(timeframe, instant)
+            length = bucket.stop - bucket.start
+            run_stop = bucket.stop
+            if length == timeframe.seconds and timeframe.name != "MN1":
+                change = self.segment(bucket.start).stop  # the bucket up to it may be longer
+                constant_until = min(change - 1, stop + length - 1)
+                run_stop = max(run_stop, constant_until - (constant_until - bucket.start) % length)
+            yield Run(bucket.start, run_stop, length)
+            instant = run_stop
+
+    def buckets(self, timeframe: Timeframe, start: int, stop: int) -> list[Bucket]:
+        """Return the buckets that overlap `[start, stop)`, in order."""
+        return [
+            Bucket(first, first + run.length)
+            for run in self.runs(timeframe, start, stop)
+            for first in range(run.start, run.stop, run.length)
+        ]
+
+    def _segment(self, index: int) -> Segment:
+        last = index + 1 == len(self._starts)
+        stop = 2 * TIME_MAX if last else self._starts[index + 1]
+        start = 2 * TIME_MIN if index == 0 else self._starts[index]
+        return Segment(start, stop, self._offsets[index])
+
+
+@lru_cache(maxsize=64)
+def _changes(zone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Find a zone's changes by probing; zoneinfo does not tell them."""
+    info = ZoneInfo(zone)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC_ZONE)
+
+    def offset_at(instant: int) -> int:
+        offset = (epoch + timedelta(seconds=instant)).astimezone(info).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+    starts, offsets = [TIME_MIN], [offset_at(TIME_MIN)]
+    for probe in range(TIME_MIN + PROBE_STEP, TIME_MAX, PROBE_STEP):
+        if (offset := offset_at(probe)) != offsets[-1]:
+            before, after = probe - PROBE_STEP, probe
+            while after - before > 1:
+                middle = (before + after) // 2
+                before, after = (
+                    (middle, after) if offset_at(middle) == offsets[-1] else (before, middle)
+                )
+            starts.append(after)
+            offsets.append(offset)
+    return tuple(starts), tuple(offsets)
+
+
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?([0-5]\d))?")
+_ZONE_AND_OFFSET = re.compile(r"(.+)([+-]\d{1,2}(?::?[0-5]\d)?)")
+
+
+def _offset_seconds(text: str) -> int | None:
+    match = _OFFSET.fullmatch(text)
+    if not match:
+        return None
+    seconds = int(match[2]) * HOUR + int(match[3] or 0) * MINUTE
+    return None if seconds > OFFSET_MAX else (seconds if match[1] == "+" else -seconds)
+
+
+def _offset_name(seconds: int) -> str:
+    sign = "-" if seconds < 0 else "+"
+    return f"{sign}{abs(seconds) // HOUR:02}:{abs(seconds) % HOUR // MINUTE:02}"
+
+
+@lru_cache(maxsize=1)
+def _zones() -> dict[str, str]:
+    return {zone.casefold(): zone for zone in available_timezones() if zone != "localtime"}
+
+
+@lru_cache(maxsize=256)
+def parse(text: str) -> Clock:
+    """Return the clock a text names.
+
+    A blank where a sign belongs is read as `+`: that is what an unescaped `+` in a URL becomes.
+
+    Raises:
+        UnknownClock: the text names none, or an offset beyond 14 hours.
+    """
+    spelled = re.sub(r" (?=\d)", "+", text.strip(" ") if text[:1] != " " else text.rstrip(" "))
+    spelled = NAMED.get(spelled.casefold(), spelled)
+    if spelled.casefold() in ("utc", "z"):
+        return UTC
+    shift = _offset_seconds(spelled.upper())
+    if shift is not None:
+        return Clock(_offset_name(shift), None, shift) if shift else UTC
+    zone = _zones().get(spelled.casefold())
+    if zone:
+        return Clock(zone, zone, 0)
+    match = _ZONE_AND_OFFSET.fullmatch(spelled)
+    zone, shift = (
+        (_zones().get(match[1].casefold()), _offset_seconds(match[2])) if match else (None, None)
+    )
+    if zone is None or shift is None:
+        raise UnknownClock(text)
+    return Clock(zone + _offset_name(shift), zone, shift) if shift else Clock(zone, zone, 0)
+
+
+UTC = Clock("UTC", None, 0)

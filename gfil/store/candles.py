@@ -1,0 +1,267 @@
+"""Candles: writing stored ones, with all that follows from them, and deleting them."""
+
+from itertools import islice, repeat
+from operator import lt
+from typing import NamedTuple
+
+import apsw
+
+from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Bucket, Clock
+from gfil.store import chain, ondemand, symbols
+from gfil.store.chain import DERIVED, SETTLED, STORED, Edits, Kept
+from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
+from gfil.store.symbols import DIGITS_MAX, Symbol
+from gfil.timeframes import CHAIN, M1, TIMEFRAMES, Timeframe
+
+SWEEP_ROWS = 20_000  # rows of a deleted symbol removed in one transaction
+
+
+class Rows(NamedTuple):
+    """Candles as equally long columns, in any order; each is one canonical bucket.
+
+    `time` is the bucket's start, UNIX s; `stretch` its length less the timeframe's seconds.
+    """
+
+    time: list[int]
+    stretch: list[int]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float]
+
+
+class Written(NamedTuple):
+    """What became of the rows of one write. `change` is 0 where nothing changed."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    kept: int
+    duplicates: int
+    change: int
+    warnings: list[str]
+
+
+def write(
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    rows: Rows,
+    *,
+    clock: Clock = UTC,
+    fill: bool = False,
+) -> Written:
+    """Store candles and derive all that is kept above them; inside a transaction.
+
+    Of two rows in one bucket the larger volume wins, then the later. A later candle corrects an
+    earlier one, unless that proves it was saved while forming. `fill` leaves stored ones alone.
+    `clock` is that of the rows' source: where their buckets are not UTC's, it is kept from now on.
+    """
+    rows, duplicates = _distinct(rows)
+    if not rows.time:
+        return Written(0, 0, 0, 0, duplicates, 0, [])
+    _keep_own_clock(db, symbol, timeframe, rows, clock)
+    if _is_untouched(db, symbol, timeframe, rows):
+        _insert(db, symbol, timeframe, rows)
+        written = Written(len(rows.time), 0, 0, 0, duplicates, 0, [])
+        spans = chain.spans_of(timeframe, rows.time, rows.stretch)
+    else:
+        written, changed = _merge(db, symbol, timeframe, rows, clock, fill)
+        written = written._replace(duplicates=duplicates)
+        if not changed:
+            return written
+        spans = chain.spans_of(timeframe, *zip(*sorted(changed), strict=True))
+    chain.derive(db, symbol, timeframe, spans)
+    _see_digits(db, symbol, rows)
+    return written._replace(change=symbols.touch(db, symbol))
+
+
+def _distinct(rows: Rows) -> tuple[Rows, int]:
+    if all(map(lt, rows.time, islice(rows.time, 1, None))):
+        return rows, 0
+    best: dict[Key, int] = {}
+    for index, key in enumerate(zip(rows.time, rows.stretch, strict=True)):
+        rival = best.get(key)
+        if rival is None or rows.volume[index] >= rows.volume[rival]:
+            best[key] = index
+    order = [index for _, index in sorted(best.items())]
+    return Rows(*([column[index] for index in order] for column in rows)), len(rows.time) - len(order)
+
+
+def _keep_own_clock(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows, clock: Clock
+) -> None:
+    kept = symbols.kept_clocks(db, symbol)
+    if clock in kept:
+        return
+    for time, stretch in zip(rows.time, rows.stretch, strict=True):
+        bucket = Bucket(time, time + timeframe.seconds + stretch)
+        if not any(other.bucket(timeframe, time) == bucket for other in kept):
+            symbols.keep_clock(db, symbol, clock)
+            chain.derive_clock(db, symbol, clock)
+            return
+
+
+IS_OCCUPIED = """
+SELECT EXISTS (SELECT 1 FROM candle WHERE series = :series AND time BETWEEN :first AND :last)
+    OR EXISTS (SELECT 1 FROM yielded WHERE series = :series AND time BETWEEN :first AND :last)
+"""
+
+
+def _is_untouched(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows
+) -> bool:
+    if timeframe in CHAIN and timeframe != M1 and chain.read_extent(db, symbol):
+        return False  # what lies below may prove that rows were saved while forming
+    span = {"first": min(rows.time), "last": max(rows.time)}
+    return not db.execute(IS_OCCUPIED, {"series": symbol.series(timeframe.number), **span}).get
+
+
+def _insert(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows) -> None:
+    series = repeat(symbol.series(timeframe.number))
+    db.executemany(chain.INSERT, zip(series, *rows, repeat(STORED)))  # noqa: B905 (repeat is endless)
+
+
+def _merge(
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    rows: Rows,
+    clock: Clock,
+    fill: bool,
+) -> tuple[Written, list[Key]]:
+    edits = Edits(symbol.series(timeframe.number))
+    present = chain.read_at(db, edits.series, rows.time)
+    spare = chain.read_yielded_at(db, edits.series, rows.time)
+    folds = _fold_below(db, symbol, timeframe, rows, clock)
+    changed: list[Key] = []
+    inserted = unchanged = kept = 0
+    protected: list[int] = []
+    for time, stretch, *values in zip(*rows, strict=True):
+        key, new = (time, stretch), Fold(*values)
+        have = present.get(key)
+        stored = have.values if have and have.kind != DERIVED else spare.get(key)
+        if new == stored:
+            unchanged += 1
+        elif stored is not None and fill:
+            kept += 1
+        elif stored is not None and _protects(stored, new):
+            kept += 1
+            protected.append(time)
+        else:
+            wanted = edits.settle(key, have, spare.get(key), new, folds.get(key))
+            if wanted is not None and wanted.kind == DERIVED:
+                kept += 1  # the finer candles know better; it comes back should they go
+            else:
+                inserted += have is None
+            if wanted != have:
+                changed.append(key)
+    edits.apply(db)
+    updated = len(rows.time) - inserted - unchanged - kept
+    return Written(inserted, updated, unchanged, kept, 0, 0, _warn(timeframe, protected)), changed
+
+
+def _fold_below(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows, clock: Clock
+) -> dict[Key, Fold]:
+    if timeframe not in CHAIN or timeframe == M1:
+        return {}
+    kept = symbols.kept_clocks(db, symbol)
+    folds: dict[Key, Fold] = {}
+    spans = chain.spans_of(timeframe, rows.time, rows.stretch)
+    for on in (UTC, clock) if clock != UTC else (UTC,):
+        runs = chain.disjoint_runs(on, timeframe, spans)
+        folds |= roll_up(db, symbol, timeframe, lay_tiles(timeframe, on, kept, runs))
+    return folds
+
+
+def _protects(stored: Fold, new: Fold) -> bool:
+    return stored.volume > 0 and new.volume > 0 and proves_forming(stored, new)
+
+
+def _warn(timeframe: Timeframe, protected: list[int]) -> list[str]:
+    if not protected:
+        return []
+    return [
+        f"{len(protected)} {timeframe.name} candles kept, the first at {min(protected)}: "
+        "those stored are fuller than the new ones, which look as if saved while forming; "
+        "delete first to force"
+    ]
+
+
+def _see_digits(db: apsw.Connection, symbol: Symbol, rows: Rows) -> None:
+    digits = symbol.digits_seen
+    prices = set().union(rows.open, rows.high, rows.low, rows.close)
+    while digits < DIGITS_MAX and not all(price == round(price, digits) for price in prices):
+        digits += 1
+    if digits > symbol.digits_seen:
+        symbols.see_digits(db, symbol, digits)
+
+
+class Page(NamedTuple):
+    """Candles in ascending order. `next` is where the following page starts (for pages forward),
+    or before which it stops (for pages backward); None where there is nothing more.
+    """
+
+    candles: list[tuple[int, float, float, float, float, float]]
+    next: int | None
+
+
+# A candle of a timeframe and clock that is kept: the hot path, one query and no Python.
+READ_NEWEST = """
+SELECT time, open, high, low, close, volume
+FROM candle
+WHERE series = :series AND time < :stop AND time >= :start AND stretch = 0 AND time % :seconds = 0
+ORDER BY time DESC
+LIMIT :limit
+"""
+READ_OLDEST = """
+SELECT time, open, high, low, close, volume
+FROM candle
+WHERE series = :series AND time >= :start AND time < :stop AND stretch = 0 AND time % :seconds = 0
+ORDER BY time
+LIMIT :limit
+"""
+
+
+def read(
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    clock: Clock,
+    start: int | None = None,
+    stop: int | None = None,
+    limit: int = 500,
+) -> Page:
+    """Return up to `limit` candles whose time lies in `[start, stop)`, each from its full bucket.
+
+    With `start` the oldest of them, without it the newest. Several reads that must agree belong
+    into one `db.snapshot`.
+    """
+    forward = start is not None
+    first = TIME_MIN if start is None else start
+    last = TIME_MAX if stop is None else stop
+    if _is_kept_on_utc(db, symbol, timeframe, clock):
+        bindings = {"series": symbol.series(timeframe.number), "seconds": timeframe.seconds}
+        bindings |= {"start": first, "stop": last, "limit": limit + 1}
+        found = db.execute(READ_OLDEST if forward else READ_NEWEST, bindings).fetchall()
+        if not forward:
+            found.reverse()
+    else:
+        found = ondemand.read(db, symbol, timeframe, clock, first, last, limit + 1, forward)
+    if len(found) <= limit:
+        return Page(found, None)
+    return Page(found[:-1], found[-1][0]) if forward else Page(found[1:], found[1][0])
+
+
+def _is_kept_on_utc(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock
+) -> bool:
+    if timeframe not in CHAIN or clock == UTC:
+        return timeframe in CHAIN
+    if not timeframe.intraday:
+        return False
+    first = db.execute(chain.FIRST, {"series": symbol.series(timeframe.number)}).get
+    segments = clock.segments(TIME_MAX if first is None else first, TIME_MAX)
+    return all(segment.offset % timeframe.seconds == 0 for segment in segments)

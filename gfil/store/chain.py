@@ -1,0 +1,271 @@
+"""The chain kept true: derived candles follow their base, stored ones win or give way."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from operator import sub
+from typing import NamedTuple
+
+import apsw
+
+from gfil.clocks import TIME_MIN, UTC, Bucket, Clock, Run
+from gfil.store import rollup, symbols
+from gfil.store.rollup import Fold, Key, Laid, lay_tiles, proves_forming
+from gfil.store.symbols import Symbol
+from gfil.timeframes import CHAIN, D1, H4, HOUR, Timeframe
+
+DERIVED, STORED, SETTLED = 0, 1, 2
+SPAN_GAP_MAX_S = HOUR  # spans nearer than this are derived as one
+
+
+class Kept(NamedTuple):
+    """A candle as it lies in the database."""
+
+    kind: int
+    values: Fold
+
+
+def decide(stored: Fold | None, fold: Fold | None) -> Kept | None:
+    """Choose what a bucket shows: the stored candle, unless its base proves it was still forming."""
+    if stored is not None and not (fold is not None and proves_forming(fold, stored)):
+        return Kept(STORED, stored)
+    return None if fold is None else Kept(DERIVED, fold)
+
+
+READ_AT = """
+SELECT candle.time, candle.stretch, candle.kind,
+       candle.open, candle.high, candle.low, candle.close, candle.volume
+FROM carray(:times) AS wanted
+CROSS JOIN candle
+ON candle.series = :series AND candle.time = wanted.value
+"""
+
+
+def read_at(db: apsw.Connection, series: int, times: Iterable[int]) -> dict[Key, Kept]:
+    """Return the candles of a series that start at given times."""
+    bindings = {"series": series, "times": apsw.carray(array("q", times))}
+    return {
+        (time, stretch): Kept(kind, Fold(*values))
+        for time, stretch, kind, *values in db.execute(READ_AT, bindings)
+    }
+
+
+HAS_YIELDED = "SELECT EXISTS (SELECT 1 FROM yielded WHERE series = :series)"
+READ_YIELDED_AT = """
+SELECT yielded.time, yielded.stretch,
+       yielded.open, yielded.high, yielded.low, yielded.close, yielded.volume
+FROM carray(:times) AS wanted
+CROSS JOIN yielded
+ON yielded.series = :series AND yielded.time = wanted.value
+"""
+
+
+def read_yielded_at(db: apsw.Connection, series: int, times: Iterable[int]) -> dict[Key, Fold]:
+    """Return the stored candles that gave way to finer ones and start at given times."""
+    if not db.execute(HAS_YIELDED, {"series": series}).get:
+        return {}
+    bindings = {"series": series, "times": apsw.carray(array("q", times))}
+    return {
+        (time, stretch): Fold(*values)
+        for time, stretch, *values in db.execute(READ_YIELDED_AT, bindings)
+    }
+
+
+# Positional, because these run for every row of an import: a dict for each costs as much again.
+INSERT = """
+INSERT INTO candle (series, time, stretch, open, high, low, close, volume, kind)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+"""
+PUT = """
+INSERT INTO candle (series, time, stretch, open, high, low, close, volume, kind)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+ON CONFLICT (series, time, stretch) DO UPDATE
+SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+    volume = excluded.volume, kind = excluded.kind
+"""
+DROP = "DELETE FROM candle WHERE series = ?1 AND time = ?2 AND stretch = ?3"
+PUT_YIELDED = """
+INSERT INTO yielded (series, time, stretch, open, high, low, close, volume)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (series, time, stretch) DO UPDATE
+SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+    volume = excluded.volume
+"""
+DROP_YIELDED = "DELETE FROM yielded WHERE series = ?1 AND time = ?2 AND stretch = ?3"
+
+
+class Edits:
+    """What is to change in one series, gathered first and then applied."""
+
+    def __init__(self, series: int) -> None:
+        self.series = series
+        self.put: dict[Key, Kept] = {}
+        self.drop: list[Key] = []
+        self.put_yielded: dict[Key, Fold] = {}
+        self.drop_yielded: list[Key] = []
+
+    def settle(
+        self, key: Key, present: Kept | None, spare: Fold | None, stored: Fold | None, fold: Fold | None
+    ) -> Kept | None:
+        """Make one bucket show what `stored` and `fold` decide; return that.
+
+        `present` is the candle there now, `spare` the stored one that had given way.
+        """
+        wanted = decide(stored, fold)
+        if wanted is None and present is not None:
+            self.drop.append(key)
+        elif wanted is not None and wanted != present:
+            self.put[key] = wanted
+        gives_way = stored if wanted is None or wanted.kind == DERIVED else None
+        if gives_way is not None and gives_way != spare:
+            self.put_yielded[key] = gives_way
+        elif gives_way is None and spare is not None:
+            self.drop_yielded.append(key)
+        return wanted
+
+    def apply(self, db: apsw.Connection) -> None:
+        """Write it all; inside a transaction."""
+        series = self.series
+        rows = ((series, *key, *kept.values, kept.kind) for key, kept in self.put.items())
+        db.executemany(PUT, rows)
+        db.executemany(DROP, ((series, *key) for key in self.drop))
+        spares = ((series, *key, *values) for key, values in self.put_yielded.items())
+        db.executemany(PUT_YIELDED, spares)
+        db.executemany(DROP_YIELDED, ((series, *key) for key in self.drop_yielded))
+
+
+def derive(
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    spans: Sequence[Bucket],
+    *,
+    shrunk: bool = False,
+) -> None:
+    """Derive all kept candles above a timeframe again where its own have changed.
+
+    `spans` are ascending; `shrunk` says that candles have gone from them. Inside a transaction.
+    """
+    if timeframe not in CHAIN or not spans:
+        return
+    kept = symbols.kept_clocks(db, symbol)
+    for target in CHAIN:
+        if target.seconds > timeframe.seconds:
+            for clock in [UTC] if target.intraday else kept:
+                follow(db, symbol, target, clock, kept, spans, shrunk=shrunk)
+
+
+def derive_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
+    """Derive the whole H4 and D1 of a clock on which they are kept from now on."""
+    kept = symbols.kept_clocks(db, symbol)
+    for target in (H4, D1):
+        extent = read_extent(db, symbol)
+        if extent is not None:
+            follow(db, symbol, target, clock, kept, [extent])
+
+
+def drop_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
+    """Remove the derived H4 and D1 of a clock on which they are no longer kept."""
+    kept = symbols.kept_clocks(db, symbol)
+    extent = read_extent(db, symbol)
+    if extent is None or clock in kept:
+        return
+    for target in (H4, D1):
+        edits = Edits(symbol.series(target.number))
+        mine = clock.buckets(target, *extent)
+        for key, kept_candle in read_at(db, edits.series, [bucket.start for bucket in mine]).items():
+            bucket = Bucket(key[0], key[0] + target.seconds + key[1])
+            elsewhere = any(other.bucket(target, bucket.start) == bucket for other in kept)
+            if kept_candle.kind == DERIVED and not elsewhere:
+                edits.drop.append(key)
+        edits.apply(db)
+
+
+HAS_STORED = """
+SELECT EXISTS (
+    SELECT 1 FROM candle
+    WHERE series = :series AND time >= :start AND time < :stop AND kind > 0
+)
+"""
+
+
+def follow(
+    db: apsw.Connection,
+    symbol: Symbol,
+    target: Timeframe,
+    clock: Clock,
+    kept: Sequence[Clock],
+    spans: Sequence[Bucket],
+    *,
+    shrunk: bool = False,
+) -> None:
+    """Make the candles of one kept timeframe and clock true wherever a span touches them."""
+    runs = list(disjoint_runs(clock, target, spans))
+    laid = lay_tiles(target, clock, kept, runs)
+    series = symbol.series(target.number)
+    extent = {"series": series, "start": runs[0].start, "stop": runs[-1].stop}
+    contested = db.execute(HAS_STORED, extent).get or db.execute(HAS_YIELDED, {"series": series}).get
+    if shrunk or contested:
+        _follow_one_by_one(db, symbol, target, runs, laid)
+    else:
+        rollup.derive(db, symbol, target, laid)
+
+
+def _follow_one_by_one(
+    db: apsw.Connection, symbol: Symbol, target: Timeframe, runs: Sequence[Run], laid: Laid
+) -> None:
+    starts = [(range(*run), run.length - target.seconds) for run in runs]
+    times = [start for run_starts, _ in starts for start in run_starts]
+    keys = {(start, stretch) for run_starts, stretch in starts for start in run_starts}
+    edits = Edits(symbol.series(target.number))
+    folds = rollup.roll_up(db, symbol, target, laid)
+    present = read_at(db, edits.series, times)
+    spare = read_yielded_at(db, edits.series, times)
+    for key in folds.keys() | ((present.keys() | spare.keys()) & keys):
+        have = present.get(key)
+        if have is None or have.kind != SETTLED:
+            stored = have.values if have and have.kind == STORED else spare.get(key)
+            edits.settle(key, have, spare.get(key), stored, folds.get(key))
+    edits.apply(db)
+
+
+def disjoint_runs(clock: Clock, timeframe: Timeframe, spans: Sequence[Bucket]) -> Iterator[Run]:
+    """Yield the runs of buckets that overlap ascending spans, no bucket twice."""
+    done = 2 * TIME_MIN
+    for start, stop in spans:
+        for run in clock.runs(timeframe, max(start, done), stop):
+            done = run.stop
+            yield run
+
+
+def spans_of(
+    timeframe: Timeframe, times: Sequence[int], stretches: Sequence[int]
+) -> list[Bucket]:
+    """Return the spans that candles of a timeframe cover, near ones joined.
+
+    `times` are ascending, as the spans are.
+    """
+    gap = timeframe.seconds + SPAN_GAP_MAX_S
+    steps = map(sub, islice(times, 1, None), times)
+    cuts = [0, *(index for index, step in enumerate(steps, 1) if step > gap), len(times)]
+    return [
+        Bucket(times[first], times[after - 1] + timeframe.seconds + stretches[after - 1])
+        for first, after in pairwise(cuts)
+    ]
+
+
+FIRST = "SELECT time FROM candle WHERE series = :series ORDER BY time LIMIT 1"
+LAST = "SELECT time, stretch FROM candle WHERE series = :series ORDER BY time DESC, stretch DESC LIMIT 1"
+
+
+def read_extent(db: apsw.Connection, symbol: Symbol) -> Bucket | None:
+    """Return the span from the first to the last candle of the whole chain, or None."""
+    firsts, lasts = [], []
+    for timeframe in CHAIN:
+        bindings = {"series": symbol.series(timeframe.number)}
+        first = db.execute(FIRST, bindings).fetchone()
+        last = db.execute(LAST, bindings).fetchone()
+        if first and last:
+            firsts.append(first[0])
+            lasts.append(last[0] + timeframe.seconds + last[1])
+    return Bucket(min(firsts), max(lasts)) if firsts else None

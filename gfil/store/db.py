@@ -1,0 +1,217 @@
+"""Connections, pragmas, transactions, creation and upgrade of the database file."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from gfil.errors import Busy, DatabaseError, DiskFull, NoDatabase, ForeignDatabase
+
+APPLICATION_ID = 0x4746494C  # "GFIL"
+SCHEMA_VERSION = 1
+WRITER_WAIT_MS = 5000
+READER_WAIT_MS = 2000
+JOURNAL_SIZE_MAX_BYTES = 8 * 1024 * 1024
+WRITER_CACHE_KIB = 16 * 1024
+READER_CACHE_KIB = 1024
+CHECKPOINT_PAGES = 4000  # 16 MB of WAL: fewer, larger checkpoints while a file is imported
+
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+
+# Changes to the schema, oldest first: UPGRADES[n] turns version n + 1 into n + 2. Append only.
+UPGRADES: list[Callable[[apsw.Connection], None]] = []
+
+
+def create(path: Path) -> None:
+    """Make the database if there is none, and bring an older one up to date.
+
+    Safe when several processes do it at once: the first one makes it, the others find it made.
+
+    Raises:
+        ForeignDatabase: the file belongs to something else or to a newer program.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    with _translated(path):
+        db = apsw.Connection(os.fspath(path), flags=flags)
+        try:
+            db.set_busy_timeout(WRITER_WAIT_MS)
+            if _is_blank(db):
+                _set(db, "auto_vacuum", "INCREMENTAL", 2)  # before the first table, or never
+            else:
+                _check_ours(db, path, oldest=1)  # before WAL is switched on in somebody else's file
+            _configure_writer(db)
+            with transaction(db):
+                _upgrade(db)
+        finally:
+            db.close()
+
+
+def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
+    """Open an existing, up-to-date database.
+
+    Raises:
+        NoDatabase: there is none at the path.
+        ForeignDatabase: it is not one of ours, or its schema is not this program's.
+    """
+    if not path.exists():
+        raise NoDatabase(path)
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
+    with _translated(path):
+        db = apsw.Connection(os.fspath(path), flags=flags)
+        try:
+            db.set_busy_timeout(READER_WAIT_MS if readonly else WRITER_WAIT_MS)
+            _check_ours(db, path, oldest=SCHEMA_VERSION)
+            if readonly:
+                _configure(db, READER_CACHE_KIB)
+            else:
+                _configure_writer(db)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+@contextmanager
+def transaction(db: apsw.Connection) -> Iterator[None]:
+    """Run the block as one write: all of it is committed, or none.
+
+    BEGIN IMMEDIATE, because a read that turns into a write fails at once with BUSY_SNAPSHOT
+    whatever the timeout (sqlite.org/isolation.html).
+
+    Raises:
+        Busy: another process held the write lock longer than the timeout.
+        DiskFull: the disk had no room; nothing was stored.
+    """
+    with _translated(None):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:  # SQLite may have rolled back by itself, or a COMMIT got through
+                db.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def snapshot(db: apsw.Connection) -> Iterator[None]:
+    """Let every read of the block see one and the same state of the database."""
+    with _translated(None):
+        db.execute("BEGIN DEFERRED")
+        try:
+            yield
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+
+def set_busy_timeout(db: apsw.Connection, milliseconds: int) -> None:
+    """Say how long a write of this connection may wait for another's."""
+    db.set_busy_timeout(milliseconds)
+
+
+READ_STATE = "SELECT epoch, change FROM store"
+
+
+def read_state(db: apsw.Connection) -> tuple[str, int]:
+    """Return the epoch and the number of the newest change."""
+    epoch, change = db.execute(READ_STATE).get
+    return epoch, change
+
+
+NEXT_CHANGE = "UPDATE store SET change = change + 1 RETURNING change"
+
+
+def next_change(db: apsw.Connection) -> int:
+    """Count one more change; once per transaction that changes something."""
+    return int(db.execute(NEXT_CHANGE).get)
+
+
+RENEW_EPOCH = "UPDATE store SET epoch = :epoch"
+
+
+def renew_epoch(db: apsw.Connection) -> None:
+    """Tell everyone who remembers change numbers to forget them."""
+    db.execute(RENEW_EPOCH, {"epoch": _new_epoch()})
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(8)
+
+
+@contextmanager
+def _translated(path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except apsw.BusyError as error:
+        raise Busy() from error
+    except apsw.FullError as error:
+        raise DiskFull() from error
+    except apsw.NotADBError as error:
+        raise ForeignDatabase(path, "it is not an SQLite database") from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.CorruptError) as error:
+        raise DatabaseError(path, str(error)) from error
+
+
+def _set(db: apsw.Connection, pragma: str, value: str | int, expected: str | int) -> None:
+    db.pragma(pragma, value)
+    if (found := db.pragma(pragma)) != expected:
+        raise DatabaseError(Path(db.filename), f"{pragma} stays {found} instead of {expected}")
+
+
+def _configure_writer(db: apsw.Connection) -> None:
+    _set(db, "journal_mode", "WAL", "wal")
+    _set(db, "synchronous", "FULL", 2)  # NORMAL loses acknowledged commits at a power cut
+    _set(db, "journal_size_limit", JOURNAL_SIZE_MAX_BYTES, JOURNAL_SIZE_MAX_BYTES)
+    _set(db, "wal_autocheckpoint", CHECKPOINT_PAGES, CHECKPOINT_PAGES)
+    _set(db, "foreign_keys", 1, 1)
+    _configure(db, WRITER_CACHE_KIB)
+
+
+def _configure(db: apsw.Connection, cache_kib: int) -> None:
+    _set(db, "cache_size", -cache_kib, -cache_kib)
+    _set(db, "mmap_size", 0, 0)  # an I/O error in mapped memory kills the process
+    _set(db, "temp_store", 2, 2)  # sorters of a few thousand rows belong in memory
+    _set(db, "trusted_schema", 0, 0)
+    for setting in (apsw.SQLITE_DBCONFIG_DQS_DML, apsw.SQLITE_DBCONFIG_DQS_DDL):
+        db.config(setting, 0)  # "x" is a column, never a string
+    # Without this guarantee a build with STAT4, such as APSW's, compiles a statement anew whenever
+    # a bound value changes: 170 µs for a roll-up that runs in 20 (sqlite.org/queryplanner-ng.html).
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+
+
+TABLES = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'"
+
+
+def _is_blank(db: apsw.Connection) -> bool:
+    return db.execute(TABLES).get == 0
+
+
+def _check_ours(db: apsw.Connection, path: Path, oldest: int) -> None:
+    version = db.pragma("user_version")
+    if db.pragma("application_id") != APPLICATION_ID:
+        raise ForeignDatabase(path, "it is not one of GFIL's")
+    if version > SCHEMA_VERSION:
+        raise ForeignDatabase(
+            path, f"it has schema {version}, newer than this program's {SCHEMA_VERSION}"
+        )
+    if version < oldest:
+        raise ForeignDatabase(path, f"it has the old schema {version}: run `scripts/gfil init`")
+
+
+FIRST_STATE = "INSERT INTO store (id, epoch, change) VALUES (1, :epoch, 0)"
+
+
+def _upgrade(db: apsw.Connection) -> None:
+    if _is_blank(db):
+        db.execute(SCHEMA).fetchall()  # lazy: without reading on it stops at the first row
+        db.execute(FIRST_STATE, {"epoch": _new_epoch()})
+        db.pragma("application_id", APPLICATION_ID)
+    else:
+        for step in UPGRADES[db.pragma("user_version") - 1 :]:
+            step(db)
+    db.pragma("user_version", SCHEMA_VERSION)

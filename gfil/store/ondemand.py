@@ -1,0 +1,145 @@
+"""Candles that are not kept as such: rolled up when asked for, bucket by bucket."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import apsw
+
+from gfil.clocks import TIME_MAX, TIME_MIN, Bucket, Clock
+from gfil.store import chain, rollup, symbols
+from gfil.store.chain import Kept
+from gfil.store.rollup import Fold, Key
+from gfil.store.symbols import Symbol
+from gfil.timeframes import CHAIN, DAY, Timeframe
+
+Candle = tuple[int, float, float, float, float, float]
+
+SPARE_BUCKETS = 3  # looked at beyond those asked for, so that most answers need one round
+
+
+def read(
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    clock: Clock,
+    start: int,
+    stop: int,
+    limit: int,
+    forward: bool,
+) -> list[Candle]:
+    """Return up to `limit` candles whose time lies in `[start, stop)`, ascending.
+
+    They are the oldest of the range if `forward`, else the newest. The range is walked in windows
+    that begin where there is data, so holes cost nothing.
+    """
+    kept = symbols.kept_clocks(db, symbol)
+    sources = [symbol.series(number) for number in _source_numbers(timeframe, clock, tuple(kept))]
+    found: list[Candle] = []
+    lower, upper = start, clock.bucket(timeframe, min(stop, TIME_MAX) - 1).stop
+    while len(found) < limit and lower < upper:
+        first, last = _first_row(db, sources, lower), _last_row(db, sources, upper)
+        if first is None or last is None or first > last:
+            break
+        length_s = _window_s(timeframe, limit - len(found))
+        window = Bucket(
+            clock.bucket(timeframe, first if forward else max(first, last - length_s)).start,
+            clock.bucket(timeframe, min(last, first + length_s) if forward else last).stop,
+        )
+        candles = _read_window(db, symbol, timeframe, clock, kept, window)
+        inside = [candle for candle in candles if start <= candle[0] < stop]
+        if forward:
+            found, lower = found + inside, window.stop
+        else:
+            found, upper = inside + found, window.start
+    return found[:limit] if forward else found[-limit:]
+
+
+def _window_s(timeframe: Timeframe, buckets: int) -> int:
+    closed = timeframe.seconds <= DAY  # week-ends: two days of seven without candles
+    return (buckets * (3 if closed else 2) // 2 + SPARE_BUCKETS) * timeframe.seconds
+
+
+def _read_window(
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    clock: Clock,
+    kept: Sequence[Clock],
+    window: Bucket,
+) -> list[Candle]:
+    present = _read_present(db, symbol, timeframe, clock, window)
+    if timeframe in CHAIN and clock in kept and not timeframe.intraday:
+        return [(key[0], *candle.values) for key, candle in present.items()]
+    runs = clock.runs(timeframe, *window)
+    folds = rollup.roll_up(
+        db, symbol, timeframe, rollup.lay_tiles(timeframe, clock, kept, runs)
+    )
+    return [
+        (key[0], *_choose(timeframe, present.get(key), folds.get(key)))
+        for key in sorted(present.keys() | folds.keys())
+    ]
+
+
+def _choose(timeframe: Timeframe, present: Kept | None, fold: Fold | None) -> Fold:
+    if present is not None and timeframe in CHAIN:
+        return present.values  # decided when it was written
+    chosen = chain.decide(present.values if present else None, fold)
+    assert chosen is not None
+    return chosen.values
+
+
+READ_RANGE = """
+SELECT time, stretch, kind, open, high, low, close, volume
+FROM candle
+WHERE series = :series AND time >= :start AND time < :stop
+ORDER BY time
+"""
+
+
+def _read_present(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock, window: Bucket
+) -> dict[Key, Kept]:
+    bindings = {"series": symbol.series(timeframe.number), **window._asdict()}
+    rows = db.execute(READ_RANGE, bindings).fetchall()
+    if not rows:
+        return {}
+    mine = {
+        (start, stop - start - timeframe.seconds)
+        for start, stop in clock.buckets(timeframe, *window)
+    }
+    return {
+        (time, stretch): Kept(kind, Fold(*values))
+        for time, stretch, kind, *values in rows
+        if (time, stretch) in mine
+    }
+
+
+FIRST_ROW = "SELECT time FROM candle WHERE series = :series AND time >= :time ORDER BY time LIMIT 1"
+LAST_ROW = (
+    "SELECT time FROM candle WHERE series = :series AND time < :time ORDER BY time DESC LIMIT 1"
+)
+
+
+def _first_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
+    firsts = [db.execute(FIRST_ROW, {"series": series, "time": time}).get for series in sources]
+    return min((first for first in firsts if first is not None), default=None)
+
+
+def _last_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
+    lasts = [db.execute(LAST_ROW, {"series": series, "time": time}).get for series in sources]
+    return max((last for last in lasts if last is not None), default=None)
+
+
+@lru_cache(maxsize=512)
+def _source_numbers(timeframe: Timeframe, clock: Clock, kept: tuple[Clock, ...]) -> list[int]:
+    """List the timeframes whose rows can make candles of this one: itself and its bases.
+
+    One bucket inside each of the clock's stretches and the one across each change are tried.
+    """
+    bases = {timeframe}
+    for segment in clock.segments(TIME_MIN, TIME_MAX):
+        for instant in (segment.start, segment.start + 31 * DAY):
+            bucket = clock.bucket(timeframe, instant)
+            runs = clock.runs(timeframe, *bucket)
+            bases.update(rollup.lay_tiles(timeframe, clock, kept, runs))
+    return sorted(base.number for base in bases)

@@ -1,0 +1,235 @@
+"""Symbols: their names, clocks and facts."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import apsw
+
+from gfil import clocks
+from gfil.clocks import Clock
+from gfil.errors import BadParameter, Conflict, SymbolUnknown
+from gfil.store import db as store
+
+NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._#+-]{1,32}")
+DIGITS_MAX = 8
+PRICES = ("bid", "ask", "mid", "last")
+SERIES_PER_SYMBOL = 32  # numbers of timeframes are below this
+
+
+class BadSymbol(BadParameter):
+    """A name that no symbol can have."""
+
+    type = "bad_symbol"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"bad symbol {name[:64]!r}: 1 to 32 of A-Z a-z 0-9 . _ # + -, at least one letter or digit"
+        )
+
+
+class SymbolCase(Conflict):
+    """A new symbol that differs from a known one only in case."""
+
+    type = "symbol_case"
+
+    def __init__(self, name: str, known: str) -> None:
+        super().__init__(f"symbol {name!r} differs only in case from the known {known!r}")
+
+
+class Symbol(NamedTuple):
+    """One instrument. `digits` is None until set; `digits_seen` counts what prices have shown."""
+
+    id: int
+    name: str
+    clock: str
+    description: str
+    digits: int | None
+    digits_seen: int
+    price: str | None
+    base: str
+    quote: str
+    change: int
+
+    def series(self, timeframe_number: int) -> int:
+        """Return the number under which one timeframe's candles are kept."""
+        return self.id * SERIES_PER_SYMBOL + timeframe_number
+
+    @property
+    def digits_shown(self) -> int:
+        """The decimals to draw its prices with."""
+        return self.digits_seen if self.digits is None else self.digits
+
+
+FIND = """
+SELECT id, name, clock, description, digits, digits_seen, price, base, quote, change
+FROM symbol
+WHERE name = :name
+"""
+
+
+def find(db: apsw.Connection, name: str) -> Symbol | None:
+    """Return a symbol by its name in any case; a blank in it is read as `+`."""
+    row = db.execute(FIND, {"name": name.replace(" ", "+")}).fetchone()
+    return Symbol(*row) if row else None
+
+
+def read(db: apsw.Connection, name: str) -> Symbol:
+    """Return a symbol by its name in any case.
+
+    Raises:
+        SymbolUnknown: there is none.
+    """
+    symbol = find(db, name)
+    if symbol is None:
+        raise SymbolUnknown(name)
+    return symbol
+
+
+LIST = """
+SELECT id, name, clock, description, digits, digits_seen, price, base, quote, change
+FROM symbol
+ORDER BY name
+"""
+
+
+def list(db: apsw.Connection) -> Sequence[Symbol]:
+    """Return every symbol, by name."""
+    return [Symbol(*row) for row in db.execute(LIST)]
+
+
+
+def check_name(name: str) -> str:
+    """Return the name if a symbol can have it.
+
+    Raises:
+        BadSymbol: it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise BadSymbol(name)
+    return name
+
+
+CREATE = """
+INSERT INTO symbol (name, base, quote, change)
+VALUES (:name, :base, :quote, 0)
+"""
+
+
+def ensure(db: apsw.Connection, name: str) -> Symbol:
+    """Return the symbol of this very name, made if it is new; inside a transaction.
+
+    Raises:
+        BadSymbol: no symbol can have the name.
+        SymbolCase: a known symbol differs from it only in case.
+    """
+    symbol = find(db, check_name(name))
+    if symbol is None:
+        base, quote = _guess_currencies(name)
+        db.execute(CREATE, {"name": name, "base": base, "quote": quote})
+        symbol = read(db, name)
+    if symbol.name != name:
+        raise SymbolCase(name, symbol.name)
+    return symbol
+
+
+_PAIR = re.compile(r"([A-Z0-9]{2,10})[_-]([A-Z0-9]{2,10})|([A-Z]{3})([A-Z]{3})(?:[._#+-].*)?")
+
+
+def _guess_currencies(name: str) -> tuple[str, str]:
+    match = _PAIR.fullmatch(name)
+    return (match[1] or match[3], match[2] or match[4]) if match else ("", "")
+
+
+TOUCH = "UPDATE symbol SET change = :change WHERE id = :id"
+
+
+def touch(db: apsw.Connection, symbol: Symbol) -> int:
+    """Count one change, of this symbol; return its number. Once per transaction."""
+    change = store.next_change(db)
+    db.execute(TOUCH, {"change": change, "id": symbol.id})
+    return change
+
+
+SEE_DIGITS = "UPDATE symbol SET digits_seen = :digits WHERE id = :id AND digits_seen < :digits"
+
+
+def see_digits(db: apsw.Connection, symbol: Symbol, digits: int) -> None:
+    """Remember that a price had this many decimals."""
+    db.execute(SEE_DIGITS, {"digits": min(digits, DIGITS_MAX), "id": symbol.id})
+
+
+KEPT_CLOCKS = "SELECT clock FROM symbol_clock WHERE symbol_id = :id ORDER BY clock"
+
+
+def kept_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
+    """Return the clocks on which H4 and D1 are kept: UTC, the symbol's own, those of its candles."""
+    names = {"UTC": None, symbol.clock: None}
+    names.update((name, None) for (name,) in db.execute(KEPT_CLOCKS, {"id": symbol.id}))
+    return [clocks.parse(name) for name in names]
+
+
+KEEP_CLOCK = "INSERT INTO symbol_clock (symbol_id, clock) VALUES (:id, :clock) ON CONFLICT DO NOTHING"
+
+
+def keep_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
+    """Remember that the symbol has stored candles of a clock's own."""
+    db.execute(KEEP_CLOCK, {"id": symbol.id, "clock": clock.name})
+
+
+DROP_CLOCK = "DELETE FROM symbol_clock WHERE symbol_id = :id AND clock = :clock"
+
+
+def drop_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
+    """Forget that the symbol has stored candles of a clock's own: the last of them has gone."""
+    db.execute(DROP_CLOCK, {"id": symbol.id, "clock": clock.name})
+
+
+UPDATE = """
+UPDATE symbol
+SET name = :name, clock = :clock, description = :description, digits = :digits, price = :price,
+    base = :base, quote = :quote
+WHERE id = :id
+"""
+
+
+def update(db: apsw.Connection, symbol: Symbol) -> Symbol:
+    """Store the facts of a symbol as given, and count the change; inside a transaction.
+
+    Raises:
+        BadParameter: a fact is out of range.
+    """
+    if symbol.digits is not None and not 0 <= symbol.digits <= DIGITS_MAX:
+        raise BadParameter(f"digits must be 0 to {DIGITS_MAX}, not {symbol.digits}")
+    if symbol.price is not None and symbol.price not in PRICES:
+        raise BadParameter(f"price must be one of {' '.join(PRICES)}, not {symbol.price!r}")
+    db.execute(UPDATE, symbol._asdict())
+    return symbol._replace(change=touch(db, symbol))
+
+
+def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
+    """Give a symbol another name; inside a transaction.
+
+    Raises:
+        BadSymbol: no symbol can have the name.
+        Conflict: another symbol has it, in this or another case.
+    """
+    other = find(db, check_name(name))
+    if other is not None and other.id != symbol.id:
+        raise Conflict(f"there is a symbol {other.name!r} already")
+    return update(db, symbol._replace(name=name))
+
+
+DELETE = "DELETE FROM symbol WHERE id = :id"
+REMEMBER_DELETED = "INSERT INTO deleted_symbol (id) VALUES (:id)"
+
+
+def delete(db: apsw.Connection, symbol: Symbol) -> int:
+    """Take a symbol's name away; inside a transaction. Return the number of the change.
+
+    Its rows stay behind unseen: `candles.sweep` removes them in small batches.
+    """
+    db.execute(REMEMBER_DELETED, {"id": symbol.id})
+    db.execute(DELETE, {"id": symbol.id})
+    store.renew_epoch(db)
+    return store.next_change(db)

@@ -1,0 +1,115 @@
+"""The table of timeframes, their spellings, and their buckets on a wall clock."""
+
+import re
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from gfil.errors import BadParameter
+
+MINUTE = 60
+HOUR = 3600
+DAY = 86400
+WEEK = 7 * DAY
+MONDAY = 4 * DAY  # 1970-01-05 was the first Monday after the epoch
+EPOCH_DAY = date(1970, 1, 1)
+
+
+class Timeframe(NamedTuple):
+    """One timeframe.
+
+    `number` is its place in the table and its number in the database, never to be changed.
+    `seconds` is the usual length of its bucket; a month's is 30 days, the true ones differ.
+    """
+
+    number: int
+    name: str
+    seconds: int
+
+    def floor(self, wall: int) -> int:
+        """Return the wall time (seconds since 1970 on that wall) at which `wall`'s bucket starts."""
+        if self.name == "MN1":
+            day = EPOCH_DAY + timedelta(days=wall // DAY)
+            return (day.replace(day=1) - EPOCH_DAY).days * DAY
+        origin = MONDAY if self.name == "W1" else 0
+        return wall - (wall - origin) % self.seconds
+
+    def following(self, wall_start: int) -> int:
+        """Return the wall time at which the bucket after the one starting at `wall_start` starts."""
+        if self.name == "MN1":
+            return self.floor(wall_start + 31 * DAY)
+        return wall_start + self.seconds
+
+    @property
+    def intraday(self) -> bool:
+        """M1 to H1: buckets cut by the clock's offset alone, not by its days."""
+        return self.seconds <= HOUR
+
+
+TIMEFRAMES = tuple(
+    Timeframe(number, name, seconds)
+    for number, (name, seconds) in enumerate(
+        [
+            ("M1", MINUTE),
+            ("M2", 2 * MINUTE),
+            ("M3", 3 * MINUTE),
+            ("M5", 5 * MINUTE),
+            ("M10", 10 * MINUTE),
+            ("M15", 15 * MINUTE),
+            ("M20", 20 * MINUTE),
+            ("M30", 30 * MINUTE),
+            ("H1", HOUR),
+            ("H2", 2 * HOUR),
+            ("H3", 3 * HOUR),
+            ("H4", 4 * HOUR),
+            ("H6", 6 * HOUR),
+            ("H8", 8 * HOUR),
+            ("H12", 12 * HOUR),
+            ("D1", DAY),
+            ("W1", WEEK),
+            ("MN1", 30 * DAY),
+        ]
+    )
+)
+M1, M2, M3, M5, M10, M15, M20, M30, H1, H2, H3, H4, H6, H8, H12, D1, W1, MN1 = TIMEFRAMES
+
+CHAIN = (M1, M5, M15, M30, H1, H4, D1)  # kept on disk for every symbol, finest first
+
+_BY_NAME = {timeframe.name: timeframe for timeframe in TIMEFRAMES}
+_BY_SECONDS = {timeframe.seconds: timeframe for timeframe in TIMEFRAMES[:-1]}
+_WORDS = {"D": D1, "1D": D1, "W": W1, "1W": W1, "M": MN1, "1M": MN1}
+_MINUTES_OF_LONG = {10080: W1, 43200: MN1}  # MetaTrader 4 names weekly and monthly files so
+_COUNT_AND_UNIT = re.compile(r"([1-9][0-9]{0,4})([mHD]?)")
+_UNIT_SECONDS = {"": MINUTE, "m": MINUTE, "H": HOUR, "D": DAY}
+
+
+class UnknownTimeframe(BadParameter):
+    """Text that names no timeframe."""
+
+    def __init__(self, text: str) -> None:
+        names = " ".join(timeframe.name for timeframe in TIMEFRAMES)
+        super().__init__(f"unknown timeframe {text[:32]!r}: use one of {names}")
+
+
+def parse(text: str) -> Timeframe:
+    """Return the timeframe a text names: `H4`, `4h`, `240`, `D`, `1W`, `1M` …
+
+    Only m and M differ by case: `1m` is a minute, `1M` and `M` a month.
+
+    Raises:
+        UnknownTimeframe: the text names none.
+    """
+    spelled = "".join(letter if letter in "mM" else letter.upper() for letter in text.strip())
+    found = _BY_NAME.get(spelled) or _WORDS.get(spelled)
+    if found is None and (match := _COUNT_AND_UNIT.fullmatch(spelled)):
+        count, unit = int(match[1]), match[2]
+        seconds = count * _UNIT_SECONDS[unit]
+        found = _MINUTES_OF_LONG.get(count) if not unit else None
+        found = found or (_BY_SECONDS.get(seconds) if seconds <= DAY else None)
+    if found is None:
+        raise UnknownTimeframe(text)
+    return found
+
+
+def chain_below(timeframe: Timeframe) -> tuple[Timeframe, ...]:
+    """Return the kept timeframes shorter than this one, the longest first."""
+    return tuple(kept for kept in reversed(CHAIN) if kept.seconds < timeframe.seconds)
