@@ -26,7 +26,7 @@ class Timeframe(NamedTuple):
     seconds: int
 
     def floor(self, wall: int) -> int:
-        """Return the wall time (seconds since 1970 on that wall) at which `wall`'s bucket starts."""
+        """Return the wall time, in seconds since 1970 on that wall, at which a bucket starts."""
         if self.name == "MN1":
             day = EPOCH_DAY + timedelta(days=wall // DAY)
             return (day.replace(day=1) - EPOCH_DAY).days * DAY
@@ -34,7 +34,7 @@ class Timeframe(NamedTuple):
         return wall - (wall - origin) % self.seconds
 
     def following(self, wall_start: int) -> int:
-        """Return the wall time at which the bucket after the one starting at `wall_start` starts."""
+        """Return the wall time at which the bucket after that of `wall_start` starts."""
         if self.name == "MN1":
             return self.floor(wall_start + 31 * DAY)
         return wall_start + self.seconds

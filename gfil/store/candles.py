@@ -2,18 +2,17 @@
 
 from itertools import islice, repeat
 from operator import lt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
 from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Bucket, Clock
 from gfil.store import chain, ondemand, symbols
-from gfil.store.chain import DERIVED, SETTLED, STORED, Edits, Kept
+from gfil.store import db as store
+from gfil.store.chain import DERIVED, STORED, Edits
 from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
 from gfil.store.symbols import DIGITS_MAX, Symbol
-from gfil.timeframes import CHAIN, M1, TIMEFRAMES, Timeframe
-
-SWEEP_ROWS = 20_000  # rows of a deleted symbol removed in one transaction
+from gfil.timeframes import CHAIN, M1, Timeframe
 
 
 class Rows(NamedTuple):
@@ -86,7 +85,8 @@ def _distinct(rows: Rows) -> tuple[Rows, int]:
         if rival is None or rows.volume[index] >= rows.volume[rival]:
             best[key] = index
     order = [index for _, index in sorted(best.items())]
-    return Rows(*([column[index] for index in order] for column in rows)), len(rows.time) - len(order)
+    columns: list[list[Any]] = [[column[index] for index in order] for column in rows]
+    return Rows(*columns), len(rows.time) - len(order)
 
 
 def _keep_own_clock(
@@ -109,18 +109,17 @@ SELECT EXISTS (SELECT 1 FROM candle WHERE series = :series AND time BETWEEN :fir
 """
 
 
-def _is_untouched(
-    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows
-) -> bool:
+def _is_untouched(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows) -> bool:
     if timeframe in CHAIN and timeframe != M1 and chain.read_extent(db, symbol):
         return False  # what lies below may prove that rows were saved while forming
     span = {"first": min(rows.time), "last": max(rows.time)}
-    return not db.execute(IS_OCCUPIED, {"series": symbol.series(timeframe.number), **span}).get
+    series = symbol.series(timeframe.number)
+    return not store.value(db, IS_OCCUPIED, {"series": series, **span})
 
 
 def _insert(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows) -> None:
     series = repeat(symbol.series(timeframe.number))
-    db.executemany(chain.INSERT, zip(series, *rows, repeat(STORED)))  # noqa: B905 (repeat is endless)
+    db.executemany(chain.INSERT, zip(series, *rows, repeat(STORED)))
 
 
 def _merge(
@@ -245,7 +244,7 @@ def read(
     if _is_kept_on_utc(db, symbol, timeframe, clock):
         bindings = {"series": symbol.series(timeframe.number), "seconds": timeframe.seconds}
         bindings |= {"start": first, "stop": last, "limit": limit + 1}
-        found = db.execute(READ_OLDEST if forward else READ_NEWEST, bindings).fetchall()
+        found = store.query(db, READ_OLDEST if forward else READ_NEWEST, bindings)
         if not forward:
             found.reverse()
     else:
@@ -262,6 +261,6 @@ def _is_kept_on_utc(
         return timeframe in CHAIN
     if not timeframe.intraday:
         return False
-    first = db.execute(chain.FIRST, {"series": symbol.series(timeframe.number)}).get
+    first = store.value(db, chain.FIRST, {"series": symbol.series(timeframe.number)})
     segments = clock.segments(TIME_MAX if first is None else first, TIME_MAX)
     return all(segment.offset % timeframe.seconds == 0 for segment in segments)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import apsw
 
 from gfil.clocks import TIME_MIN, UTC, Bucket, Clock, Run
+from gfil.store import db as store
 from gfil.store import rollup, symbols
 from gfil.store.rollup import Fold, Key, Laid, lay_tiles, proves_forming
 from gfil.store.symbols import Symbol
@@ -26,7 +27,7 @@ class Kept(NamedTuple):
 
 
 def decide(stored: Fold | None, fold: Fold | None) -> Kept | None:
-    """Choose what a bucket shows: the stored candle, unless its base proves it was still forming."""
+    """Choose what a bucket shows: the stored candle, unless its base proves it was forming."""
     if stored is not None and not (fold is not None and proves_forming(fold, stored)):
         return Kept(STORED, stored)
     return None if fold is None else Kept(DERIVED, fold)
@@ -46,7 +47,7 @@ def read_at(db: apsw.Connection, series: int, times: Iterable[int]) -> dict[Key,
     bindings = {"series": series, "times": apsw.carray(array("q", times))}
     return {
         (time, stretch): Kept(kind, Fold(*values))
-        for time, stretch, kind, *values in db.execute(READ_AT, bindings)
+        for time, stretch, kind, *values in store.query(db, READ_AT, bindings)
     }
 
 
@@ -62,12 +63,12 @@ ON yielded.series = :series AND yielded.time = wanted.value
 
 def read_yielded_at(db: apsw.Connection, series: int, times: Iterable[int]) -> dict[Key, Fold]:
     """Return the stored candles that gave way to finer ones and start at given times."""
-    if not db.execute(HAS_YIELDED, {"series": series}).get:
+    if not store.value(db, HAS_YIELDED, {"series": series}):
         return {}
     bindings = {"series": series, "times": apsw.carray(array("q", times))}
     return {
         (time, stretch): Fold(*values)
-        for time, stretch, *values in db.execute(READ_YIELDED_AT, bindings)
+        for time, stretch, *values in store.query(db, READ_YIELDED_AT, bindings)
     }
 
 
@@ -105,7 +106,12 @@ class Edits:
         self.drop_yielded: list[Key] = []
 
     def settle(
-        self, key: Key, present: Kept | None, spare: Fold | None, stored: Fold | None, fold: Fold | None
+        self,
+        key: Key,
+        present: Kept | None,
+        spare: Fold | None,
+        stored: Fold | None,
+        fold: Fold | None,
     ) -> Kept | None:
         """Make one bucket show what `stored` and `fold` decide; return that.
 
@@ -173,7 +179,9 @@ def drop_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
     for target in (H4, D1):
         edits = Edits(symbol.series(target.number))
         mine = clock.buckets(target, *extent)
-        for key, kept_candle in read_at(db, edits.series, [bucket.start for bucket in mine]).items():
+        for key, kept_candle in read_at(
+            db, edits.series, [bucket.start for bucket in mine]
+        ).items():
             bucket = Bucket(key[0], key[0] + target.seconds + key[1])
             elsewhere = any(other.bucket(target, bucket.start) == bucket for other in kept)
             if kept_candle.kind == DERIVED and not elsewhere:
@@ -204,7 +212,9 @@ def follow(
     laid = lay_tiles(target, clock, kept, runs)
     series = symbol.series(target.number)
     extent = {"series": series, "start": runs[0].start, "stop": runs[-1].stop}
-    contested = db.execute(HAS_STORED, extent).get or db.execute(HAS_YIELDED, {"series": series}).get
+    contested = store.value(db, HAS_STORED, extent) or store.value(
+        db, HAS_YIELDED, {"series": series}
+    )
     if shrunk or contested:
         _follow_one_by_one(db, symbol, target, runs, laid)
     else:
@@ -238,9 +248,7 @@ def disjoint_runs(clock: Clock, timeframe: Timeframe, spans: Sequence[Bucket]) -
             yield run
 
 
-def spans_of(
-    timeframe: Timeframe, times: Sequence[int], stretches: Sequence[int]
-) -> list[Bucket]:
+def spans_of(timeframe: Timeframe, times: Sequence[int], stretches: Sequence[int]) -> list[Bucket]:
     """Return the spans that candles of a timeframe cover, near ones joined.
 
     `times` are ascending, as the spans are.
@@ -255,7 +263,13 @@ def spans_of(
 
 
 FIRST = "SELECT time FROM candle WHERE series = :series ORDER BY time LIMIT 1"
-LAST = "SELECT time, stretch FROM candle WHERE series = :series ORDER BY time DESC, stretch DESC LIMIT 1"
+LAST = """
+SELECT time, stretch
+FROM candle
+WHERE series = :series
+ORDER BY time DESC, stretch DESC
+LIMIT 1
+"""
 
 
 def read_extent(db: apsw.Connection, symbol: Symbol) -> Bucket | None:
@@ -263,9 +277,9 @@ def read_extent(db: apsw.Connection, symbol: Symbol) -> Bucket | None:
     firsts, lasts = [], []
     for timeframe in CHAIN:
         bindings = {"series": symbol.series(timeframe.number)}
-        first = db.execute(FIRST, bindings).fetchone()
-        last = db.execute(LAST, bindings).fetchone()
-        if first and last:
-            firsts.append(first[0])
+        first = store.value(db, FIRST, bindings)
+        last = store.value(db, LAST, bindings)
+        if first is not None:
+            firsts.append(first)
             lasts.append(last[0] + timeframe.seconds + last[1])
     return Bucket(min(firsts), max(lasts)) if firsts else None

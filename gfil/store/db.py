@@ -2,13 +2,14 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 
-from gfil.errors import Busy, DatabaseError, DiskFull, NoDatabase, ForeignDatabase
+from gfil.errors import Busy, DatabaseError, DiskFull, ForeignDatabase, NoDatabase
 
 APPLICATION_ID = 0x4746494C  # "GFIL"
 SCHEMA_VERSION = 1
@@ -114,12 +115,22 @@ def set_busy_timeout(db: apsw.Connection, milliseconds: int) -> None:
     db.set_busy_timeout(milliseconds)
 
 
+def query(db: apsw.Connection, sql: str, bindings: Mapping[str, Any] | None = None) -> list[Any]:
+    """Return all rows of a query at once; a half-read cursor would pin the WAL."""
+    return db.execute(sql, bindings).fetchall()
+
+
+def value(db: apsw.Connection, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
+    """Return the one value of a query, its one row if it is wider, or None if there is none."""
+    return db.execute(sql, bindings).get
+
+
 READ_STATE = "SELECT epoch, change FROM store"
 
 
 def read_state(db: apsw.Connection) -> tuple[str, int]:
     """Return the epoch and the number of the newest change."""
-    epoch, change = db.execute(READ_STATE).get
+    epoch, change = value(db, READ_STATE)
     return epoch, change
 
 
@@ -128,7 +139,7 @@ NEXT_CHANGE = "UPDATE store SET change = change + 1 RETURNING change"
 
 def next_change(db: apsw.Connection) -> int:
     """Count one more change; once per transaction that changes something."""
-    return int(db.execute(NEXT_CHANGE).get)
+    return int(value(db, NEXT_CHANGE))
 
 
 RENEW_EPOCH = "UPDATE store SET epoch = :epoch"
@@ -188,7 +199,7 @@ TABLES = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'"
 
 
 def _is_blank(db: apsw.Connection) -> bool:
-    return db.execute(TABLES).get == 0
+    return bool(value(db, TABLES) == 0)
 
 
 def _check_ours(db: apsw.Connection, path: Path, oldest: int) -> None:

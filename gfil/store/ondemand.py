@@ -7,6 +7,7 @@ import apsw
 
 from gfil.clocks import TIME_MAX, TIME_MIN, Bucket, Clock
 from gfil.store import chain, rollup, symbols
+from gfil.store import db as store
 from gfil.store.chain import Kept
 from gfil.store.rollup import Fold, Key
 from gfil.store.symbols import Symbol
@@ -71,9 +72,7 @@ def _read_window(
     if timeframe in CHAIN and clock in kept and not timeframe.intraday:
         return [(key[0], *candle.values) for key, candle in present.items()]
     runs = clock.runs(timeframe, *window)
-    folds = rollup.roll_up(
-        db, symbol, timeframe, rollup.lay_tiles(timeframe, clock, kept, runs)
-    )
+    folds = rollup.roll_up(db, symbol, timeframe, rollup.lay_tiles(timeframe, clock, kept, runs))
     return [
         (key[0], *_choose(timeframe, present.get(key), folds.get(key)))
         for key in sorted(present.keys() | folds.keys())
@@ -100,7 +99,7 @@ def _read_present(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock, window: Bucket
 ) -> dict[Key, Kept]:
     bindings = {"series": symbol.series(timeframe.number), **window._asdict()}
-    rows = db.execute(READ_RANGE, bindings).fetchall()
+    rows = store.query(db, READ_RANGE, bindings)
     if not rows:
         return {}
     mine = {
@@ -121,12 +120,12 @@ LAST_ROW = (
 
 
 def _first_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
-    firsts = [db.execute(FIRST_ROW, {"series": series, "time": time}).get for series in sources]
+    firsts = [store.value(db, FIRST_ROW, {"series": series, "time": time}) for series in sources]
     return min((first for first in firsts if first is not None), default=None)
 
 
 def _last_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
-    lasts = [db.execute(LAST_ROW, {"series": series, "time": time}).get for series in sources]
+    lasts = [store.value(db, LAST_ROW, {"series": series, "time": time}) for series in sources]
     return max((last for last in lasts if last is not None), default=None)
 
 

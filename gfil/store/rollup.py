@@ -1,12 +1,13 @@
 """The one derivation: candles of any timeframe and clock from finer ones, in one query."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 import orjson
 
 from gfil.clocks import UTC, Clock, Run
+from gfil.store import db as store
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe, chain_below
 
@@ -129,7 +130,8 @@ def roll_up(
     """Fold tiled base candles into candles of a timeframe; buckets without any are left out."""
     folds: dict[Key, Fold] = {}
     for base, tiles in laid.items():
-        for time, stretch, *values in db.execute(ROLL_UP, _bind(symbol, timeframe, base, tiles)):
+        rows = store.query(db, ROLL_UP, _bind(symbol, timeframe, base, tiles))
+        for time, stretch, *values in rows:
             folds[time, stretch] = Fold(*values)
     return folds
 
@@ -143,12 +145,10 @@ ON CONFLICT (series, time, stretch) DO UPDATE
 SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume
 WHERE kind = 0
-"""
+"""  # noqa: S608 (one constant inside another)
 
 
-def derive(
-    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, laid: Laid
-) -> None:
+def derive(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, laid: Laid) -> None:
     """Fold tiled base candles and keep what comes out; stored and settled candles stay."""
     for base, tiles in laid.items():
         target = {"target": symbol.series(timeframe.number)}
@@ -157,7 +157,7 @@ def derive(
 
 def _bind(
     symbol: Symbol, timeframe: Timeframe, base: Timeframe, tiles: list[Tile]
-) -> dict[str, str | int]:
+) -> dict[str, Any]:
     return {
         "tiles": orjson.dumps(tiles, default=tuple).decode(),
         "series": symbol.series(base.number),

@@ -24,7 +24,8 @@ class BadSymbol(BadParameter):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"bad symbol {name[:64]!r}: 1 to 32 of A-Z a-z 0-9 . _ # + -, at least one letter or digit"
+            f"bad symbol {name[:64]!r}: 1 to 32 of A-Z a-z 0-9 . _ # + -, "
+            "at least one letter or digit"
         )
 
 
@@ -70,7 +71,7 @@ WHERE name = :name
 
 def find(db: apsw.Connection, name: str) -> Symbol | None:
     """Return a symbol by its name in any case; a blank in it is read as `+`."""
-    row = db.execute(FIND, {"name": name.replace(" ", "+")}).fetchone()
+    row = store.value(db, FIND, {"name": name.replace(" ", "+")})
     return Symbol(*row) if row else None
 
 
@@ -93,10 +94,9 @@ ORDER BY name
 """
 
 
-def list(db: apsw.Connection) -> Sequence[Symbol]:
+def list(db: apsw.Connection) -> Sequence[Symbol]:  # noqa: A001 (as in `symbols.list`)
     """Return every symbol, by name."""
-    return [Symbol(*row) for row in db.execute(LIST)]
-
+    return [Symbol(*row) for row in store.query(db, LIST)]
 
 
 def check_name(name: str) -> str:
@@ -159,17 +159,23 @@ def see_digits(db: apsw.Connection, symbol: Symbol, digits: int) -> None:
     db.execute(SEE_DIGITS, {"digits": min(digits, DIGITS_MAX), "id": symbol.id})
 
 
-KEPT_CLOCKS = "SELECT clock FROM symbol_clock WHERE symbol_id = :id ORDER BY clock"
+OWN_CLOCKS = "SELECT clock FROM symbol_clock WHERE symbol_id = :id ORDER BY clock"
+
+
+def own_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
+    """Return the clocks that the symbol has stored candles of, beyond UTC's."""
+    return [clocks.parse(name) for (name,) in store.query(db, OWN_CLOCKS, {"id": symbol.id})]
 
 
 def kept_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
-    """Return the clocks on which H4 and D1 are kept: UTC, the symbol's own, those of its candles."""
-    names = {"UTC": None, symbol.clock: None}
-    names.update((name, None) for (name,) in db.execute(KEPT_CLOCKS, {"id": symbol.id}))
-    return [clocks.parse(name) for name in names]
+    """Return the clocks on which H4 and D1 are kept: UTC, the symbol's, those of its candles."""
+    known = [clocks.UTC, clocks.parse(symbol.clock), *own_clocks(db, symbol)]
+    return [*dict.fromkeys(known)]
 
 
-KEEP_CLOCK = "INSERT INTO symbol_clock (symbol_id, clock) VALUES (:id, :clock) ON CONFLICT DO NOTHING"
+KEEP_CLOCK = (
+    "INSERT INTO symbol_clock (symbol_id, clock) VALUES (:id, :clock) ON CONFLICT DO NOTHING"
+)
 
 
 def keep_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:

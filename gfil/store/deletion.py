@@ -1,0 +1,189 @@
+"""Deleting candles of a range, and the rows a deleted symbol left behind."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC as UTC_ZONE
+from datetime import datetime
+from typing import NamedTuple
+
+import apsw
+
+from gfil import clocks
+from gfil.clocks import UTC, Bucket
+from gfil.store import chain, symbols
+from gfil.store import db as store
+from gfil.store.symbols import SERIES_PER_SYMBOL, Symbol
+from gfil.timeframes import CHAIN, DAY, M1, TIMEFRAMES, Timeframe
+
+SLICE_S = 14 * DAY  # deleted in one transaction: about 20 000 M1
+SWEEP_ROWS = 20_000
+OVERLAPS_NAMED_MAX = 5
+
+
+class Deleted(NamedTuple):
+    """How many stored and settled candles went; `change` is 0 where none did."""
+
+    deleted: int
+    change: int
+    warnings: list[str]
+
+
+def slices(db: apsw.Connection, symbol: Symbol, start: int, stop: int) -> Iterator[Bucket]:
+    """Cut a range into pieces, each for one transaction, skipping what holds nothing."""
+    lower = start
+    while (first := _first_time(db, symbol, lower)) is not None and first < stop:
+        lower = min(first + SLICE_S, stop)
+        yield Bucket(first, lower)
+
+
+FIRST_TIME = "SELECT MIN(time) FROM candle WHERE series = :series AND time >= :time"
+
+
+def _first_time(db: apsw.Connection, symbol: Symbol, time: int) -> int | None:
+    firsts = (
+        store.value(db, FIRST_TIME, {"series": symbol.series(timeframe.number), "time": time})
+        for timeframe in TIMEFRAMES
+    )
+    return min((first for first in firsts if first is not None), default=None)
+
+
+COUNT = """
+SELECT COUNT(*), MIN(time), MAX(time + :seconds + stretch)
+FROM candle
+WHERE series = :series AND time >= :start AND time < :until AND kind > 0
+  AND time + :seconds + stretch <= :stop
+"""
+DELETE = """
+DELETE FROM candle
+WHERE series = :series AND time >= :start AND time < :until AND kind > 0
+  AND time + :seconds + stretch <= :stop
+"""
+DELETE_YIELDED = """
+DELETE FROM yielded
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + stretch <= :stop
+"""
+
+
+def delete(
+    db: apsw.Connection,
+    symbol: Symbol,
+    piece: Bucket,
+    stop: int,
+    timeframe: Timeframe | None = None,
+) -> Deleted:
+    """Delete stored and settled candles that start in `piece` and end by `stop`; in a transaction.
+
+    Of one timeframe or of all, on every clock. What is derived from them is derived again.
+    """
+    deleted = 0
+    for target in [timeframe] if timeframe else TIMEFRAMES:
+        bindings = {
+            "series": symbol.series(target.number),
+            "seconds": target.seconds,
+            "start": piece.start,
+            "until": piece.stop,
+            "stop": stop,
+        }
+        count, first, last = store.value(db, COUNT, bindings)
+        db.execute(DELETE_YIELDED, bindings)
+        if count:
+            db.execute(DELETE, bindings)
+            deleted += count
+            _derive_again(db, symbol, target, [Bucket(first, last)])
+    return Deleted(deleted, symbols.touch(db, symbol) if deleted else 0, [])
+
+
+def _derive_again(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, spans: Sequence[Bucket]
+) -> None:
+    if timeframe not in CHAIN:
+        return
+    kept = symbols.kept_clocks(db, symbol)
+    if timeframe != M1:
+        for clock in [UTC] if timeframe.intraday else kept:
+            chain.follow(db, symbol, timeframe, clock, kept, spans, shrunk=True)
+    chain.derive(db, symbol, timeframe, spans, shrunk=True)
+
+
+OVERLAPPING = """
+SELECT time
+FROM candle
+WHERE series = :series AND time < :stop AND time > :start - :seconds - 86400 AND kind > 0
+  AND time + :seconds + stretch > :start
+  AND (time < :start OR time + :seconds + stretch > :stop)
+ORDER BY time
+LIMIT :limit
+"""
+
+
+def overlapping(
+    db: apsw.Connection, symbol: Symbol, start: int, stop: int, timeframe: Timeframe | None = None
+) -> list[str]:
+    """Name stored and settled candles that lie only partly in a range, and so stay."""
+    warnings = []
+    for target in [timeframe] if timeframe else TIMEFRAMES:
+        bindings = {
+            "series": symbol.series(target.number),
+            "seconds": target.seconds,
+            "start": start,
+            "stop": stop,
+            "limit": OVERLAPS_NAMED_MAX,
+        }
+        for (time,) in store.query(db, OVERLAPPING, bindings):
+            stamp = datetime.fromtimestamp(time, UTC_ZONE).strftime("%Y-%m-%dT%H:%M:%SZ")
+            warnings.append(f"the {target.name} of {stamp} lies only partly in the range and stays")
+    return warnings
+
+
+def release_clocks(db: apsw.Connection, symbol: Symbol) -> None:
+    """Stop keeping H4 and D1 on clocks whose last own stored candle has gone; in a transaction."""
+    for clock in symbols.own_clocks(db, symbol):
+        if not _has_candles_of(db, symbol, clock):
+            symbols.drop_clock(db, symbol, clock)
+            chain.drop_clock(db, symbol, clock)
+
+
+READ_STORED = """
+SELECT time, stretch FROM candle WHERE series = :series AND kind > 0 ORDER BY time DESC
+"""
+
+
+def _has_candles_of(db: apsw.Connection, symbol: Symbol, clock: clocks.Clock) -> bool:
+    for timeframe in TIMEFRAMES[1:]:  # an M1 is the same minute on every clock
+        series = symbol.series(timeframe.number)
+        for time, stretch in store.query(db, READ_STORED, {"series": series}):
+            bucket = Bucket(time, time + timeframe.seconds + stretch)
+            if clock.bucket(timeframe, time) == bucket != UTC.bucket(timeframe, time):
+                return True
+    return False
+
+
+SWEEPABLE = "SELECT id FROM deleted_symbol ORDER BY id LIMIT 1"
+SWEEP_UNTIL = """
+SELECT series, time
+FROM candle
+WHERE series >= :first AND series < :after
+ORDER BY series, time
+LIMIT 1 OFFSET :rows
+"""
+SWEEP = """
+DELETE FROM candle
+WHERE series >= :first AND series <= :series AND (series, time) < (:series, :time)
+"""
+SWEEP_YIELDED = "DELETE FROM yielded WHERE series >= :first AND series < :after"
+SWEPT = "DELETE FROM deleted_symbol WHERE id = :id"
+
+
+def sweep(db: apsw.Connection) -> bool:
+    """Remove some rows of a deleted symbol; in a transaction. Say whether there may be more."""
+    symbol_id = store.value(db, SWEEPABLE)
+    if symbol_id is None:
+        return False
+    first, after = symbol_id * SERIES_PER_SYMBOL, (symbol_id + 1) * SERIES_PER_SYMBOL
+    bounds = {"first": first, "after": after}
+    until = store.value(db, SWEEP_UNTIL, bounds | {"rows": SWEEP_ROWS})
+    series, time = until or (after, clocks.TIME_MIN)
+    db.execute(SWEEP, {"first": first, "series": series, "time": time})
+    if until is None:
+        db.execute(SWEEP_YIELDED, bounds)
+        db.execute(SWEPT, {"id": symbol_id})
+    return True
