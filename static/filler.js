@@ -1,0 +1,44 @@
+// Fetches more candles as the view comes near an end of those held.
+
+import { Replaced } from './history.js';
+
+const EDGE_CANDLES = 100;
+const RETRY_MS = 3000;
+
+// The library applies a new range in the next frame, and until then tells the one before.
+const frame = () => new Promise(requestAnimationFrame);
+
+// Returns a function to call whenever the view has moved; `failed` gets what went wrong.
+export function createFiller({ plot, held, failed }) {
+  let filling = false;
+  let restUntil_ms = 0;
+
+  const grow = async (range) => {
+    if (range.from < EDGE_CANDLES && held.older !== null) {
+      const added = await held.loadOlder();
+      plot.draw(held.candles, added);
+      return true;
+    }
+    if (range.to > held.candles.length - EDGE_CANDLES && held.newer) {
+      const dropped = await held.loadNewer();
+      plot.draw(held.candles, -dropped);
+      return true;
+    }
+    return false;
+  };
+
+  return async () => {
+    if (filling) return;
+    filling = true;
+    try {
+      while (plot.range() && !held.opening && Date.now() >= restUntil_ms && (await grow(plot.range()))) await frame();
+    } catch (error) {
+      if (error.name !== 'AbortError') {
+        if (!(error instanceof Replaced)) restUntil_ms = Date.now() + RETRY_MS;
+        failed(error);
+      }
+    } finally {
+      filling = false;
+    }
+  };
+}

@@ -1,0 +1,128 @@
+// The drawing: candles and volume on a lightweight-charts chart.
+
+import {
+  CandlestickSeries,
+  CrosshairMode,
+  HistogramSeries,
+  PriceLineSource,
+  createChartEx,
+} from './vendor/lightweight-charts@5.2.1/lightweight-charts.standalone.production.mjs';
+
+export const BAR_SPACING = 8;
+export const BAR_SPACING_MIN = 0.5;
+
+// A CSS variable may be light-dark(…), which only the computed style of a property resolves.
+function readColors() {
+  const probe = document.createElement('i');
+  document.body.append(probe);
+  const read = (name) => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const names = ['ground', 'ink', 'dim', 'grid', 'line', 'up', 'down', 'up-volume', 'down-volume'];
+  const colors = Object.fromEntries(names.map((name) => [name, read(name)]));
+  probe.remove();
+  return colors;
+}
+
+function chartColors(colors) {
+  const label = { color: colors.dim, labelBackgroundColor: colors.dim };
+  return {
+    layout: { background: { color: colors.ground }, textColor: colors.dim },
+    grid: { vertLines: { color: colors.grid }, horzLines: { color: colors.grid } },
+    crosshair: { vertLine: label, horzLine: label },
+    rightPriceScale: { borderColor: colors.line },
+    timeScale: { borderColor: colors.line },
+  };
+}
+
+function candleColors({ up, down }) {
+  return { upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false };
+}
+
+export function createPlot(container, axis, digits) {
+  let colors = readColors();
+  let held = [];
+  const chart = createChartEx(container, axis.scale, {
+    autoSize: true,
+    ...chartColors(colors),
+    layout: {
+      ...chartColors(colors).layout,
+      attributionLogo: false, // it injects a <style>, which the CSP forbids; the page credits in text
+      fontFamily: getComputedStyle(document.body).fontFamily,
+      fontSize: 11,
+    },
+    localization: { locale: 'en', timeFormatter: axis.write },
+    crosshair: { ...chartColors(colors).crosshair, mode: CrosshairMode.Normal },
+    handleScroll: { vertTouchDrag: false },
+    rightPriceScale: { ...chartColors(colors).rightPriceScale, entireTextOnly: true, scaleMargins: { top: 0.1, bottom: 0.22 } },
+    timeScale: {
+      ...chartColors(colors).timeScale,
+      timeVisible: true,
+      barSpacing: BAR_SPACING,
+      minBarSpacing: BAR_SPACING_MIN,
+      tickMarkFormatter: axis.mark,
+      tickMarkMaxCharacterLength: 7,
+    },
+  });
+  const price = chart.addSeries(CandlestickSeries, {
+    ...candleColors(colors),
+    priceLineSource: PriceLineSource.LastVisible,
+    priceFormat: { type: 'price', precision: digits, minMove: 10 ** -digits, base: 10 ** digits },
+  });
+  const volume = chart.addSeries(HistogramSeries, {
+    priceScaleId: 'volume',
+    priceFormat: { type: 'volume' },
+    lastValueVisible: false,
+    priceLineVisible: false,
+  });
+  chart.priceScale('volume').applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
+  const time = chart.timeScale();
+
+  const bar = ([at, open, high, low, close]) => ({ time: at, open, high, low, close });
+  const column = ([at, open, , , close, value]) => ({
+    time: at,
+    value,
+    color: close >= open ? colors['up-volume'] : colors['down-volume'],
+  });
+
+  return {
+    // Draws candles; `shift` is how many were put before the ones drawn, which stay where they are.
+    draw(candles, shift = null) {
+      const range = shift === null ? null : time.getVisibleLogicalRange();
+      held = candles;
+      price.setData(candles.map(bar));
+      volume.setData(candles.map(column));
+      if (range) time.setVisibleLogicalRange({ from: range.from + shift, to: range.to + shift });
+    },
+    // Draws all anew: the library weighs its marks only for times it has not got.
+    redraw(candles) {
+      const range = time.getVisibleLogicalRange();
+      price.setData([]);
+      volume.setData([]);
+      this.draw(candles);
+      if (range) time.setVisibleLogicalRange(range);
+    },
+    recolor() {
+      colors = readColors();
+      chart.applyOptions(chartColors(colors));
+      price.applyOptions(candleColors(colors));
+      volume.setData(held.map(column));
+    },
+    range: () => time.getVisibleLogicalRange(),
+    spacing: () => time.options().barSpacing,
+    space: (barSpacing) => time.applyOptions({ barSpacing }),
+    // Puts the right edge so many candles beyond the last one.
+    end: (beyond) => time.scrollToPosition(beyond, false),
+    scroll: (candles) => time.scrollToPosition(time.scrollPosition() + candles, false),
+    bars: () => time.width() / time.options().barSpacing,
+    point(index) {
+      const candle = index === null ? null : held[index];
+      if (candle) chart.setCrosshairPosition(candle[4], candle[0], price);
+      else chart.clearCrosshairPosition();
+    },
+    onRange: (tell) => time.subscribeVisibleLogicalRangeChange(tell),
+    onCandle: (tell) => chart.subscribeCrosshairMove(({ logical }) => tell(logical ?? null)),
+    picture: () => ({ canvas: chart.takeScreenshot(true), colors }),
+  };
+}

@@ -1,0 +1,44 @@
+// The candle under the crosshair, moved by the pointer or by keys, in the legend and aloud.
+
+export function createReader({ plot, held, legend, spoken }) {
+  let time = null; // of the candle read by keys
+  let pointed = false;
+
+  const lastSeen = () => Math.min(Math.floor(plot.range()?.to ?? Infinity), held.candles.length - 1);
+
+  const show = (index) => {
+    const { candles } = held;
+    const at = index !== null && candles[index] ? index : lastSeen();
+    legend.show(candles[at], candles[at - 1]);
+  };
+
+  plot.onCandle((index) => {
+    pointed = index !== null;
+    show(index);
+  });
+
+  return {
+    // Where nothing is pointed at, the last candle in view is read.
+    follow() {
+      if (!pointed && time === null) show(null);
+    },
+    rest() {
+      time = null;
+      plot.point(null);
+      show(null);
+    },
+    step(by) {
+      const { candles } = held;
+      const from = time === null ? lastSeen() - by : candles.findIndex((candle) => candle[0] === time);
+      const index = Math.min(Math.max(from + by, 0), candles.length - 1);
+      if (!candles[index]) return;
+      time = candles[index][0];
+      const { from: left, to: right } = plot.range();
+      const aside = Math.min(index - 1 - left, 0) + Math.max(index + 1 - right, 0);
+      if (aside) plot.scroll(aside);
+      plot.point(index);
+      show(index);
+      spoken.textContent = legend.say(candles[index], candles[index - 1]);
+    },
+  };
+}
