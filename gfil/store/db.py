@@ -225,4 +225,5 @@ def _upgrade(db: apsw.Connection) -> None:
     else:
         for step in UPGRADES[db.pragma("user_version") - 1 :]:
             step(db)
-    db.pragma("user_version", SCHEMA_VERSION)
+    if db.pragma("user_version") != SCHEMA_VERSION:  # setting the same again would be a write
+        db.pragma("user_version", SCHEMA_VERSION)
