@@ -31,6 +31,7 @@ LAYERS = (
 # row. Everything else two modules share lies one layer down.
 INSIDE = {
     "gfil.store": ("db", "symbols", "rollup", "chain", "ondemand", "candles"),
+    "gfil.ingest": ("table", "numbers", "moments", "pieces", "formats"),
 }
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "services", "models", "manager"}
