@@ -1,12 +1,14 @@
 """Tests of gfil/serve.py against the real server."""
 
 import http.client
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +19,8 @@ from gfil import serve
 from gfil.config import ROOT, Settings
 from gfil.errors import BadParameter, ConfigError, GfilError
 from tests.conftest import Server, clean_environment, wait_for
+
+GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "python:gfil.serve"]
 
 
 @pytest.fixture(scope="module")
@@ -177,25 +181,44 @@ def test_a_client_that_sends_half_a_request_is_let_go_without_a_word(running: Se
     assert running.log.read_text() == f"GFIL serves {running.db} at {running.url}\n"
 
 
-def test_gunicorn_alone_takes_the_same_settings(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:gfil.serve", "wsgi:app"]
-    log = tmp_path / "log"
+@contextmanager
+def gunicorn(folder: Path, app: str, **environment: str) -> Iterator[Server]:
+    log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--bind", "127.0.0.1:0"],
-            cwd=ROOT,
-            env=clean_environment(GFIL_DB=str(tmp_path / "a.db"), GFIL_WORKERS="3"),
+            [*GUNICORN, "--bind", "127.0.0.1:0", app],
+            cwd=folder,
+            env=clean_environment(GFIL_DB=str(folder / "a.db"), **environment),
             stdout=output,
             stderr=output,
         )
     try:
-        wait_for(lambda: "http://" in log.read_text(), "the URL", 30)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        wait_for(lambda: len(children.read_text().split()) == 3, "three workers", 10)
+        url = wait_for(lambda: re.search(r"http://\S+", log.read_text()), "the URL", 30)[0]
+        yield Server(url, folder / "a.db", log, process)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    assert log.read_text().startswith(f"GFIL serves {tmp_path}/a.db at http://127.0.0.1:")
+
+
+def test_gunicorn_alone_takes_the_same_settings(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, "wsgi:app", GFIL_WORKERS="3") as own:
+        assert own.log.read_text() == f"GFIL serves {own.db} at {own.url}\n"
+        children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children")
+        wait_for(lambda: len(children.read_text().split()) == 3, "three workers")
+
+
+PROBE = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{environ['wsgi.url_scheme']} {environ['SCRIPT_NAME']!r}".encode()]
+"""
+
+
+def test_a_header_alone_makes_no_request_secure(tmp_path: Path) -> None:
+    (tmp_path / "probe.py").write_text(PROBE)
+    with gunicorn(tmp_path, "probe:app") as own:
+        answer = own.get("/", X_Forwarded_Proto="https", Script_Name="/evil")
+    assert answer.body == b"http ''"
 
 
 def test_a_worker_that_cannot_start_ends_the_server_with_status_1(tmp_path: Path) -> None:
