@@ -9,13 +9,14 @@ const byId = (id) => document.getElementById(id);
 export function caption({ symbol, tf, clock, candles }) {
   document.title = `${symbol} ${tf} – GFIL`;
   const chart = byId('chart');
-  chart.setAttribute('aria-label', chart.getAttribute('aria-label').replace(/^\S+ \S+\./, () => `${symbol} ${tf}.`));
+  const keys = chart.getAttribute('aria-label').replace(/^\S+ \S+\./, '');
+  chart.setAttribute('aria-label', `${symbol} ${tf}.${keys}`);
   const words = `${symbol} ${tf}, the last candles, newest first; times on the clock ${clock}`;
   byId('table').querySelector('caption').textContent = words;
   const download = byId('download');
   download.href = `/api/v1/export?${query({ symbol, tf, clock, format: 'csv' })}`;
   download.title = `Download all ${tf} candles as CSV`;
-  byId('blank').textContent = `No ${tf} candles of ${symbol} here.`;
+  byId('blank').querySelector('span').textContent = tf;
   byId('blank').hidden = candles.length > 0;
 }
 

@@ -31,7 +31,7 @@ const plot = createPlot(byId('chart'), axis, facts.digits);
 const legend = createLegend(byId('legend'), axis.write, facts.digits);
 const reader = createReader({ plot, held, legend, spoken: byId('spoken') });
 const isDaily = () => lengths.get(held.tf) >= DAY;
-const showTable = createTable(() => ({ held, rows: facts.rows, digits: facts.digits, daily: isDaily() }));
+const showTable = createTable(() => ({ held, ...facts, daily: isDaily() }));
 const showClose = createCountdown(byId('countdown'), () => Date.now() / 1000 + skew);
 const showAddress = createAddress();
 const zoneOffset = createZone(byId('zone'), relabel, say);
@@ -139,7 +139,10 @@ function save() {
 
 createShell({
   timeframes: facts.timeframes,
-  choose: ({ symbol, tf }) => (tf ? open({ tf }) : location.assign(chartPath(symbol, { tf: held.tf }))),
+  choose({ symbol, tf }) {
+    if (tf) open({ tf });
+    else location.assign(chartPath(symbol, { tf: held.tf }));
+  },
   keys: {
     ArrowLeft: () => scroll(-0.1),
     ArrowRight: () => scroll(0.1),

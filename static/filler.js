@@ -27,11 +27,13 @@ export function createFiller({ plot, held, failed }) {
     return false;
   };
 
+  const mayGrow = () => plot.range() && !held.opening && Date.now() >= restUntil_ms;
+
   return async () => {
     if (filling) return;
     filling = true;
     try {
-      while (plot.range() && !held.opening && Date.now() >= restUntil_ms && (await grow(plot.range()))) await frame();
+      while (mayGrow() && (await grow(plot.range()))) await frame();
     } catch (error) {
       if (error.name !== 'AbortError') {
         if (!(error instanceof Replaced)) restUntil_ms = Date.now() + RETRY_MS;

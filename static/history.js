@@ -27,7 +27,7 @@ export class History {
   #limit = MORE_LIMIT;
   opening = false;
 
-  // `page` has the shape of GET /api/v1/candles; `to` is where it was cut, or null at the live edge.
+  // `page` has the shape of GET /api/v1/candles; `to` is where it was cut, null at the live edge.
   constructor(page, to) {
     this.#hold(page, to !== null);
   }

@@ -38,7 +38,8 @@ export function createLegend(list, writeTime, digits) {
     // One sentence, for those who listen.
     say(candle, before) {
       const [time, open, high, low, close, volume, change] = texts(candle, before);
-      return `${time}, open ${open}, high ${high}, low ${low}, close ${close}, volume ${volume}, ${change}`;
+      const prices = `open ${open}, high ${high}, low ${low}, close ${close}`;
+      return `${time}, ${prices}, volume ${volume}, ${change}`;
     },
   };
 }
@@ -51,7 +52,8 @@ export function fillTable(body, candles, count, writeTime, digits) {
     head.scope = 'row';
     head.textContent = writeTime(candle[0]);
     line.append(head);
-    for (const text of [...candle.slice(1, 5).map((price) => writePrice(price, digits)), writeVolume(candle[5])]) {
+    const prices = candle.slice(1, 5).map((price) => writePrice(price, digits));
+    for (const text of [...prices, writeVolume(candle[5])]) {
       const cell = document.createElement('td');
       cell.textContent = text;
       line.append(cell);

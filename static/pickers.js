@@ -7,7 +7,9 @@ const OTHER = '…';
 // Asks for a zone or clock that no list offers; resolves to null when it was called off.
 function ask(title) {
   const dialog = document.getElementById('ask');
-  const [form, input, list] = ['form', 'input', 'datalist'].map((part) => dialog.querySelector(part));
+  const form = dialog.querySelector('form');
+  const input = dialog.querySelector('input');
+  const list = dialog.querySelector('datalist');
   dialog.querySelector('h2').textContent = title;
   if (!list.children.length) {
     list.append(...Intl.supportedValuesOf('timeZone').map((zone) => new Option(zone, zone)));
@@ -16,9 +18,8 @@ function ask(title) {
   dialog.returnValue = '';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener('close', () => resolve((dialog.returnValue && input.value.trim()) || null), {
-      once: true,
-    });
+    const answer = () => resolve((dialog.returnValue && input.value.trim()) || null);
+    dialog.addEventListener('close', answer, { once: true });
   });
 }
 
@@ -49,7 +50,7 @@ export function createTimeframes(nav, choose) {
       else link.removeAttribute('aria-current');
     }
     const current = nav.querySelector('[aria-current]');
-    nav.scrollLeft = current.offsetLeft - nav.offsetLeft - (nav.clientWidth - current.offsetWidth) / 2;
+    nav.scrollLeft = current.offsetLeft - (nav.clientWidth - current.offsetWidth) / 2;
   };
   return show;
 }

@@ -37,7 +37,7 @@ function chartColors(colors) {
 }
 
 function candleColors({ up, down }) {
-  return { upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false };
+  return { upColor: up, downColor: down, wickUpColor: up, wickDownColor: down };
 }
 
 export function createPlot(container, axis, digits) {
@@ -48,14 +48,18 @@ export function createPlot(container, axis, digits) {
     ...chartColors(colors),
     layout: {
       ...chartColors(colors).layout,
-      attributionLogo: false, // it injects a <style>, which the CSP forbids; the page credits in text
+      attributionLogo: false, // it injects a <style>, which the CSP forbids; the foot gives credit
       fontFamily: getComputedStyle(document.body).fontFamily,
       fontSize: 11,
     },
     localization: { locale: 'en', timeFormatter: axis.write },
     crosshair: { ...chartColors(colors).crosshair, mode: CrosshairMode.Normal },
     handleScroll: { vertTouchDrag: false },
-    rightPriceScale: { ...chartColors(colors).rightPriceScale, entireTextOnly: true, scaleMargins: { top: 0.1, bottom: 0.22 } },
+    rightPriceScale: {
+      ...chartColors(colors).rightPriceScale,
+      entireTextOnly: true,
+      scaleMargins: { top: 0.1, bottom: 0.22 },
+    },
     timeScale: {
       ...chartColors(colors).timeScale,
       timeVisible: true,
@@ -67,6 +71,7 @@ export function createPlot(container, axis, digits) {
   });
   const price = chart.addSeries(CandlestickSeries, {
     ...candleColors(colors),
+    borderVisible: false,
     priceLineSource: PriceLineSource.LastVisible,
     priceFormat: { type: 'price', precision: digits, minMove: 10 ** -digits, base: 10 ** digits },
   });

@@ -4,7 +4,10 @@ export function createReader({ plot, held, legend, spoken }) {
   let time = null; // of the candle read by keys
   let pointed = false;
 
-  const lastSeen = () => Math.min(Math.floor(plot.range()?.to ?? Infinity), held.candles.length - 1);
+  const lastSeen = () => {
+    const edge = plot.range()?.to ?? Infinity;
+    return Math.min(Math.floor(edge), held.candles.length - 1);
+  };
 
   const show = (index) => {
     const { candles } = held;
@@ -29,8 +32,9 @@ export function createReader({ plot, held, legend, spoken }) {
     },
     step(by) {
       const { candles } = held;
-      const from = time === null ? lastSeen() - by : candles.findIndex((candle) => candle[0] === time);
-      const index = Math.min(Math.max(from + by, 0), candles.length - 1);
+      const read = candles.findIndex((candle) => candle[0] === time);
+      const next = Math.min(Math.max(read + by, 0), candles.length - 1);
+      const index = time === null ? lastSeen() : next;
       if (!candles[index]) return;
       time = candles[index][0];
       const { from: left, to: right } = plot.range();

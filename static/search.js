@@ -35,7 +35,9 @@ async function readSymbols() {
 
 // `choose` gets {symbol} or {tf}. Returns a function that opens the dialog with a text begun.
 export function createSearch(dialog, timeframes, choose) {
-  const [input, list, note] = ['input', 'ul', '.note'].map((part) => dialog.querySelector(part));
+  const input = dialog.querySelector('input');
+  const list = dialog.querySelector('ul');
+  const note = dialog.querySelector('.note');
   let symbols = [];
   let found = [];
   let active = 0;
@@ -53,7 +55,9 @@ export function createSearch(dialog, timeframes, choose) {
 
   const mark = (index) => {
     active = index;
-    [...list.children].forEach((item, place) => item.setAttribute('aria-selected', place === index));
+    [...list.children].forEach((item, place) => {
+      item.setAttribute('aria-selected', place === index);
+    });
     const item = list.children[index];
     if (item) {
       input.setAttribute('aria-activedescendant', item.id);
@@ -64,13 +68,15 @@ export function createSearch(dialog, timeframes, choose) {
   const match = () => {
     const text = input.value.trim();
     const frames = text ? matchTimeframes(timeframes, text) : [];
-    found = [
-      ...matchSymbols(symbols, text).map((one) => ({ name: one.symbol, hint: one.description || '', go: { symbol: one.symbol } })),
-      ...frames.map((tf) => ({ name: tf, hint: 'timeframe', go: { tf } })),
-    ];
-    // A number or a whole timeframe's name is meant as one.
-    if (/^\d/.test(text) || frames[0] === text.toUpperCase()) found.sort((a, b) => !!b.go.tf - !!a.go.tf);
-    found = found.slice(0, SHOWN_MAX);
+    const named = matchSymbols(symbols, text).map(({ symbol, description }) => ({
+      name: symbol,
+      hint: description || '',
+      go: { symbol },
+    }));
+    const timed = frames.map((tf) => ({ name: tf, hint: 'timeframe', go: { tf } }));
+    // A number, or the whole name of a timeframe, is meant as one.
+    const meant = /^\d/.test(text) || frames[0] === text.toUpperCase();
+    found = (meant ? [...timed, ...named] : [...named, ...timed]).slice(0, SHOWN_MAX);
     list.replaceChildren(...found.map(option));
     note.textContent = found.length ? '' : 'Nothing of that name.';
     mark(0);

@@ -7,7 +7,8 @@ const TYPING = 'input, select, textarea, [contenteditable]';
 // `keys` maps a key as the browser names it ("Home", "Shift+ArrowLeft") to what it does.
 export function createShell({ timeframes = [], choose, keys = {} }) {
   const help = document.getElementById('help');
-  const open = { search: createSearch(document.getElementById('search'), timeframes, choose), help: () => help.showModal() };
+  const search = createSearch(document.getElementById('search'), timeframes, choose);
+  const open = { search: () => search(), help: () => help.showModal() };
 
   document.addEventListener('click', (event) => {
     const dialog = event.target.closest('dialog');
@@ -29,8 +30,8 @@ export function createShell({ timeframes = [], choose, keys = {} }) {
     const named = keys[shiftKey && key.length > 1 ? `Shift+${key}` : key];
     if (named) return named;
     if (key === '?') return open.help;
-    if (key === '/') return () => open.search();
+    if (key === '/') return open.search;
     const begins = timeframes.length ? /^[\p{L}\p{N}]$/u : /^\p{L}$/u;
-    return begins.test(key) ? () => open.search(key) : null;
+    return begins.test(key) ? () => search(key) : null;
   }
 }
