@@ -15,7 +15,7 @@ BODY_BYTES_MAX = 2 * 1024 * 1024  # the routes that take uploads raise it for th
 def create_app(settings: config.Settings | None = None) -> Flask:
     """Return the application for these settings, or those of the environment and `gfil.env`.
 
-    The settings are `app.config["SETTINGS"]`.
+    The settings are `app.config["SETTINGS"]`. Every route declares its scope.
 
     Raises:
         ConfigError: a setting has a wrong value.
@@ -24,9 +24,17 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
+    from gfil import web
+    from gfil.store.db import Pool
+    from gfil.web import auth, candles, health, pages, symbols
+
     settings = settings or config.read()
     app = Flask("gfil", root_path=str(config.ROOT), static_folder=None)
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
+    web.prepare(app, Pool(settings.db))
+    app.before_request(auth.check)
+    for module in (candles, symbols, health, pages):
+        app.register_blueprint(module.bp)
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies

@@ -1,5 +1,6 @@
 """Wall time to UTC and back, and where the buckets of a clock begin."""
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -240,3 +241,40 @@ def parse(text: str) -> Clock:
 
 
 UTC = Clock("UTC", None, 0)
+
+
+_LOST_PLUS = re.compile(r"(T\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:?\d\d)")
+MILLISECONDS_FROM = 100_000_000_000  # a number this large cannot be seconds
+
+
+class BadTime(BadParameter):
+    """Text that names no instant."""
+
+
+def parse_instant(text: str) -> int:
+    """Return the UNIX second a text names: seconds, or ISO 8601 in UTC unless it has an offset.
+
+    Fractions of a second are rounded up, so that `time >= instant` stays true.
+
+    Raises:
+        BadTime: it names none, or looks like milliseconds.
+    """
+    spelled = text.strip()
+    if re.fullmatch(r"-?\d{1,18}", spelled):
+        instant = int(spelled)
+        if abs(instant) >= MILLISECONDS_FROM:
+            raise BadTime(f"bad time {spelled}: milliseconds? UNIX seconds are asked for")
+        return instant
+    try:
+        moment = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", spelled))
+    except ValueError:
+        raise BadTime(f"bad time {text[:64]!r}: use UNIX seconds or ISO 8601") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC_ZONE)
+    return math.ceil((moment - datetime(1970, 1, 1, tzinfo=UTC_ZONE)).total_seconds())
+
+
+def format_instant(instant: int) -> str:
+    """Return a UNIX second as `2025-01-02T00:00:00Z`."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC_ZONE) + timedelta(seconds=instant)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,134 @@
+"""What is held of a symbol: how far, how much, how fresh."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import apsw
+
+from gfil import timeframes
+from gfil.clocks import UTC, Bucket, Clock
+from gfil.store import chain, symbols
+from gfil.store import db as store
+from gfil.store.symbols import Symbol
+from gfil.timeframes import CHAIN, M1, MINUTE, MONDAY, TIMEFRAMES, WEEK, Timeframe
+
+USUAL_WEEKS = 8  # a minute of the week is usual when at least half of so many weeks have it
+STALE_MINUTES = 10
+STALE_WINDOW_S = 4 * timeframes.HOUR
+
+
+class Latest(NamedTuple):
+    """The newest candle of a symbol in whatever timeframe reaches furthest."""
+
+    time: int
+    close: float
+
+
+NEWEST = """
+SELECT time, close FROM candle WHERE series = :series ORDER BY time DESC, stretch DESC LIMIT 1
+"""
+
+
+def read_latest(db: apsw.Connection, symbol: Symbol) -> Latest | None:
+    """Return the newest candle of a symbol, the finest of those that start last."""
+    newest: Latest | None = None
+    for timeframe in CHAIN:
+        row = store.value(db, NEWEST, {"series": symbol.series(timeframe.number)})
+        if row and (newest is None or row[0] > newest.time):
+            newest = Latest(*row)
+    return newest
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The candles of one timeframe that answer on one clock: times of the first and the last."""
+
+    tf: str
+    clock: str
+    first: int
+    last: int
+    count: int
+
+
+HOLDING = """
+SELECT MIN(time), MAX(time), COUNT(*)
+FROM candle
+WHERE series = :series AND stretch = 0 AND (time - :origin) % :seconds = 0
+"""
+
+
+def list_holdings(db: apsw.Connection, symbol: Symbol) -> list[Holding]:
+    """Return what is held of a symbol, timeframe by timeframe, clock by clock."""
+    others = [clock for clock in symbols.kept_clocks(db, symbol) if clock != UTC]
+    holdings = []
+    for timeframe in TIMEFRAMES:
+        if timeframe == timeframes.MN1:
+            held = _hold(db, symbol, timeframe, UTC)
+        else:
+            bindings = {
+                "series": symbol.series(timeframe.number),
+                "seconds": timeframe.seconds,
+                "origin": MONDAY if timeframe == timeframes.W1 else 0,
+            }
+            held = store.value(db, HOLDING, bindings)
+        if held[2]:
+            holdings.append(Holding(timeframe.name, "UTC", *held))
+        for clock in others if timeframe != M1 else []:
+            held = _hold(db, symbol, timeframe, clock)
+            if held[2]:
+                holdings.append(Holding(timeframe.name, clock.name, *held))
+    return holdings
+
+
+BUCKETS = "SELECT time, stretch FROM candle WHERE series = :series ORDER BY time"
+
+
+def _hold(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock
+) -> tuple[int, int, int]:
+    """Count the candles of a clock; where all its buckets are UTC's they are listed there."""
+    rows = store.query(db, BUCKETS, {"series": symbol.series(timeframe.number)})
+    if not rows:
+        return 0, 0, 0
+    mine = set(clock.buckets(timeframe, rows[0][0], rows[-1][0] + 1))
+    times = [time for time, stretch in rows if (time, time + timeframe.seconds + stretch) in mine]
+    if clock != UTC:
+        utc = set(UTC.buckets(timeframe, rows[0][0], rows[-1][0] + 1))
+        if mine <= utc:
+            return 0, 0, 0
+    return (times[0], times[-1], len(times)) if times else (0, 0, 0)
+
+
+HAS_MINUTES = """
+SELECT time FROM candle WHERE series = :series AND time >= :start AND time < :stop ORDER BY time
+"""
+
+
+def usual_minutes(db: apsw.Connection, symbol: Symbol, start: int, stop: int) -> Iterator[int]:
+    """Yield the minutes of a range that at least half of the weeks before it have."""
+    series = symbol.series(M1.number)
+    counts: dict[int, int] = {}
+    for week in range(1, USUAL_WEEKS + 1):
+        past = {"series": series, "start": start - week * WEEK, "stop": stop - week * WEEK}
+        for (time,) in store.query(db, HAS_MINUTES, past):
+            minute = time + week * WEEK
+            counts[minute] = counts.get(minute, 0) + 1
+    return (minute for minute in sorted(counts) if 2 * counts[minute] >= USUAL_WEEKS)
+
+
+def is_stale(db: apsw.Connection, symbol: Symbol, now: int) -> bool:
+    """Say whether 10 minutes in which the symbol usually trades have gone by without a row."""
+    last = store.value(db, chain.LAST, {"series": symbol.series(M1.number)})
+    if last is None:
+        return False
+    missed = 0
+    start = last[0] + MINUTE
+    until = min(now - now % MINUTE, start + WEEK)  # every minute of the week has been by then
+    while start < until:
+        window = Bucket(start, min(start + STALE_WINDOW_S, until))
+        missed += sum(1 for _ in usual_minutes(db, symbol, *window))
+        if missed >= STALE_MINUTES:
+            return True
+        start = window.stop
+    return False

@@ -1,0 +1,139 @@
+"""What every route shares: the request's snapshot, its parameters, the shape of answers."""
+
+import gzip
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import apsw
+import orjson
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from gfil import clocks
+from gfil.errors import BadParameter, Busy, GfilError
+from gfil.store.db import Pool
+
+PROBLEM = "application/problem+json"
+COMPRESS_BYTES_MIN = 1400  # below that it is one packet anyway
+COMPRESS_LEVEL = 1
+COMPRESSED_TYPES = ("application/json", "text/csv", "text/html")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+log = logging.getLogger("gfil")
+
+
+def scope(name: str) -> Callable[[View], View]:
+    """Declare who may use a route: `open`, or keys of at least `read`, `write`, `admin`."""
+
+    def declare(view: View) -> View:
+        view.scope = name  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def prepare(app: Flask, pool: Pool) -> None:
+    """Give the application its connections, error shape and compression."""
+    app.extensions["pool"] = pool
+    app.teardown_request(_give_back)
+    app.register_error_handler(GfilError, _tell_error)
+    app.register_error_handler(HTTPException, _tell_http_error)
+    app.register_error_handler(Exception, _tell_unforeseen)
+    app.after_request(_compress)
+
+
+def reading() -> apsw.Connection:
+    """Return this request's read-only connection; all its reads see one state of the database."""
+    if "db" not in g:
+        g.db = current_app.extensions["pool"].take()
+    connection: apsw.Connection = g.db
+    return connection
+
+
+def _give_back(_: BaseException | None) -> None:
+    if "db" in g:
+        current_app.extensions["pool"].give(g.pop("db"))
+
+
+def json_response(body: Any, status: int = 200, content_type: str = "application/json") -> Response:
+    """Return a JSON answer; named tuples become arrays, dataclasses objects."""
+    data = orjson.dumps(body, default=tuple)
+    return current_app.response_class(data, status, content_type=content_type)
+
+
+def text_parameter(name: str, default: str | None = None) -> str:
+    """Return a query parameter that must be given where there is no default.
+
+    Raises:
+        BadParameter: it is missing, or given twice.
+    """
+    values = request.args.getlist(name)
+    if len(values) > 1:
+        raise BadParameter(f"{name} is given {len(values)} times")
+    if not values or (not values[0] and default is None):
+        if default is None:
+            raise BadParameter(f"{name} is missing")
+        return default
+    return values[0]
+
+
+def instant_parameter(name: str) -> int | None:
+    """Return a query parameter that names an instant, or None where it is not given."""
+    text = text_parameter(name, "")
+    return clocks.parse_instant(text) if text else None
+
+
+def number_parameter(name: str, default: int, least: int, most: int) -> int:
+    """Return a whole-number query parameter.
+
+    Raises:
+        BadParameter: it is no number of the range; nothing is clamped.
+    """
+    text = text_parameter(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or not least <= int(text) <= most:
+        raise BadParameter(f"{name} must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def _problem(status: int, kind: str, title: str, detail: str, extra: Any = None) -> Response:
+    body = {"type": kind, "title": title, "status": status, "detail": detail, **(extra or {})}
+    return json_response(body, status, PROBLEM)
+
+
+def _tell_error(error: GfilError) -> Response:
+    response = _problem(error.status, error.type, error.title, error.detail, error.extra)
+    if isinstance(error, Busy):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def _tell_http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:  # a redirect
+        return error.get_response()  # type: ignore[return-value]
+    kind = error.name.lower().replace(" ", "_")
+    response = _problem(status, kind, error.name, error.description or error.name)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _tell_unforeseen(error: Exception) -> Response:
+    log.error("unforeseen error in %s", request.path, exc_info=error)
+    return _problem(
+        500, "internal_error", "Internal error", "something went wrong; it is in the log"
+    )
+
+
+def _compress(response: Response) -> Response:
+    if response.mimetype not in COMPRESSED_TYPES or response.is_streamed:
+        return response
+    response.vary.add("Accept-Encoding")
+    wanted = request.accept_encodings["gzip"] and "Content-Encoding" not in response.headers
+    if wanted and (response.content_length or 0) >= COMPRESS_BYTES_MIN:
+        response.set_data(gzip.compress(response.get_data(), COMPRESS_LEVEL, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+    return response

@@ -1,0 +1,65 @@
+"""Candles over HTTP: `GET /api/v1/candles`."""
+
+import time
+
+from flask import Blueprint, Response, current_app, request
+
+from gfil import clocks, timeframes
+from gfil.config import VERSION
+from gfil.errors import BadParameter
+from gfil.store import answers, symbols
+from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX, Answer
+from gfil.web import (
+    instant_parameter,
+    json_response,
+    number_parameter,
+    reading,
+    scope,
+    text_parameter,
+)
+
+bp = Blueprint("candles", __name__)
+
+
+@bp.get("/api/v1/candles")
+@scope("read")
+def read() -> Response:
+    """Answer with candles of one symbol, timeframe and clock, as JSON or CSV."""
+    db = reading()
+    start, stop = instant_parameter("from"), instant_parameter("to")
+    if start is not None and stop is not None and start > stop:
+        raise BadParameter("from is after to")
+    timeframe = timeframes.parse(text_parameter("tf"))
+    clock = clocks.parse(text_parameter("clock", "UTC"))
+    limit = number_parameter("limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
+    answer = answers.read(
+        db,
+        symbols.read(db, text_parameter("symbol")),
+        timeframe,
+        clock,
+        start=start,
+        stop=stop,
+        limit=limit,
+        cursor=text_parameter("cursor", "") or None,
+        now=time.time(),
+    )
+    csv = request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
+    response = _csv_response(answer) if csv else json_response(answer._asdict())
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.vary.add("Accept")
+    tag = f"{answer.epoch}-{answer.change}-{answer.forming}-{'csv' if csv else 'json'}-{VERSION}"
+    response.set_etag(tag, weak=True)  # weak, for the compressed and the plain body share it
+    response.make_conditional(request)
+    return response
+
+
+def _csv_response(answer: Answer) -> Response:
+    lines = ["time,open,high,low,close,volume"]
+    for instant, *values in answer.candles:
+        numbers = (str(int(v)) if v == int(v) else repr(v) for v in values)
+        lines.append(",".join((clocks.format_instant(instant), *numbers)))
+    body = "\n".join(lines) + "\n"
+    response = current_app.response_class(body, content_type="text/csv; charset=utf-8")
+    if answer.next_cursor:
+        response.headers["X-Next-Cursor"] = answer.next_cursor
+    return response
