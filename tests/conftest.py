@@ -1,5 +1,6 @@
 """What many tests share: a database file, a client on it, a real server, the sample files."""
 
+import contextlib
 import http.client
 import os
 import re
@@ -142,16 +143,21 @@ def _start(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]
             stderr=output,
         )
 
-    def url() -> str | None:
+    def printed() -> str:
         if process.poll() is not None:
             pytest.fail(f"the server ended with {process.returncode}: {log.read_text()}")
-        found = re.search(r"http://\S+", log.read_text())
-        return found and found[0]
+        return log.read_text()
+
+    def answers() -> bool:
+        printed()  # it hangs up while its workers cannot start: then it ends and says why
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return bool(running.get("/").status)
+        return False
 
     try:
-        found = wait_for(url, "the server's URL", START_MAX_S)
-        running = Server(found, Path(environment["GFIL_DB"]), log, process)
-        wait_for(lambda: running.get("/").status, "the server's first answer", START_MAX_S)
+        url = wait_for(lambda: re.search(r"http://\S+", printed()), "the URL", START_MAX_S)[0]
+        running = Server(url, Path(environment["GFIL_DB"]), log, process)
+        wait_for(answers, "the server's first answer", START_MAX_S)
     except BaseException:
         process.kill()
         process.wait()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from flask import request
+from flask import Flask, request, request_started
 
 from gfil import create_app
 from gfil.config import Settings
@@ -41,9 +41,9 @@ def test_forwarded_addresses_are_believed_of_as_many_proxies_as_are_trusted(
     app = create_app(replace(settings, proxies=proxies))
     caught: list[list[str | None]] = []
 
-    @app.before_request
-    def look() -> None:
+    def look(_: Flask) -> None:
         caught.append([request.remote_addr, request.scheme, request.host, request.script_root])
 
-    app.test_client().get("/no-such-page", headers=FORWARDED)
+    with request_started.connected_to(look, app):
+        app.test_client().get("/no-such-page", headers=FORWARDED)
     assert caught == [seen]
