@@ -29,7 +29,7 @@ export class History {
 
   // `page` has the shape of GET /api/v1/candles; `to` is where it was cut, null at the live edge.
   constructor(page, to) {
-    this.#hold(page, to !== null);
+    this.#hold(page, to);
   }
 
   get first() {
@@ -42,15 +42,15 @@ export class History {
 
   // Replaces everything: the newest candles before `to`, or of all.
   async open({ tf, clock, to = null }) {
-    const params = { symbol: this.symbol, tf, clock, limit: OPEN_LIMIT };
-    if (to !== null) params.to = to;
-    this.#hold(await this.#only(params), to !== null);
+    const cut = to === null ? {} : { to };
+    this.#hold(await this.#only({ symbol: this.symbol, tf, clock, limit: OPEN_LIMIT, ...cut }), to);
   }
 
   // Replaces everything: the first candles there are.
   async openFirst() {
     const page = await this.#only({ ...this.#query(MORE_LIMIT), from: BEGINNING });
-    this.#hold({ ...page, next_cursor: null }, page.next_cursor !== null);
+    this.#hold({ ...page, next_cursor: null }, null);
+    this.newer = page.next_cursor !== null;
   }
 
   // Returns how many candles it put before the ones held.
@@ -59,7 +59,7 @@ export class History {
     const page = await this.#more({ ...this.#query(this.#limit), ...this.older });
     const start = this.first[0];
     const fresh = page.candles.filter((candle) => candle[0] < start);
-    this.older = page.next_cursor === null ? null : { cursor: page.next_cursor };
+    this.older = this.#olderThan(page, this.older.to ?? null);
     this.#limit = Math.min(2 * this.#limit, MORE_LIMIT_MAX);
     this.candles = [...fresh, ...this.candles];
     if (this.candles.length > HELD_MAX) {
@@ -109,13 +109,19 @@ export class History {
     return page;
   }
 
-  #hold(page, newer) {
+  // A cursor is good for the query it came from only, so that query's `to` goes with it.
+  #olderThan(page, to) {
+    if (page.next_cursor === null) return null;
+    return to === null ? { cursor: page.next_cursor } : { cursor: page.next_cursor, to };
+  }
+
+  #hold(page, to) {
     this.symbol = page.symbol;
     this.tf = page.tf;
     this.clock = page.clock;
     this.candles = page.candles;
-    this.older = page.next_cursor === null ? null : { cursor: page.next_cursor };
-    this.newer = newer;
+    this.older = this.#olderThan(page, to);
+    this.newer = to !== null;
     this.forming = page.forming;
     this.epoch = page.epoch;
     this.change = page.change;

@@ -1,0 +1,335 @@
+"""The pages a person sees, overview and chart, and the assets they load."""
+
+import gzip
+import hashlib
+import time
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import apsw
+import orjson
+from flask import Blueprint, Response, render_template, request
+from markupsafe import Markup
+
+from gfil import clocks, timeframes
+from gfil.clocks import Clock
+from gfil.errors import GfilError
+from gfil.store import answers, candles, holdings, symbols
+from gfil.store.symbols import Symbol
+from gfil.timeframes import Timeframe
+from gfil.web import instant_parameter, reading, scope, text_parameter
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STATIC = ROOT / "static"
+INLINE_CANDLES = 300
+TABLE_ROWS = 12
+SPARK_CANDLES = 48
+SPARK_WIDTH, SPARK_HEIGHT = 120, 28
+YEAR_S = 365 * 86400
+
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+# Clocks worth offering by name; any other is typed.
+COMMON_CLOCKS = {
+    "UTC": "UTC",
+    "America/New_York+07:00": "New York close",
+    "Europe/London": "London",
+    "Europe/Athens": "Athens",
+    "America/New_York": "New York",
+    "Asia/Tokyo": "Tokyo",
+}
+TIMEFRAME_LENGTHS = [(timeframe.name, timeframe.seconds) for timeframe in timeframes.TIMEFRAMES]
+CHART_PARTS = (
+    *("address", "axis", "caption", "countdown", "filler", "history", "legend", "pickers"),
+    *("picture", "plot", "reader", "search", "shell", "zones"),
+)
+CHART_MODULES = (
+    "chart.js",
+    "vendor/lightweight-charts@5.2.1/lightweight-charts.standalone.production.mjs",
+    *(f"{name}.js" for name in CHART_PARTS),
+)
+INLINE_ESCAPES = (
+    ("<", "\\u003c"),
+    (">", "\\u003e"),
+    ("&", "\\u0026"),
+    ("\u2028", "\\u2028"),
+    ("\u2029", "\\u2029"),
+)
+Rows = Sequence[Sequence[Any]]
+
+
+bp = Blueprint("pages", __name__)
+
+
+@bp.get("/")
+@scope("read")
+def overview() -> Response:
+    """Show every symbol: last price, change over the day, sparkline, how fresh it is."""
+    db = reading()
+    now = int(time.time())
+    quotes = [_quote(db, symbol, now) for symbol in symbols.list(db)]
+    return _page("overview.html", quotes=quotes, host=request.host_url)
+
+
+@bp.get("/chart/<symbol>")
+@scope("read")
+def chart(symbol: str) -> Response:
+    """Show one symbol's candles, the newest 300 of them, or of those before `to`, inline."""
+    db = reading()
+    known = symbols.read(db, symbol)
+    timeframe = timeframes.parse(text_parameter("tf", "") or "H1")
+    clock = clocks.parse(text_parameter("clock", "") or known.clock)
+    stop, now = instant_parameter("to"), time.time()
+    answer = answers.read(db, known, timeframe, clock, stop=stop, limit=INLINE_CANDLES, now=now)
+    rows, digits = answer.candles, known.digits_shown
+    facts = {
+        "digits": digits,
+        "to": stop,
+        "now": now,
+        "rows": TABLE_ROWS,
+        "timeframes": TIMEFRAME_LENGTHS,
+    }
+    filled = {
+        **_legend(rows, digits, timeframe, clock),
+        "hidden": "hidden" if rows else "",
+        "rows": _table_rows(rows[-TABLE_ROWS:], digits, timeframe, clock),
+        "data": _inline(answer._asdict()),
+        "facts": _inline(facts),
+    }
+    shell = _chart_shell(known.name, known.description, known.clock, timeframe.name, clock.name)
+    return _send("".join([text + filled.get(slot, "") for text, slot in shell]))
+
+
+@lru_cache(maxsize=256)
+def _chart_shell(
+    name: str, description: str, own_clock: str, tf: str, clock: str
+) -> Sequence[tuple[str, str]]:
+    """Render all that does not depend on the candles: pieces of text, each with the slot after it.
+
+    Rendering takes longer than reading the candles does.
+    """
+    query = urlencode({"symbol": name, "tf": tf, "clock": clock, "format": "csv"})
+    text = render_template(
+        "chart.html",
+        name=name,
+        description=description,
+        tf=tf,
+        clock=clock,
+        modules=CHART_MODULES,
+        timeframes=[
+            (each, urlencode({"tf": each, "clock": clock})) for each, _ in TIMEFRAME_LENGTHS
+        ],
+        clocks=_offered_clocks(clock, name, own_clock),
+        download=f"/api/v1/export?{query}",
+        slot=lambda slot: Markup(f"\0{slot}\0"),
+    )
+    parts = [*text.split("\0"), ""]
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _offered_clocks(shown: str, symbol: str, own: str) -> dict[str, str]:
+    texts = {own: f"{own} ({symbol})"} if own != "UTC" else {}
+    for name, text in COMMON_CLOCKS.items():
+        texts.setdefault(name, text)
+    texts.setdefault(shown, shown)
+    return texts
+
+
+@bp.get("/static/<version>/<path:name>")
+@scope("open")
+def static(version: str, name: str) -> Response:
+    """Send an asset; one asked for under its own version may be kept for a year."""
+    found = assets()
+    content = found.contents.get(name)
+    if content is None:
+        return Response("No such file.\n", 404, HEADERS, content_type="text/plain")
+    keep = f"public, max-age={YEAR_S}, immutable" if version == found.version else "no-cache"
+    response = Response(content.body, headers=HEADERS, content_type=content.content_type)
+    if request.accept_encodings["gzip"]:
+        response.set_data(content.gzipped)
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    response.headers["Cache-Control"] = keep
+    return response
+
+
+@bp.errorhandler(GfilError)
+def refuse(error: GfilError) -> Response:
+    """Say in a plain sentence, on a page, why a page cannot be shown."""
+    response = _page("refused.html", title=error.title, detail=error.detail)
+    response.status_code = error.status
+    return response
+
+
+def _page(template: str, **facts: Any) -> Response:
+    return _send(render_template(template, **facts))
+
+
+def _send(text: str) -> Response:
+    return Response(text, headers=HEADERS, mimetype="text/html")
+
+
+def _inline(data: Any) -> str:
+    """Write JSON so that nothing in it can end the <script> element it stands in."""
+    text = orjson.dumps(data).decode()
+    for character, escaped in INLINE_ESCAPES:
+        text = text.replace(character, escaped)
+    return text
+
+
+class Content(NamedTuple):
+    """One file under static/, as it is sent."""
+
+    body: bytes
+    gzipped: bytes
+    content_type: str
+
+
+class Assets(NamedTuple):
+    """Every file under static/ by its name, and the hash of them all."""
+
+    version: str
+    contents: dict[str, Content]
+
+
+@cache
+def assets() -> Assets:
+    """Read every asset, once per process.
+
+    One version names them all, so a module finds the module beside it under the same version.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    contents = {}
+    for path in sorted(STATIC.rglob("*")):
+        if path.suffix not in CONTENT_TYPES:
+            continue
+        name, body = path.relative_to(STATIC).as_posix(), path.read_bytes()
+        digest.update(f"{name}\0{len(body)}\0".encode() + body)
+        contents[name] = Content(body, gzip.compress(body, 9, mtime=0), CONTENT_TYPES[path.suffix])
+    return Assets(digest.hexdigest(), contents)
+
+
+@bp.app_template_global()
+def asset(name: str) -> str:
+    """Return the versioned URL of a file under static/."""
+    found = assets()
+    if name not in found.contents:
+        raise LookupError(f"no file static/{name}")
+    return f"/static/{found.version}/{name}"
+
+
+def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict[str, str]:
+    """Write time, open, high, low, close, volume and change of the last candle."""
+    if not rows:
+        return {}
+    instant, *prices, volume = rows[-1]
+    before = rows[-2][4] if len(rows) > 1 else prices[0]
+    texts = [f"{price:.{digits}f}" for price in prices]
+    return {
+        "time": _wall(instant, timeframe, clock),
+        **dict(zip(("open", "high", "low", "close"), texts, strict=True)),
+        "volume": _volume(volume),
+        "change": _percent(prices[3], before),
+    }
+
+
+def _table_rows(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> str:
+    price = f"<td>%.{digits}f</td>"
+    row = f'<tr><th scope="row">%s</th>{4 * price}<td>%s</td></tr>\n'
+    return "".join(
+        [
+            row % (_wall(instant, timeframe, clock), *prices, _volume(volume))
+            for instant, *prices, volume in reversed(rows)
+        ]
+    )
+
+
+def _wall(instant: int, timeframe: Timeframe, clock: Clock) -> str:
+    """Write an instant as the clock's wall shows it; of a day or longer only the date."""
+    day, second = divmod(clock.wall(instant), timeframes.DAY)
+    if timeframe.seconds >= timeframes.DAY:
+        return _date(day)
+    return f"{_date(day)} {second // 3600:02}:{second // 60 % 60:02}"
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def _volume(volume: float) -> str:
+    whole = f"{volume:,.0f}"
+    return whole if volume == int(volume) else f"{volume:,.8f}".rstrip("0")
+
+
+def _percent(price: float, before: float) -> str:
+    if not before:
+        return ""
+    percent = 100 * (price - before) / abs(before)
+    return f"{'−' if percent < 0 else '+'}{abs(percent):.2f}%"
+
+
+class Quote(NamedTuple):
+    """A symbol's row on the overview: texts as they are shown, blank where nothing is known."""
+
+    symbol: Symbol
+    path: str
+    last: str
+    change: str
+    spark: str
+    stamp: str
+    age: str
+
+
+def _quote(db: apsw.Connection, symbol: Symbol, now: int) -> Quote:
+    path = "/chart/" + quote(symbol.name, safe="")
+    newest = holdings.read_latest(db, symbol)
+    if newest is None:
+        return Quote(symbol, path, "", "", "", "", "")
+    hours = candles.read(db, symbol, timeframes.H1, clocks.UTC, limit=SPARK_CANDLES).candles
+    days = candles.read(db, symbol, timeframes.D1, clocks.parse(symbol.clock), limit=2).candles
+    before = (days[0][4] if len(days) == 2 else days[0][1]) if days else 0
+    return Quote(
+        symbol,
+        path if hours else f"{path}?tf=D1",
+        f"{newest.close:.{symbol.digits_shown}f}",
+        _percent(newest.close, before),
+        _spark([candle[4] for candle in hours or days]),
+        clocks.format_instant(newest.time),
+        _age(now - newest.time),
+    )
+
+
+def _spark(closes: Sequence[float]) -> str:
+    """Turn closes into the points of an SVG polyline, the newest at the right edge."""
+    if len(closes) < 2:
+        return ""
+    low, span = min(closes), (max(closes) - min(closes)) or 1.0
+    step, height = SPARK_WIDTH / (len(closes) - 1), SPARK_HEIGHT - 4
+    return " ".join(
+        f"{index * step:.1f},{2 + height * (1 - (close - low) / span):.1f}"
+        for index, close in enumerate(closes)
+    )
+
+
+def _age(seconds: int) -> str:
+    for length, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {word} ago"
+    return "now"
