@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from gfil import clocks
 from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Bucket, Clock
 from gfil.store import chain, ondemand, symbols
 from gfil.store import db as store
@@ -196,6 +197,17 @@ def _see_digits(db: apsw.Connection, symbol: Symbol, rows: Rows) -> None:
         digits += 1
     if digits > symbol.digits_seen:
         symbols.see_digits(db, symbol, digits)
+
+
+def set_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> Symbol:
+    """Draw a symbol on another clock and keep H4 and D1 on it; inside a transaction."""
+    before = clocks.parse(symbol.clock)
+    if clock == before:
+        return symbol
+    changed = symbols.update(db, symbol._replace(clock=clock.name))
+    chain.derive_clock(db, changed, clock)
+    chain.drop_clock(db, changed, before)
+    return changed
 
 
 class Page(NamedTuple):

@@ -1,8 +1,6 @@
 """Deleting candles of a range, and the rows a deleted symbol left behind."""
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC as UTC_ZONE
-from datetime import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import apsw
@@ -27,12 +25,41 @@ class Deleted(NamedTuple):
     warnings: list[str]
 
 
-def slices(db: apsw.Connection, symbol: Symbol, start: int, stop: int) -> Iterator[Bucket]:
-    """Cut a range into pieces, each for one transaction, skipping what holds nothing."""
+def delete_range(
+    db: apsw.Connection,
+    symbol: Symbol,
+    start: int,
+    stop: int,
+    timeframe: Timeframe | None = None,
+) -> Deleted:
+    """Delete a range, one transaction after another, each leaving true what is derived.
+
+    Stored and settled candles whose whole bucket lies in `[start, stop)` go: of one timeframe or
+    of all, on every clock. Those that lie only partly in it stay and are named in the warnings.
+    """
+    deleted = change = 0
     lower = start
     while (first := _first_time(db, symbol, lower)) is not None and first < stop:
         lower = min(first + SLICE_S, stop)
-        yield Bucket(first, lower)
+        with store.transaction(db):
+            done = delete(db, symbol, Bucket(first, lower), stop, timeframe)
+        deleted, change = deleted + done.deleted, done.change or change
+    if symbols.own_clocks(db, symbol):
+        with store.transaction(db):
+            release_clocks(db, symbol)
+    return Deleted(deleted, change, overlapping(db, symbol, start, stop, timeframe))
+
+
+def count_range(
+    db: apsw.Connection, symbol: Symbol, start: int, stop: int, timeframe: Timeframe | None = None
+) -> Deleted:
+    """Tell what `delete_range` would do."""
+    bounds = {"start": start, "until": stop, "stop": stop}
+    deleted = 0
+    for target in [timeframe] if timeframe else TIMEFRAMES:
+        series = {"series": symbol.series(target.number), "seconds": target.seconds}
+        deleted += store.value(db, COUNT, bounds | series)[0]
+    return Deleted(deleted, 0, overlapping(db, symbol, start, stop, timeframe))
 
 
 FIRST_TIME = "SELECT MIN(time) FROM candle WHERE series = :series AND time >= :time"
@@ -70,9 +97,9 @@ def delete(
     stop: int,
     timeframe: Timeframe | None = None,
 ) -> Deleted:
-    """Delete stored and settled candles that start in `piece` and end by `stop`; in a transaction.
+    """Delete what starts in `piece` and ends by `stop`; inside a transaction.
 
-    Of one timeframe or of all, on every clock. What is derived from them is derived again.
+    What is derived from it is derived again.
     """
     deleted = 0
     for target in [timeframe] if timeframe else TIMEFRAMES:
@@ -129,7 +156,7 @@ def overlapping(
             "limit": OVERLAPS_NAMED_MAX,
         }
         for (time,) in store.query(db, OVERLAPPING, bindings):
-            stamp = datetime.fromtimestamp(time, UTC_ZONE).strftime("%Y-%m-%dT%H:%M:%SZ")
+            stamp = clocks.format_instant(time)
             warnings.append(f"the {target.name} of {stamp} lies only partly in the range and stays")
     return warnings
 
