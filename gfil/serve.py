@@ -45,7 +45,7 @@ def when_ready(server: Any) -> None:
         ):
             listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", seconds, 0))
     places = ", ".join(map(str, server.LISTENERS))
-    print(f"GFIL serves {_settings.db} at {places}", flush=True)
+    print(f"GFIL serves {read().db} at {places}", flush=True)
 
 
 # What gunicorn reads from here is every global that bears the name of one of its settings.

@@ -61,10 +61,13 @@ def routes_table() -> str:
     app = create_app(read({}, ROOT / "nowhere"))
     rows = []
     for rule in app.url_map.iter_rules():
-        sentence = (app.view_functions[rule.endpoint].__doc__ or "").split("\n\n")[0]
+        view = app.view_functions[rule.endpoint]
+        sentence = (view.__doc__ or "").split("\n\n")[0]
         for method in sorted((rule.methods or set()) - UNLISTED_METHODS):
-            rows.append((f"`{method} {rule.rule}`", " ".join(sentence.split())))
-    return table(("route", "what"), *sorted(rows, key=lambda row: row[0].split(" ")[::-1]))
+            rows.append(
+                (f"`{method} {rule.rule}`", getattr(view, "scope", ""), " ".join(sentence.split()))
+            )
+    return table(("route", "scope", "what"), *sorted(rows, key=lambda row: row[0].split(" ")[::-1]))
 
 
 def module_map() -> str:

@@ -2,17 +2,19 @@
 
 import http.client
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import orjson
 import pytest
 
 from gfil import serve
@@ -181,14 +183,22 @@ def test_a_client_that_sends_half_a_request_is_let_go_without_a_word(running: Se
     assert running.log.read_text() == f"GFIL serves {running.db} at {running.url}\n"
 
 
+def gunicorn(folder: Path, app: str, **environment: str) -> AbstractContextManager[Server]:
+    return started(folder, [*GUNICORN, app], environment)
+
+
+def gfil_server(folder: Path, *words: str, **environment: str) -> AbstractContextManager[Server]:
+    return started(folder, [sys.executable, "-P", "-m", "gfil", "serve", *words], environment)
+
+
 @contextmanager
-def gunicorn(folder: Path, app: str, **environment: str) -> Iterator[Server]:
+def started(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[Server]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*GUNICORN, "--bind", "127.0.0.1:0", app],
+            [*command, "--bind", "127.0.0.1:0"],
             cwd=folder,
-            env=clean_environment(GFIL_DB=str(folder / "a.db"), **environment),
+            env=clean_environment(**{"GFIL_DB": str(folder / "a.db"), **environment}),
             stdout=output,
             stderr=output,
         )
@@ -205,6 +215,23 @@ def test_gunicorn_alone_takes_the_same_settings(tmp_path: Path) -> None:
         assert own.log.read_text() == f"GFIL serves {own.db} at {own.url}\n"
         children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children")
         wait_for(lambda: len(children.read_text().split()) == 3, "three workers")
+
+
+def test_the_demo_has_a_database_of_its_own_and_shows_something(tmp_path: Path) -> None:
+    """In a copy of the checkout: its place beside `wsgi.py` is fixed."""
+    for name in ("gfil", "static", "templates", "wsgi.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "gfil").unlink()
+    shutil.copytree(ROOT / "gfil", tmp_path / "gfil", ignore=shutil.ignore_patterns("__pycache__"))
+    mine = tmp_path / "mine.db"
+    with gfil_server(tmp_path, "--demo", PYTHONPATH=str(tmp_path), GFIL_DB=str(mine)) as own:
+        demo = tmp_path / "data" / "demo.db"
+        assert own.log.read_text().splitlines() == [
+            "Making up a history for the demo…",
+            f"GFIL serves {demo} at {own.url}",
+        ]
+        assert len(orjson.loads(own.get("/api/v1/symbols").body)["symbols"]) >= 2
+        assert not mine.exists()
 
 
 PROBE = """
