@@ -71,6 +71,8 @@ def serve(bind: str, demo: bool) -> None:
         settings = replace(settings, db=config.ROOT / DEMO_DB)
     host, port = server.parse_bind(bind)
     listener, loopback = server.listen(host, port, settings)
+    if demo and not settings.db.exists():
+        click.echo("Making up a history for the demo…", err=True)
     db.create(settings.db)
     if demo:
         from gfil import demo as made_up
