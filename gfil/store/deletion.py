@@ -214,3 +214,11 @@ def sweep(db: apsw.Connection) -> bool:
         db.execute(SWEEP_YIELDED, bounds)
         db.execute(SWEPT, {"id": symbol_id})
     return True
+
+
+def sweep_all(db: apsw.Connection) -> None:
+    """Remove every row that deleted symbols left behind, batch by batch."""
+    more = True
+    while more:
+        with store.transaction(db):
+            more = sweep(db)

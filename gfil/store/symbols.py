@@ -13,6 +13,8 @@ from gfil.store import db as store
 
 NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._#+-]{1,32}")
 DIGITS_MAX = 8
+DESCRIPTION_LENGTH_MAX = 200
+CURRENCY = re.compile(r"[A-Za-z0-9]{0,16}")
 PRICES = ("bid", "ask", "mid", "last")
 SERIES_PER_SYMBOL = 32  # numbers of timeframes are below this
 
@@ -209,6 +211,11 @@ def update(db: apsw.Connection, symbol: Symbol) -> Symbol:
         raise BadParameter(f"digits must be 0 to {DIGITS_MAX}, not {symbol.digits}")
     if symbol.price is not None and symbol.price not in PRICES:
         raise BadParameter(f"price must be one of {' '.join(PRICES)}, not {symbol.price!r}")
+    if len(symbol.description) > DESCRIPTION_LENGTH_MAX:
+        raise BadParameter(f"a description has at most {DESCRIPTION_LENGTH_MAX} characters")
+    for currency in (symbol.base, symbol.quote):
+        if not CURRENCY.fullmatch(currency):
+            raise BadParameter(f"bad currency {currency[:32]!r}: up to 16 letters and digits")
     db.execute(UPDATE, symbol._asdict())
     return symbol._replace(change=touch(db, symbol))
 
