@@ -167,7 +167,7 @@ class Clock:
 
 @lru_cache(maxsize=64)
 def _changes(zone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Find a zone's changes by probing; zoneinfo does not tell them."""
+    # zoneinfo does not tell a zone's changes: they are found by probing.
     info = ZoneInfo(zone)
     epoch = datetime(1970, 1, 1, tzinfo=UTC_ZONE)
 

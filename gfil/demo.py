@@ -116,7 +116,7 @@ def _make_rows(
     buckets: Sequence[Bucket],
     price: float,
 ) -> tuple[Rows, float]:
-    """Walk a price that is drawn back to the instrument's, four steps a candle."""
+    # A walk of four steps a candle, drawn back to the price the instrument belongs at.
     rows = Rows([], [], [], [], [], [], [])
     step = instrument.volatility * math.sqrt(timeframe.seconds / YEAR_S / 4)
     pull = PULL_PER_YEAR * timeframe.seconds / YEAR_S

@@ -87,7 +87,7 @@ BUCKETS = "SELECT time, stretch FROM candle WHERE series = :series ORDER BY time
 def _hold(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock
 ) -> tuple[int, int, int]:
-    """Count the candles of a clock; where all its buckets are UTC's they are listed there."""
+    # A clock whose buckets are all UTC's has none of its own: they are listed there.
     rows = store.query(db, BUCKETS, {"series": symbol.series(timeframe.number)})
     if not rows:
         return 0, 0, 0

@@ -131,10 +131,8 @@ def _last_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | N
 
 @lru_cache(maxsize=512)
 def _source_numbers(timeframe: Timeframe, clock: Clock, kept: tuple[Clock, ...]) -> list[int]:
-    """List the timeframes whose rows can make candles of this one: itself and its bases.
-
-    One bucket inside each of the clock's stretches and the one across each change are tried.
-    """
+    # The timeframes whose rows can make candles of this one: itself and its bases. One bucket
+    # inside each of the clock's stretches and the one across each change are tried.
     bases = {timeframe}
     for segment in clock.segments(TIME_MIN, TIME_MAX):
         for instant in (segment.start, segment.start + 31 * DAY):
