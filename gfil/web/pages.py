@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import time
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-import apsw
 import orjson
 from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
@@ -19,6 +19,7 @@ from gfil import clocks, timeframes
 from gfil.clocks import Clock
 from gfil.errors import GfilError
 from gfil.store import answers, candles, holdings, symbols
+from gfil.store.db import read_state
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe
 from gfil.web import instant_parameter, reading, scope, text_parameter
@@ -81,39 +82,75 @@ bp = Blueprint("pages", __name__)
 @scope("read")
 def overview() -> Response:
     """Show every symbol: last price, change over the day, sparkline, how fresh it is."""
-    db = reading()
-    now = int(time.time())
-    quotes = [_quote(db, symbol, now) for symbol in symbols.list(db)]
-    return _page("overview.html", quotes=quotes, host=request.host_url)
+    db, now = reading(), int(time.time())
+    epoch, _ = read_state(db)
+    quotes = [_quote(epoch, symbol) for symbol in symbols.list(db)]
+    return _page(
+        "overview.html",
+        quotes=quotes,
+        now=now,
+        age=_age,
+        format_instant=clocks.format_instant,
+        host=request.host_url,
+    )
 
 
 @bp.get("/chart/<symbol>")
 @scope("read")
 def chart(symbol: str) -> Response:
     """Show one symbol's candles, the newest 300 of them, or of those before `to`, inline."""
-    db = reading()
+    db, now = reading(), time.time()
     known = symbols.read(db, symbol)
     timeframe = timeframes.parse(text_parameter("tf", "") or "H1")
     clock = clocks.parse(text_parameter("clock", "") or known.clock)
-    stop, now = instant_parameter("to"), time.time()
-    answer = answers.read(db, known, timeframe, clock, stop=stop, limit=INLINE_CANDLES, now=now)
-    rows, digits = answer.candles, known.digits_shown
+    stop = instant_parameter("to")
+    epoch, _ = read_state(db)
+    drawn = _draw(epoch, known, timeframe, clock, stop, 0)
+    if drawn.until <= now:
+        drawn = _draw(epoch, known, timeframe, clock, stop, drawn.until)
     facts = {
-        "digits": digits,
+        "digits": known.digits_shown,
         "to": stop,
         "now": now,
         "rows": TABLE_ROWS,
         "timeframes": TIMEFRAME_LENGTHS,
     }
+    return _send(drawn.head + _inline(facts).encode() + drawn.tail)
+
+
+class Drawn(NamedTuple):
+    """A chart page but for its facts; right for one state of the symbol, and `until` an instant."""
+
+    head: bytes
+    tail: bytes
+    until: float
+
+
+@lru_cache(maxsize=128)
+def _draw(
+    epoch: str, symbol: Symbol, timeframe: Timeframe, clock: Clock, stop: int | None, since: float
+) -> Drawn:
+    """Draw a page. The arguments name all it depends on, the symbol with its change number.
+
+    `since` is the instant at which the page drawn before, with its last candle forming, expired.
+    """
+    now = max(time.time(), since)
+    answer = answers.read(
+        reading(), symbol, timeframe, clock, stop=stop, limit=INLINE_CANDLES, now=now
+    )
+    rows, digits = answer.candles, symbol.digits_shown
     filled = {
         **_legend(rows, digits, timeframe, clock),
         "hidden": "hidden" if rows else "",
         "rows": _table_rows(rows[-TABLE_ROWS:], digits, timeframe, clock),
         "data": _inline(answer._asdict()),
-        "facts": _inline(facts),
+        "facts": "\0",
     }
-    shell = _chart_shell(known.name, known.description, known.clock, timeframe.name, clock.name)
-    return _send("".join([text + filled.get(slot, "") for text, slot in shell]))
+    shell = _chart_shell(symbol.name, symbol.description, symbol.clock, timeframe.name, clock.name)
+    text = "".join([text + filled.get(slot, "") for text, slot in shell])
+    head, tail = text.encode().split(b"\0")
+    forming = answer.forming is not None
+    return Drawn(head, tail, clock.bucket(timeframe, rows[-1][0]).stop if forming else math.inf)
 
 
 @lru_cache(maxsize=256)
@@ -181,7 +218,7 @@ def _page(template: str, **facts: Any) -> Response:
     return _send(render_template(template, **facts))
 
 
-def _send(text: str) -> Response:
+def _send(text: str | bytes) -> Response:
     return Response(text, headers=HEADERS, mimetype="text/html")
 
 
@@ -293,15 +330,16 @@ class Quote(NamedTuple):
     last: str
     change: str
     spark: str
-    stamp: str
-    age: str
+    time: int | None
 
 
-def _quote(db: apsw.Connection, symbol: Symbol, now: int) -> Quote:
-    path = "/chart/" + quote(symbol.name, safe="")
+@lru_cache(maxsize=1024)
+def _quote(epoch: str, symbol: Symbol) -> Quote:
+    """Read a symbol's row; the arguments name all it depends on."""
+    db, path = reading(), "/chart/" + quote(symbol.name, safe="")
     newest = holdings.read_latest(db, symbol)
     if newest is None:
-        return Quote(symbol, path, "", "", "", "", "")
+        return Quote(symbol, path, "", "", "", None)
     hours = candles.read(db, symbol, timeframes.H1, clocks.UTC, limit=SPARK_CANDLES).candles
     days = candles.read(db, symbol, timeframes.D1, clocks.parse(symbol.clock), limit=2).candles
     before = (days[0][4] if len(days) == 2 else days[0][1]) if days else 0
@@ -311,8 +349,7 @@ def _quote(db: apsw.Connection, symbol: Symbol, now: int) -> Quote:
         f"{newest.close:.{symbol.digits_shown}f}",
         _percent(newest.close, before),
         _spark([candle[4] for candle in hours or days]),
-        clocks.format_instant(newest.time),
-        _age(now - newest.time),
+        newest.time,
     )
 
 
