@@ -17,7 +17,7 @@ from gfil.store.symbols import Symbol
 from gfil.timeframes import D1, DAY, H1, M1, MINUTE, MONDAY, WEEK, Timeframe
 
 SEED = 1971
-LABEL = "made-up demo prices"
+LABEL = "Made up"
 NEW_YORK_CLOSE = clocks.parse("nyclose")
 BATCH_ROWS = 20_000
 YEAR_S = 365 * DAY
@@ -64,7 +64,7 @@ def _fill_symbol(connection: apsw.Connection, instrument: Instrument, until: int
     with db.transaction(connection):
         known = symbols.ensure(connection, instrument.name)
         symbol = known._replace(
-            description=f"{instrument.description} ({LABEL})",
+            description=f"{LABEL}: {instrument.description}",
             digits=instrument.digits,
             clock=instrument.clock.name,
         )
