@@ -93,14 +93,14 @@ def _distinct(rows: Rows) -> tuple[Rows, int]:
 def _keep_own_clock(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows, clock: Clock
 ) -> None:
-    kept = symbols.kept_clocks(db, symbol)
-    if clock in kept:
-        return
+    if timeframe == M1 or clock == UTC or clock in symbols.own_clocks(db, symbol):
+        return  # an M1 is the same minute on every clock
     for time, stretch in zip(rows.time, rows.stretch, strict=True):
-        bucket = Bucket(time, time + timeframe.seconds + stretch)
-        if not any(other.bucket(timeframe, time) == bucket for other in kept):
+        if UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + stretch):
+            is_new = clock not in symbols.kept_clocks(db, symbol)
             symbols.keep_clock(db, symbol, clock)
-            chain.derive_clock(db, symbol, clock)
+            if is_new:
+                chain.derive_clock(db, symbol, clock)
             return
 
 
@@ -170,7 +170,7 @@ def _fold_below(
     kept = symbols.kept_clocks(db, symbol)
     folds: dict[Key, Fold] = {}
     spans = chain.spans_of(timeframe, rows.time, rows.stretch)
-    for on in (UTC, clock) if clock != UTC else (UTC,):
+    for on in (UTC,) if timeframe.intraday or clock == UTC else (UTC, clock):
         runs = chain.disjoint_runs(on, timeframe, spans)
         folds |= roll_up(db, symbol, timeframe, lay_tiles(timeframe, on, kept, runs))
     return folds

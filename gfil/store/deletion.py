@@ -59,6 +59,7 @@ def count_range(
     for target in [timeframe] if timeframe else TIMEFRAMES:
         series = {"series": symbol.series(target.number), "seconds": target.seconds}
         deleted += store.value(db, COUNT, bounds | series)[0]
+        deleted += store.value(db, COUNT_YIELDED, bounds | series)
     return Deleted(deleted, 0, overlapping(db, symbol, start, stop, timeframe))
 
 
@@ -83,6 +84,11 @@ DELETE = """
 DELETE FROM candle
 WHERE series = :series AND time >= :start AND time < :until AND kind > 0
   AND time + :seconds + stretch <= :stop
+"""
+COUNT_YIELDED = """
+SELECT COUNT(*)
+FROM yielded
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + stretch <= :stop
 """
 DELETE_YIELDED = """
 DELETE FROM yielded
@@ -111,6 +117,7 @@ def delete(
             "stop": stop,
         }
         count, first, last = store.value(db, COUNT, bindings)
+        deleted += store.value(db, COUNT_YIELDED, bindings)
         db.execute(DELETE_YIELDED, bindings)
         if count:
             db.execute(DELETE, bindings)
@@ -170,7 +177,9 @@ def release_clocks(db: apsw.Connection, symbol: Symbol) -> None:
 
 
 READ_STORED = """
-SELECT time, stretch FROM candle WHERE series = :series AND kind > 0 ORDER BY time DESC
+SELECT time, stretch FROM candle WHERE series = :series AND kind > 0
+UNION ALL
+SELECT time, stretch FROM yielded WHERE series = :series
 """
 
 

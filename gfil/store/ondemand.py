@@ -74,17 +74,28 @@ def _read_window(
     runs = clock.runs(timeframe, *window)
     folds = rollup.roll_up(db, symbol, timeframe, rollup.lay_tiles(timeframe, clock, kept, runs))
     return [
-        (key[0], *_choose(timeframe, present.get(key), folds.get(key)))
+        (key[0], *_choose(timeframe, key, present.get(key), folds.get(key)))
         for key in sorted(present.keys() | folds.keys())
     ]
 
 
-def _choose(timeframe: Timeframe, present: Kept | None, fold: Fold | None) -> Fold:
-    if present is not None and timeframe in CHAIN:
+def _choose(timeframe: Timeframe, key: Key, present: Kept | None, fold: Fold | None) -> Fold:
+    if present is not None and _is_kept(timeframe, key):
         return present.values  # decided when it was written
     chosen = chain.decide(present.values if present else None, fold)
     assert chosen is not None
     return chosen.values
+
+
+def _is_kept(timeframe: Timeframe, key: Key) -> bool:
+    """Say whether a candle that lies in the database follows its base there.
+
+    M5 to H1 of a clock that cuts them otherwise than UTC (H1 on +05:30) do not: nothing is kept
+    for them but what somebody has stored.
+    """
+    time, stretch = key
+    on_utc = stretch == 0 and time % timeframe.seconds == 0
+    return timeframe in CHAIN and (on_utc or not timeframe.intraday)
 
 
 READ_RANGE = """
