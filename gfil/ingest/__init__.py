@@ -1,0 +1,1 @@
+"""Files and bodies to candles, and candles to files."""

@@ -1,0 +1,33 @@
+"""Binance's klines of 12 elements: JSON arrays with prices as texts, or the same as CSV rows."""
+
+from gfil.ingest.elements import ARRAY, read_array
+from gfil.ingest.head import Format, Head, of_rows
+from gfil.ingest.head import is_row as is_row_of_cells
+from gfil.ingest.jsonhead import is_row, read_sample
+
+NAME = "binance"
+NAMES = ("time", "open", "high", "low", "close", "volume")
+WIDTH = 12
+
+
+def recognise(head: Head) -> Format | None:
+    """Return the format of the first row that is a kline."""
+    if head.is_json:
+        return None if head.columns else _recognise_json(head)
+    for line in range(len(head.lines)):
+        cells = head.cells(line, ",")
+        if len(cells) == WIDTH and cells[0].isdigit() and is_row_of_cells(cells, NAMES):
+            return of_rows(NAME, head, NAMES, ",", WIDTH)
+    return None
+
+
+def _recognise_json(head: Head) -> Format | None:
+    data = head.data.lstrip()
+    sample = read_sample(head, len(head.data) - len(data) + 1) if data.startswith(b"[") else None
+    if sample is None or not any(
+        isinstance(value, list) and len(value) == WIDTH and is_row(value) for value in sample.values
+    ):
+        return None
+    return Format(
+        NAME, NAMES, lambda pieces, refuse: read_array(pieces, sample.before, ARRAY, refuse)
+    )

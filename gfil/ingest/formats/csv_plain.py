@@ -1,0 +1,21 @@
+"""Rows of time, open, high, low, close and perhaps volume, no header."""
+
+from gfil.ingest.head import SEPARATORS, Format, Head, is_row, is_unknown_header, of_rows
+
+NAME = "plain"
+NAMES = ("time", "open", "high", "low", "close", "volume")
+WIDTHS = range(5, 9)  # MetaTrader adds spread and real volume; more cells are decimal commas
+
+
+def recognise(head: Head) -> Format | None:
+    """Return the format of the first line that is such a row."""
+    for separator in SEPARATORS:
+        if is_unknown_header(head.cells(0, separator)):
+            return None
+    for line in range(len(head.lines)):
+        for separator in SEPARATORS:
+            cells = head.cells(line, separator)
+            names = NAMES[: len(cells)]
+            if len(cells) in WIDTHS and is_row(cells, names):
+                return of_rows(NAME, head, names, separator, len(cells))
+    return None

@@ -1,0 +1,61 @@
+"""A JSON array of objects or of arrays, by itself or as `{"candles":[…]}`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gfil.errors import BadParameter
+from gfil.ingest.elements import ARRAY, KEYS, read_array
+from gfil.ingest.head import Format, Head
+from gfil.ingest.jsonhead import is_row, read_opening, read_sample
+from gfil.ingest.layout import place
+
+NAME = "json"
+ARRAY_NAMES = ("time", "open", "high", "low", "close", "volume")
+
+
+def recognise(head: Head) -> Format | None:
+    """Return the format of an array whose elements may be rows."""
+    opening = read_opening(head)
+    if opening is not None and opening.key != "candles":
+        return None
+    if opening is None and not head.data.lstrip().startswith(b"["):
+        return None
+    sample = read_sample(head, opening.before if opening else head.data.index(b"[") + 1)
+    if sample is None:
+        return None
+    first = next((value for value in sample.values if head.columns or is_row(value)), None)
+    if first is None and sample.values:
+        return None
+    layout = place(head.columns) if head.columns else ARRAY
+    told = opening.told if opening else {}
+    return Format(
+        NAME,
+        name_columns(first, head.columns),
+        lambda pieces, refuse: read_array(
+            pieces, sample.before, layout, refuse, opening is not None
+        ),
+        symbol=_text(told, "symbol"),
+        timeframe=_text(told, "tf"),
+    )
+
+
+def name_columns(value: Any, columns: Sequence[str] | None) -> Sequence[str]:
+    """Return the fields of a row in the order of its cells, or the keys they have in an object.
+
+    Raises:
+        BadParameter: columns are named for an object.
+    """
+    if not isinstance(value, dict):
+        return columns or ARRAY_NAMES
+    if columns:
+        raise BadParameter("--columns names the cells of lines and arrays; these rows are objects")
+    return [
+        next(key for key in keys if key in value)
+        for keys in KEYS.values()
+        if set(keys) & set(value)
+    ]
+
+
+def _text(told: Mapping[str, Any], key: str) -> str | None:
+    value = told.get(key)
+    return value if isinstance(value, str) else None

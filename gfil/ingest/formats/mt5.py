@@ -1,0 +1,15 @@
+"""MetaTrader 5's bar export: `<DATE> <TIME> <OPEN> …`, where TIME may be missing."""
+
+from gfil.ingest.head import SEPARATORS, Format, Head, of_header
+from gfil.ingest.header import name_cells, read_words
+
+NAME = "mt5"
+
+
+def recognise(head: Head) -> Format | None:
+    """Return the format of a header whose words stand in angle brackets."""
+    if not head.lines[0].lstrip('"').startswith("<"):
+        return None
+    separator, words = read_words(head, (*SEPARATORS, " "))
+    names = name_cells(words)
+    return of_header(NAME, head, names, separator) if names else None

@@ -1,0 +1,37 @@
+"""One JSON object or array on each line."""
+
+from typing import Any
+
+import orjson
+
+from gfil.ingest.elements import ARRAY, read_lines
+from gfil.ingest.formats.json_rows import name_columns
+from gfil.ingest.head import Format, Head
+from gfil.ingest.jsonhead import is_row
+from gfil.ingest.layout import place
+
+NAME = "ndjson"
+
+
+def recognise(head: Head) -> Format | None:
+    """Return the format of lines of which one is a row by itself."""
+    value = next(filter(lambda value: _may_be_row(value, head), map(_load, head.lines)), None)
+    if value is None:
+        return None
+    layout = place(head.columns) if head.columns else ARRAY
+    return Format(
+        NAME,
+        name_columns(value, head.columns),
+        lambda pieces, refuse: read_lines(pieces, layout, refuse),
+    )
+
+
+def _may_be_row(value: Any, head: Head) -> bool:
+    return is_row(value) or (bool(head.columns) and isinstance(value, list))
+
+
+def _load(line: str) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None

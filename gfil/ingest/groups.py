@@ -1,0 +1,160 @@
+"""Rows by symbol and timeframe: from arguments, columns or the file's name, and checked."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from gfil import timeframes
+from gfil.clocks import Clock
+from gfil.errors import BadParameter, Refused
+from gfil.ingest import spacing
+from gfil.ingest.placing import Placer
+from gfil.ingest.table import Refuse, Table
+from gfil.store import symbols
+from gfil.store.candles import Rows
+from gfil.timeframes import Timeframe, UnknownTimeframe
+
+GROUPS_MAX = 10_000  # symbols times timeframes in one source
+
+Cells = tuple[str, str]
+"""What the columns of a row say: symbol and timeframe, blank where they say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said once for all rows; `teller` is who says the timeframe."""
+
+    symbol: str | None
+    timeframe: Timeframe | None
+    teller: str
+    force_timeframe: bool = False
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of one symbol and timeframe."""
+
+    symbol: str
+    timeframe: Timeframe
+    placer: Placer
+    teller: str
+    sample: list[int] = field(default_factory=list)
+
+    def check_spacing(self, times: list[int]) -> None:
+        """Compare the distance of the rows with their timeframe.
+
+        Raises:
+            Refused: they contradict each other.
+        """
+        room = spacing.SAMPLE_ROWS - len(self.sample)
+        if room <= 0:
+            return
+        self.sample += times[:room]
+        if spacing.contradicts(self.sample, self.timeframe):
+            distance = spacing.commonest(self.sample) or 0
+            raise Refused(
+                f"rows are {spacing.say(distance)} apart; {self.teller} says {self.timeframe.name}"
+            )
+
+
+class Groups:
+    """Sorts rows into groups and puts those of each into their buckets.
+
+    `find_known` returns how a symbol of this name, in any case, is spelled in the database.
+    """
+
+    def __init__(
+        self,
+        told: Told,
+        clock: Clock,
+        now: float,
+        refuse: Refuse,
+        find_known: Callable[[str], str | None],
+    ) -> None:
+        self._told = told
+        self._clock = clock
+        self._now = now
+        self._refuse = refuse
+        self._find_known = find_known
+        self._groups: dict[tuple[str, str], Group] = {}
+        self._of_cells: dict[Cells, Group | str] = {}
+        self._spelled: dict[str, str] = {}
+
+    def place(self, table: Table) -> Iterator[tuple[Group, Rows]]:
+        """Yield the rows of each group in their buckets; refuse what belongs to none.
+
+        Raises:
+            BadParameter: no column and nothing told says the symbol or the timeframe.
+            Refused: the rows contradict their timeframe.
+        """
+        for group, rows in self._split(table):
+            if not self._told.force_timeframe:
+                group.check_spacing(rows.time)
+            yield group, group.placer.place(rows)
+
+    def finish(self) -> Iterator[tuple[Group, Rows]]:
+        """Yield the rows that were waiting for later ones."""
+        for group in self._groups.values():
+            rows = group.placer.finish()
+            if rows is not None:
+                yield group, rows
+
+    def _split(self, table: Table) -> Iterator[tuple[Group, Table]]:
+        if not len(table):
+            return
+        self._check_told(table)
+        blank = [""] * len(table)
+        cells = list(zip(table.symbol or blank, table.timeframe or blank, strict=True))
+        places: dict[Cells, list[int]] = {cell: [] for cell in dict.fromkeys(cells)}
+        if len(places) > 1:
+            for place, cell in enumerate(cells):
+                places[cell].append(place)
+        for cell, chosen in places.items():
+            group = self._group_of(cell)
+            rows = table.take(chosen) if chosen else table
+            if isinstance(group, Group):
+                yield group, rows
+                continue
+            for row in rows.row:
+                self._refuse(row, group, table.text(row))
+
+    def _check_told(self, table: Table) -> None:
+        if table.timeframe is None and self._told.timeframe is None:
+            raise BadParameter(f"the timeframe is unknown, --tf names it{_suggest(table.time)}")
+        if table.symbol is None and self._told.symbol is None:
+            raise BadParameter("the symbol is unknown, --symbol names it")
+
+    def _group_of(self, cells: Cells) -> Group | str:
+        group = self._of_cells.get(cells)
+        if group is None:
+            group = self._resolve(*cells)
+            if len(self._of_cells) < GROUPS_MAX or isinstance(group, Group):
+                self._of_cells[cells] = group
+        return group
+
+    def _resolve(self, symbol: str, timeframe: str) -> Group | str:
+        name = symbol.strip() or self._told.symbol
+        if name is None:
+            return "missing_field"
+        if not symbols.NAME.fullmatch(name):
+            return "bad_symbol"
+        spelled = self._spelled.get(name.casefold()) or self._find_known(name) or name
+        if spelled != name:
+            return "symbol_case"
+        try:
+            parsed = timeframes.parse(timeframe) if timeframe.strip() else self._told.timeframe
+        except UnknownTimeframe:
+            return "missing_field"
+        if parsed is None or len(self._groups) >= GROUPS_MAX:
+            return "missing_field"
+        self._spelled[name.casefold()] = name
+        teller = "its column" if timeframe.strip() else self._told.teller
+        placer = Placer(parsed, self._clock, self._now, self._refuse)
+        return self._groups.setdefault((name, parsed.name), Group(name, parsed, placer, teller))
+
+
+def _suggest(times: list[int]) -> str:
+    distance = spacing.commonest(times)
+    fitting = spacing.fitting(distance) if distance else None
+    if distance is None or fitting is None:
+        return ""
+    return f": rows are {spacing.say(distance)} apart, as those of {fitting.name}"

@@ -1,0 +1,103 @@
+"""The first bytes of a source, looked at, and what a format found there tells."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from gfil.ingest import moments, numbers
+from gfil.ingest.delimited import read, split_line
+from gfil.ingest.layout import SKIPPED, Layout, place
+from gfil.ingest.pieces import Pieces
+from gfil.ingest.table import BadRow, Refuse, Table
+
+LINES_MAX = 20  # looked at for the first one that is a row
+SEPARATORS = ("\t", ";", ",")
+
+Reader = Callable[[Pieces, Refuse], Iterator[Table]]
+
+
+class Format(NamedTuple):
+    """A format that was recognised, and how to read it.
+
+    `columns` are the fields in the order of the cells, for a person to see. `symbol` and
+    `timeframe` are set where the file says them once for all its rows. A format without `read`
+    is known but cannot be imported; `refusal` says why.
+    """
+
+    name: str
+    columns: Sequence[str]
+    read: Reader | None
+    symbol: str | None = None
+    timeframe: str | None = None
+    refusal: str = ""
+
+
+class Head:
+    """The beginning of a source: `data` as bytes, `lines` as the first texts that are not blank.
+
+    `columns` are the fields of the cells as the user named them, if he did.
+    """
+
+    def __init__(self, data: bytes, columns: Sequence[str] | None = None) -> None:
+        self.data = data
+        self.columns = columns
+        self._lines = data.decode("utf-8", "replace").split("\n", 10 * LINES_MAX)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The first lines that are not blank, trimmed."""
+        trimmed = (line.strip() for line in self._lines[: 10 * LINES_MAX])
+        return [line for line in trimmed if line][:LINES_MAX]
+
+    @property
+    def blank_lines(self) -> int:
+        """How many blank lines stand before the first other one."""
+        return next((at for at, line in enumerate(self._lines) if line.strip()), 0)
+
+    @cached_property
+    def is_json(self) -> bool:
+        """Whether the first character can only be JSON's."""
+        return self.data.lstrip()[:1] in (b"[", b"{")
+
+    def cells(self, line: int, separator: str) -> list[str]:
+        """Return the trimmed cells of one of `lines`."""
+        return [cell.strip() for cell in split_line(self.lines[line], separator)]
+
+
+def of_rows(name: str, head: Head, names: Sequence[str], separator: str, width: int) -> Format:
+    """Return the format of lines without a header."""
+    layout = place(names, separator, width, skip=head.blank_lines)
+    return _delimited(name, names, layout)
+
+
+def of_header(name: str, head: Head, names: Sequence[str], separator: str) -> Format:
+    """Return the format of lines below a header, whose cells hold these fields."""
+    layout = place(names, separator, skip=head.blank_lines + 1, header=head.lines[0])
+    return _delimited(name, names, layout)
+
+
+def is_row(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether cells hold what their names say: a stamp and four prices."""
+    layout = place(names)
+    if len(cells) < layout.needed:
+        return False
+    stamp = cells[layout.time]
+    if layout.date is not None:
+        stamp = f"{cells[layout.date]} {stamp}"
+    try:
+        moments.parse(stamp)
+        for at in layout.prices:
+            numbers.parse(cells[at])
+    except BadRow:
+        return False
+    return True
+
+
+def is_unknown_header(cells: Sequence[str]) -> bool:
+    """Whether cells are the words of a header rather than a broken row."""
+    return sum(cell[:1].isalpha() or cell[:1] == "<" for cell in cells) >= 4
+
+
+def _delimited(name: str, names: Sequence[str], layout: Layout) -> Format:
+    columns = [*names, *[SKIPPED] * (layout.width - len(names))]
+    return Format(name, columns, lambda pieces, refuse: read(pieces, layout, refuse))

@@ -1,0 +1,91 @@
+"""The beginning of a JSON source: what its outermost object says, and its first elements."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from gfil.ingest import moments
+from gfil.ingest.elements import KEYS
+from gfil.ingest.head import Head
+from gfil.ingest.layout import PRICES
+from gfil.ingest.pieces import Pieces
+from gfil.ingest.splitter import read_elements
+from gfil.ingest.table import BadRow
+
+SAMPLE_MAX = 20  # elements looked at for the first one that is a row
+
+_SCALAR = rb'(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)'
+_OPENING = re.compile(
+    rb'\s*\{((?:\s*"[^"\\]*"\s*:\s*' + _SCALAR + rb'\s*,)*)\s*"([^"\\]*)"\s*:\s*\[', re.DOTALL
+)
+
+
+class Opening(NamedTuple):
+    """The first array in an outermost object: its key, the bytes before its first element, and the
+    plain values told ahead of it."""
+
+    key: str
+    before: int
+    told: Mapping[str, Any]
+
+
+class Sample(NamedTuple):
+    """The first elements of an array that are objects or arrays, and the bytes before them all."""
+
+    before: int
+    values: list[Any]
+
+
+def read_opening(head: Head) -> Opening | None:
+    """Return how an object opens that holds an array; None if it does not."""
+    match = _OPENING.match(head.data)
+    if match is None:
+        return None
+    try:
+        told = orjson.loads(b"{" + match[1].rstrip(b", \t\r\n") + b"}")
+    except orjson.JSONDecodeError:
+        told = {}
+    return Opening(match[2].decode("utf-8", "replace"), match.end(), told)
+
+
+def read_sample(head: Head, before: int) -> Sample | None:
+    """Return the first elements of an array; None if they cannot be rows.
+
+    A sample without values is an empty array, or one with nothing whole in it.
+    """
+    if head.data[before:].lstrip()[:1] not in (b"{", b"[", b"]", b""):
+        return None
+    values: list[Any] = []
+    for elements in read_elements(Pieces([head.data]), before, lambda *_: None):
+        values += [
+            value for value in elements.values or map(_load, elements.raw) if _may_hold_a_row(value)
+        ]
+        if len(values) >= SAMPLE_MAX:
+            break
+    return Sample(before, values[:SAMPLE_MAX])
+
+
+def is_row(value: Any) -> bool:
+    """Whether a value looks like a row: an object with a time and an open, or a longer array."""
+    if isinstance(value, dict):
+        return all(any(key in value for key in KEYS[name]) for name in ("time", "open"))
+    if not isinstance(value, list) or len(value) <= len(PRICES):
+        return False
+    try:
+        moments.parse_value(value[0])
+    except BadRow:
+        return False
+    return not any(isinstance(cell, list | dict) for cell in value)
+
+
+def _may_hold_a_row(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _load(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None

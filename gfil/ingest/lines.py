@@ -1,0 +1,77 @@
+"""Pieces of text to blocks of whole lines, numbered; lines beyond the limit are refused."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gfil.ingest.pieces import Pieces
+from gfil.ingest.table import Refuse
+
+LINE_BYTES_MAX = 64 * 1024
+TEXT_MAX = 200  # characters of a refused row that are shown
+
+
+class Block(NamedTuple):
+    """Whole lines, without the last line's end; `row` is the number of the first."""
+
+    row: int
+    text: str
+
+
+def read_blocks(pieces: Pieces, refuse: Refuse) -> Iterator[Block]:
+    """Yield the lines of a source in blocks, numbered from 1.
+
+    A line beyond `LINE_BYTES_MAX` is refused and passed over without being held. Where the source
+    is cut, what may be half a line is refused as `truncated`.
+    """
+    row, held = 1, b""
+    overlong = False  # the line at hand is passed over until it ends
+    for piece in pieces:
+        if overlong:
+            end = piece.find(b"\n")
+            if end < 0:
+                continue
+            piece, overlong = piece[end + 1 :], False
+            row += 1
+        data = held + piece
+        end = data.rfind(b"\n")
+        held = data[end + 1 :]
+        if end >= 0:
+            yield from _split(row, data[:end], refuse)
+            row += data.count(b"\n", 0, end + 1)
+        if len(held) > LINE_BYTES_MAX:
+            refuse(row, "too_long", _show(held))
+            held, overlong = b"", True
+    if pieces.cut:
+        refuse(row, "truncated", _show(held))
+    elif held and not overlong:
+        yield from _split(row, held, refuse)
+
+
+def _split(row: int, data: bytes, refuse: Refuse) -> Iterator[Block]:
+    if not _may_be_overlong(data):
+        yield _block(row, data)
+        return
+    lines = data.split(b"\n")
+    start = 0
+    for place, line in enumerate(lines):
+        if len(line) > LINE_BYTES_MAX:
+            refuse(row + place, "too_long", _show(line))
+            if start < place:
+                yield _block(row + start, b"\n".join(lines[start:place]))
+            start = place + 1
+    if start < len(lines):
+        yield _block(row + start, b"\n".join(lines[start:]))
+
+
+def _may_be_overlong(data: bytes) -> bool:
+    half = LINE_BYTES_MAX // 2  # an overlong line covers a whole window of this size
+    return any(data.find(b"\n", at, at + half) < 0 for at in range(0, len(data) - half, half))
+
+
+def _block(row: int, data: bytes) -> Block:
+    text = data.decode("utf-8", "replace")
+    return Block(row, text.replace("\r\n", "\n").removesuffix("\r") if "\r" in text else text)
+
+
+def _show(data: bytes) -> str:
+    return data[: 4 * TEXT_MAX].decode("utf-8", "replace")

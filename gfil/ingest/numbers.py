@@ -1,0 +1,87 @@
+"""Cells to numbers: a column at once, or one cell with the reason why not."""
+
+import re
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import orjson
+
+from gfil.ingest.table import BadRow
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_NO_NUMBER = '"[{tfnI'  # how JSON's other values begin, and Infinity
+
+
+def parse(text: str) -> float:
+    """Return the number a cell holds: `1.5`, `-2`, `+3`, `.5`, `1e-5`, blanks around it trimmed.
+
+    Raises:
+        BadRow: the cell is blank, holds no number, or none that is finite.
+    """
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        if isfinite(number):
+            return number
+        raise BadRow("not_finite")
+    if not text:
+        raise BadRow("missing_field")
+    raise BadRow("not_finite" if _NOT_FINITE.fullmatch(text) else "not_a_number")
+
+
+def parse_value(value: Any) -> float:
+    """Return the number a JSON value holds, which may be a text.
+
+    Raises:
+        BadRow: it is null or blank, holds no number, or none that is finite.
+    """
+    if isinstance(value, str):
+        return parse(value)
+    if value is None:
+        raise BadRow("missing_field")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRow("not_a_number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise BadRow("not_finite") from None
+    if not isfinite(number):
+        raise BadRow("not_finite")
+    return number
+
+
+def read_column(cells: Sequence[str]) -> list[float]:
+    """Return the numbers of a column of cells.
+
+    Raises:
+        ValueError: some cell holds none; `parse` tells which and why.
+    """
+    joined = ",".join(cells)
+    if not any(map(joined.__contains__, _NO_NUMBER)):
+        try:
+            # Three times as fast as float(), and as exact. It is stricter: no `+1`, no `.5`.
+            numbers: list[float] = orjson.loads(f"[{joined}]")
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            if len(numbers) == len(cells):
+                return numbers
+    if "_" in joined or not joined.isascii():  # float() takes 1_000 and the digits of all scripts
+        raise ValueError("not plain numbers")
+    return list(map(float, cells))
+
+
+def read_values(values: Sequence[Any]) -> list[float]:
+    """Return the numbers of a column of JSON values: all numbers, or all texts.
+
+    Raises:
+        ValueError: they are neither; `parse_value` tells which and why.
+    """
+    kinds = set(map(type, values))
+    if kinds <= {int, float}:
+        return list(values)
+    if kinds != {str}:
+        raise ValueError("neither numbers nor texts")
+    return read_column(values)

@@ -1,0 +1,192 @@
+"""Pieces of JSON to the elements of one array, however long, in flat memory."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import orjson
+
+from gfil.ingest.lines import LINE_BYTES_MAX, TEXT_MAX
+from gfil.ingest.pieces import Pieces
+from gfil.ingest.table import Refuse
+
+_OUTSIDE = re.compile(rb'["\[\]{},]')
+_INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # of a string
+_BETWEEN = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
+_PARTNER = {b"}": b"{", b"]": b"["}
+_BLANKS = b" \t\r\n"
+DEPTH_MAX = 200  # brackets in brackets
+
+
+class Elements(NamedTuple):
+    """Elements one after another; `row` is the first one's place in the array, from 0.
+
+    Either `values` holds them parsed, or `raw` as they stand, where some may be no JSON.
+    """
+
+    row: int
+    values: list[object]
+    raw: list[bytes]
+
+
+def read_elements(
+    pieces: Pieces, before: int, refuse: Refuse, wrapped: bool = False
+) -> Iterator[Elements]:
+    """Yield the elements of an array whose first one follows the `before` bytes of the source.
+
+    `wrapped`: the array stands in an object. An element beyond `LINE_BYTES_MAX` is refused and
+    passed over without being held. Where the source ends before the array does, one row is refused
+    as `truncated`.
+    """
+    splitter = _Splitter(refuse)
+    for number, piece in enumerate(pieces):
+        yield from splitter.feed(piece[before:] if number == 0 else piece)
+    if not splitter.ended:
+        yield from splitter.salvage()
+    whole = splitter.ended and (not wrapped or splitter.last_byte == b"}")
+    if not whole or pieces.cut:
+        splitter.refuse_next("truncated", splitter.rest)
+    elif splitter.rest and not wrapped:
+        pieces.warnings.append("what follows the array was ignored")
+
+
+class _Splitter:
+    def __init__(self, refuse: Refuse) -> None:
+        self.ended = False
+        self.rest = b""  # not yet read; once the array has ended, a little of what follows it
+        self.last_byte = b""
+        self._refuse = refuse
+        self._row = 0
+        self._end = _ElementEnd()
+        self._skipping = False  # an overlong element
+
+    def refuse_next(self, reason: str, element: bytes) -> None:
+        self._refuse(self._row, reason, element[: 4 * TEXT_MAX].decode("utf-8", "replace").strip())
+        self._row += 1
+
+    def feed(self, piece: bytes) -> Iterator[Elements]:
+        self.last_byte = piece.rstrip(_BLANKS)[-1:] or self.last_byte
+        if self.ended:
+            self.rest = (self.rest + piece.strip(_BLANKS))[:TEXT_MAX]
+            return
+        data = self.rest + piece
+        if not self._skipping:
+            known, data = self._at_once(data)
+            if known.values:
+                yield known
+                if b"}" not in data and b"]" not in data:
+                    self.rest = data
+                    return
+        yield from self._one_by_one(data, final=False)
+
+    def salvage(self) -> Iterator[Elements]:
+        yield from self._one_by_one(self.rest, final=True)
+
+    def _at_once(self, data: bytes) -> tuple[Elements, bytes]:
+        cut = max(data.rfind(b"},"), data.rfind(b"],"))
+        if cut >= 0 and not _may_be_overlong(data[:cut]):
+            try:
+                # If what stands before the cut is a list of whole values, then the cut is between
+                # two elements: in a string or deeper down it would leave something open.
+                values = orjson.loads(b"[%b]" % data[: cut + 1])
+            except orjson.JSONDecodeError:
+                pass
+            else:
+                known = Elements(self._row, values, [])
+                self._row += len(values)
+                return known, data[cut + 2 :]
+        return Elements(self._row, [], []), data
+
+    def _one_by_one(self, data: bytes, final: bool) -> Iterator[Elements]:
+        raw: list[bytes] = []
+        start = 0
+        while not self.ended:
+            end, stop = self._next_end(data, start, final)
+            if end < 0:
+                break
+            element = data[start:end]
+            if self._skipping:
+                self._skipping = False
+            elif len(element) > LINE_BYTES_MAX:
+                yield self._give(raw)
+                raw = []
+                self.refuse_next("too_long", element)
+            elif element.strip(_BLANKS) or data[end : end + 1] == b",":
+                raw.append(element)
+            self.ended = data[end : end + 1] == b"]"
+            start = stop
+        yield self._give(raw)
+        self._keep(data[start:])
+
+    def _next_end(self, data: bytes, start: int, final: bool) -> tuple[int, int]:
+        if not self._skipping:
+            self._end = _ElementEnd()
+        end = self._end.find(data, start)
+        if end < 0 and (self._end.broken or final):
+            # Its brackets or quotes do not match, so where it ends is a guess: where the next
+            # one seems to begin.
+            between = _BETWEEN.search(data, start)
+            if between:
+                return between.start() + 1, between.end()
+        return end, end + 1
+
+    def _give(self, raw: list[bytes]) -> Elements:
+        given = Elements(self._row, [], raw)
+        self._row += len(raw)
+        return given
+
+    def _keep(self, rest: bytes) -> None:
+        if self.ended:
+            self.rest = rest.strip(_BLANKS)[:TEXT_MAX]
+        elif self._skipping:
+            self.rest = b""
+        elif len(rest) > LINE_BYTES_MAX:
+            self.refuse_next("too_long", rest)
+            self.rest, self._skipping = b"", True
+        else:
+            self.rest = rest
+
+
+class _ElementEnd:
+    def __init__(self) -> None:
+        self.broken = False
+        self._open: list[bytes] = []
+        self._inside = False
+        self._escaped = False
+
+    def find(self, data: bytes, at: int) -> int:
+        at += self._escaped
+        self._escaped = False
+        opened = at
+        while not self.broken:
+            match = (_INSIDE if self._inside else _OUTSIDE).search(data, at)
+            if match is None:
+                self._escaped = self._inside and at < len(data) and data.endswith(b"\\")
+                return -1
+            token, at = match[0], match.end()
+            if self._inside:
+                self._inside = token != b'"'
+                self.broken = not self._inside and bool(_BETWEEN.search(data, opened, at))
+            elif token == b'"':
+                self._inside, opened = True, at
+            elif token in (b"{", b"["):
+                self.broken = self._open[-1:] == [b"{"] and not _follows_a_colon(data, at - 1)
+                self._open.append(token)
+                self.broken |= len(self._open) > DEPTH_MAX
+            elif not self._open and token in (b",", b"]"):
+                return at - 1
+            elif token != b",":
+                self.broken = not self._open or self._open.pop() != _PARTNER[token]
+        return -1
+
+
+def _follows_a_colon(data: bytes, at: int) -> bool:
+    return data[max(at - 64, 0) : at].rstrip(_BLANKS).endswith(b":")
+
+
+def _may_be_overlong(data: bytes) -> bool:
+    half = LINE_BYTES_MAX // 2
+    windows = range(0, len(data) - half, half)
+    return any(
+        data.find(b"}", at, at + half) < 0 > data.find(b"]", at, at + half) for at in windows
+    )
