@@ -219,7 +219,9 @@ def _page(template: str, **facts: Any) -> Response:
 
 
 def _send(text: str | bytes) -> Response:
-    return Response(text, headers=HEADERS, mimetype="text/html")
+    response = Response(text, headers=HEADERS, mimetype="text/html")
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
 
 
 def _inline(data: Any) -> str:
