@@ -16,6 +16,9 @@ from gfil.store.symbols import DIGITS_MAX, Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
 
 
+SAMPLE_FROM_ROWS = 1000  # opens and closes of so many show all decimals there are
+
+
 class Rows(NamedTuple):
     """Candles as equally long columns, in any order; each is one canonical bucket.
 
@@ -95,6 +98,9 @@ def _keep_own_clock(
 ) -> None:
     if timeframe == M1 or clock == UTC or clock in symbols.own_clocks(db, symbol):
         return  # an M1 is the same minute on every clock
+    on_utc = timeframe.intraday and not any(rows.stretch)
+    if on_utc and not any(time % timeframe.seconds for time in rows.time):
+        return
     for time, stretch in zip(rows.time, rows.stretch, strict=True):
         if UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + stretch):
             is_new = clock not in symbols.kept_clocks(db, symbol)
@@ -192,7 +198,8 @@ def _warn(timeframe: Timeframe, protected: list[int]) -> list[str]:
 
 def _see_digits(db: apsw.Connection, symbol: Symbol, rows: Rows) -> None:
     digits = symbol.digits_seen
-    prices = set().union(rows.open, rows.high, rows.low, rows.close)
+    columns = (rows.open, rows.close) if len(rows.time) > SAMPLE_FROM_ROWS else rows[2:6]
+    prices = set().union(*columns)
     while digits < DIGITS_MAX and not all(price == round(price, digits) for price in prices):
         digits += 1
     if digits > symbol.digits_seen:
