@@ -15,7 +15,6 @@ from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
 from gfil.store.symbols import DIGITS_MAX, Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
 
-
 SAMPLE_FROM_ROWS = 1000  # opens and closes of so many show all decimals there are
 
 

@@ -88,11 +88,8 @@ def _choose(timeframe: Timeframe, key: Key, present: Kept | None, fold: Fold | N
 
 
 def _is_kept(timeframe: Timeframe, key: Key) -> bool:
-    """Say whether a candle that lies in the database follows its base there.
-
-    M5 to H1 of a clock that cuts them otherwise than UTC (H1 on +05:30) do not: nothing is kept
-    for them but what somebody has stored.
-    """
+    # M5 to H1 of a clock that cuts them otherwise than UTC (H1 on +05:30) do not follow their base
+    # in the database: nothing is kept for them but what somebody has stored.
     time, stretch = key
     on_utc = stretch == 0 and time % timeframe.seconds == 0
     return timeframe in CHAIN and (on_utc or not timeframe.intraday)
