@@ -190,8 +190,8 @@ def _changes(zone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(starts), tuple(offsets)
 
 
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?([0-5]\d))?")
-_ZONE_AND_OFFSET = re.compile(r"(.+)([+-]\d{1,2}(?::?[0-5]\d)?)")
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?([0-5]\d))?", re.ASCII)
+_ZONE_AND_OFFSET = re.compile(r"(.+)([+-]\d{1,2}(?::?[0-5]\d)?)", re.ASCII)
 
 
 def _offset_seconds(text: str) -> int | None:
@@ -260,7 +260,7 @@ def parse_instant(text: str) -> int:
         BadTime: it names none, or looks like milliseconds.
     """
     spelled = text.strip()
-    if re.fullmatch(r"-?\d{1,18}", spelled):
+    if re.fullmatch(r"-?[0-9]{1,18}", spelled):
         instant = int(spelled)
         if abs(instant) >= MILLISECONDS_FROM:
             raise BadTime(f"bad time {spelled}: milliseconds? UNIX seconds are asked for")

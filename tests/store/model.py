@@ -1,0 +1,212 @@
+"""A database and the reference side by side: the same is done to both, then they must agree."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from gfil import clocks, timeframes
+from gfil.clocks import TIME_MIN
+from gfil.store import candles, chain, db, deletion, symbols
+from gfil.store.candles import Rows, Written
+from gfil.store.symbols import SERIES_PER_SYMBOL
+from gfil.timeframes import TIMEFRAMES
+from tests.store.reference import SECONDS, Bucket, Candle, Key, Reference, check_ascending
+
+VOLUME_TOLERANCE = 1e-9
+EVERYTHING = 10**7
+PAGED_MAX = 20
+Row = tuple[Bucket, Candle]
+
+CANDLES = """
+SELECT series, time, stretch, kind, open, high, low, close, volume
+FROM candle ORDER BY series, time, stretch
+"""
+YIELDED = """
+SELECT series, time, stretch, open, high, low, close, volume
+FROM yielded ORDER BY series, time, stretch
+"""
+
+
+def columns(timeframe: str, rows: Sequence[Row]) -> Rows:
+    """Rows as `candles.write` takes them."""
+    flat = [(start, stop - start - SECONDS[timeframe], *values) for (start, stop), values in rows]
+    return Rows(*map(list, zip(*flat, strict=True))) if flat else Rows(*([] for _ in range(7)))
+
+
+def write(
+    connection: apsw.Connection,
+    symbol: str,
+    timeframe: str,
+    rows: Sequence[Row],
+    clock: str = "UTC",
+    **options: Any,
+) -> Written:
+    """Send rows of one timeframe and clock in one transaction."""
+    with db.transaction(connection):
+        return candles.write(
+            connection,
+            symbols.ensure(connection, symbol),
+            timeframes.parse(timeframe),
+            columns(timeframe, rows),
+            clock=clocks.parse(clock),
+            **options,
+        )
+
+
+def read(
+    connection: apsw.Connection,
+    symbol: str,
+    timeframe: str,
+    clock: str = "UTC",
+    start: int | None = TIME_MIN,
+    stop: int | None = None,
+    limit: int = EVERYTHING,
+) -> candles.Page:
+    """Read candles by names; everything unless told."""
+    found = symbols.read(connection, symbol)
+    parsed = timeframes.parse(timeframe), clocks.parse(clock)
+    return candles.read(connection, found, *parsed, start, stop, limit)
+
+
+def tables(connection: apsw.Connection) -> tuple[list[Any], list[Any]]:
+    """The whole contents of the two tables that hold candles."""
+    return db.query(connection, CANDLES), db.query(connection, YIELDED)
+
+
+def close(found: Candle, wanted: Candle) -> bool:
+    """Whether prices are equal and volumes within the tolerance."""
+    near = abs(found[-1] - wanted[-1]) <= VOLUME_TOLERANCE * max(1, abs(wanted[-1]))
+    return found[:-1] == wanted[:-1] and near
+
+
+class Model:
+    """One symbol in a real file, and its reference."""
+
+    symbol = "EURUSD"
+
+    def __init__(self, path: Path) -> None:
+        db.create(path)
+        self.connection = db.connect(path)
+        self.reference = Reference()
+        with db.transaction(self.connection):
+            symbols.ensure(self.connection, self.symbol)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @property
+    def change(self) -> int:
+        return db.read_state(self.connection)[1]
+
+    def write(self, timeframe: str, clock: str, rows: Sequence[Row], *, fill: bool = False) -> None:
+        """Send rows to both and compare what is said of them."""
+        change = self.change
+        wanted = self.reference.write(timeframe, clock, rows, fill=fill)
+        moved = int(wanted.pop("changed"))
+        written = write(self.connection, self.symbol, timeframe, rows, clock, fill=fill)
+        assert {name: getattr(written, name) for name in wanted} == wanted
+        assert written.change == (change + 1) * moved
+        assert self.change == change + moved
+        assert sum(wanted.values()) == len(rows)
+
+    def delete(self, start: int, stop: int, timeframe: str | None = None) -> None:
+        """Delete a range in both."""
+        parsed = timeframes.parse(timeframe) if timeframe else None
+        symbol = symbols.read(self.connection, self.symbol)
+        foretold = deletion.count_range(self.connection, symbol, start, stop, parsed)
+        done = deletion.delete_range(self.connection, symbol, start, stop, parsed)
+        gone = self.reference.delete(start, stop, timeframe)
+        assert (foretold.deleted, done.deleted) == (gone, gone)
+
+    def set_clock(self, clock: str) -> None:
+        """Draw the symbol on another clock in both."""
+        with db.transaction(self.connection):
+            symbol = symbols.read(self.connection, self.symbol)
+            candles.set_clock(self.connection, symbol, clocks.parse(clock))
+        self.reference.set_clock(clock)
+
+    def check_tables(self) -> None:
+        """Every row equals what the laws say: stored where it is, derived as its base demands."""
+        wanted, wanted_yielded = self.reference.tables()
+        found, found_yielded = tables(self.connection)
+        kinds = {self._key(row): row[3] for row in found}
+        values = {self._key(row): row[4:] for row in found}
+        assert kinds == {
+            key: chain.STORED if is_stored else chain.DERIVED
+            for key, (is_stored, _) in wanted.items()
+        }
+        wrong = {
+            key: (values[key], candle)
+            for key, (_, candle) in wanted.items()
+            if not close(values[key], candle)
+        }
+        assert wrong == {}
+        assert {self._key(row): row[3:] for row in found_yielded} == wanted_yielded
+
+    def _key(self, row: tuple[Any, ...]) -> Key:
+        timeframe = TIMEFRAMES[row[0] % SERIES_PER_SYMBOL]
+        return timeframe.name, row[1], row[1] + timeframe.seconds + row[2]
+
+    def check_answers(self, clock: str) -> None:
+        """Every timeframe on a clock answers as the laws say."""
+        for timeframe in SECONDS:
+            page = read(self.connection, self.symbol, timeframe, clock)
+            self._compare(page.candles, self.reference.read(timeframe, clock), timeframe, clock)
+            assert page.next is None
+
+    def check_pages(self, rng: random.Random, timeframe: str, clock: str) -> None:
+        """Pages of any size, walked in either direction over any range, are that range."""
+        whole = self.reference.read(timeframe, clock)
+        if not whole:
+            return
+        first = rng.randrange(len(whole))
+        some = whole[first : first + rng.randint(1, PAGED_MAX)]
+        start, stop = some[0][0] - rng.choice((0, 1, 60)), some[-1][0] + rng.choice((1, 60))
+        some = [row for row in whole if start <= row[0] < stop]
+        limit = rng.choice((1, 2, 3, 7))
+        forward, backward = [], []
+        place = start
+        while place is not None:
+            page = self._read_page(timeframe, clock, place, stop, limit)
+            forward, place = forward + page.candles, page.next
+        self._compare(forward, some, timeframe, clock, start, stop, limit)
+        place = stop
+        while place is not None and len(backward) < len(some):
+            page = self._read_page(timeframe, clock, None, place, limit)
+            backward, place = page.candles + backward, page.next
+        before = [row for row in whole if row[0] < stop]
+        assert place is None or len(backward) < len(before)
+        self._compare(backward, before[-len(backward) :], timeframe, clock, None, stop, limit)
+
+    def _read_page(
+        self, timeframe: str, clock: str, start: int | None, stop: int, limit: int
+    ) -> candles.Page:
+        page = read(self.connection, self.symbol, timeframe, clock, start, stop, limit)
+        assert len(page.candles) == limit or page.next is None
+        return page
+
+    def _compare(self, found: list[Any], wanted: list[Any], *what: Any) -> None:
+        check_ascending(found)
+        same = len(found) == len(wanted) and all(map(close, found, wanted))
+        assert same, (what, _first_difference(found, wanted))
+
+
+def _first_difference(found: list[Any], wanted: list[Any]) -> dict[str, Any]:
+    there, should = ({row[0]: row[1:] for row in rows} for rows in (found, wanted))
+    times = sorted(there.keys() | should.keys())
+    different = [time for time in times if there.get(time) != should.get(time)]
+    return {time: (there.get(time), should.get(time)) for time in different[:3]} | {
+        "different": len(different)
+    }
+
+
+def everything(path: Path) -> tuple[list[Any], list[Any]]:
+    """The tables of a database file."""
+    connection = db.connect(path, readonly=True)
+    try:
+        return tables(connection)
+    finally:
+        connection.close()

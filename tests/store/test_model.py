@@ -1,0 +1,224 @@
+"""The store against plain Python: anything done in any order, every timeframe, many clocks.
+
+GFIL_SEED chooses the seed of the random walk, GFIL_LONG=1 the long size.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.store.model import Model, Row
+from tests.store.reference import SECONDS, Candle, bucket
+
+LONG = os.environ.get("GFIL_LONG") == "1"
+SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
+HOUR, DAY = 3600, 86400
+
+NEW_YORK = "America/New_York+07:00"
+CLOCKS = (
+    "UTC",
+    "Europe/Athens",
+    NEW_YORK,
+    "Europe/London",
+    "+05:30",
+    "+02:00",
+    "Australia/Lord_Howe",
+    "America/Sao_Paulo",
+)
+CHANGES = (  # a day on which a clock changes, and clocks it matters for
+    ("2024-03-31", ("Europe/Athens", "Europe/London", "+02:00", "Europe/Bucharest")),
+    ("2024-10-27", ("Europe/Athens", "Europe/London", "+02:00", NEW_YORK)),
+    ("2024-03-10", (NEW_YORK, "Europe/Athens", "America/New_York", "+05:30")),
+    ("2024-11-03", (NEW_YORK, "Europe/Athens", "+05:30", "Asia/Kathmandu")),
+    ("2024-04-07", ("Australia/Lord_Howe", "+05:30", "Europe/Athens")),
+    ("2024-10-06", ("Australia/Lord_Howe", "+05:30", "-03:30")),
+    ("2018-11-04", ("America/Sao_Paulo", NEW_YORK, "-03:00")),
+    ("2018-02-18", ("America/Sao_Paulo", "Europe/London", "-03:00")),
+)
+PRICES = (1.1, 1.2, 1.3, 1.4)
+WEIGHTS = {"M1": 30, "M5": 6, "M15": 4, "M30": 4, "H1": 8, "H4": 8, "D1": 8}
+TIMEFRAMES = tuple(name for name in SECONDS for _ in range(WEIGHTS.get(name, 1)))
+
+
+def midnight(day: str) -> int:
+    return round(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+
+
+def places(day: str) -> list[int]:
+    """Hours worth trading in: some before, around and after the change, and a month away."""
+    start = midnight(day)
+    near = [start + step * HOUR for step in (-50, -27, -4, -3, -1, 0, 1, 2, 8, 14, 15, 16, 23, 49)]
+    return [*near, start - 20 * DAY, start + 20 * DAY]
+
+
+def candle(four: tuple[float, float, float, float], volume: int) -> Candle:
+    return four[0], max(four), min(four), four[1], float(volume)
+
+
+def like(model: Model, timeframe: str, clock: str, time: int, how: str) -> Candle | None:
+    """A candle much like the one its base makes, or like the stored one, of the same bucket."""
+    within = bucket(timeframe, clock, time)
+    known = model.reference.stored.get((timeframe, *within))
+    if how != "stored" or known is None:
+        known = model.reference.fold_base(timeframe, clock, within)
+    if known is None:
+        return None
+    opening, high, low, closing, volume = known
+    if how == "less":
+        high, low = max(opening, closing), min(opening, closing)
+        volume = max(0.0, volume - 1)
+    if how == "more":
+        high, volume = high + 0.1, volume + 1
+    return opening, high, low, closing, volume
+
+
+def random_rows(rng: random.Random, model: Model, day: str, timeframe: str, clock: str):
+    spots = rng.sample(places(day), 4)
+    rows: list[Row] = []
+    for _ in range(rng.choice((1, 3, 8, 40 if timeframe == "M1" else 12))):
+        time = rng.choice(spots) + 60 * rng.randrange(120)
+        how = rng.choice(("free", "free", "exact", "less", "more", "stored"))
+        values = like(model, timeframe, clock, time, how) if how != "free" else None
+        values = values or candle(tuple(rng.choices(PRICES, k=4)), rng.randrange(4))
+        rows.append((bucket(timeframe, clock, time), values))
+    return rows
+
+
+def step(rng: random.Random, model: Model, day: str, clocks: tuple[str, ...]) -> None:
+    """Do one thing to both."""
+    what = rng.choices(("write", "fill", "delete", "clock"), (12, 2, 2, 1))[0]
+    timeframe = rng.choice(TIMEFRAMES)
+    clock = rng.choice(("UTC", *clocks))
+    if what == "clock":
+        model.set_clock(clock)
+    elif what == "delete":
+        start = rng.choice(places(day)) + rng.choice((0, 60, -90))
+        stop = start + rng.choice((HOUR, 5 * HOUR, DAY, 3 * DAY, 40 * DAY))
+        model.delete(start, stop, rng.choice((None, timeframe)))
+    else:
+        rows = random_rows(rng, model, day, timeframe, clock)
+        model.write(timeframe, clock, rows, fill=what == "fill")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Iterator[Model]:
+    model = Model(tmp_path / "gfil.db")
+    yield model
+    model.close()
+
+
+@pytest.mark.parametrize(("day", "clocks"), CHANGES)
+def test_a_random_walk_agrees_with_plain_python(
+    model: Model, day: str, clocks: tuple[str, ...]
+) -> None:
+    """DERIVED=BASE and laws 3 to 10, after every step."""
+    print(f"GFIL_SEED={SEED}")
+    rng = random.Random(f"{SEED} {day}")
+    for _ in range(400 if LONG else 16):
+        step(rng, model, day, clocks)
+        model.check_tables()
+        for clock in rng.sample(("UTC", *clocks), 4 if LONG else 1):
+            model.check_answers(clock)
+            for timeframe in rng.sample([*SECONDS], 3):
+                model.check_pages(rng, timeframe, clock)
+    for clock in CLOCKS if LONG else ("UTC", *clocks):
+        model.check_answers(clock)
+
+
+HOWS = ("free", "exact", "less", "more", "stored")
+ROW = st.tuples(
+    st.integers(0, 15),  # which of the places
+    st.integers(0, 119),  # minutes after it
+    st.tuples(*[st.sampled_from(PRICES)] * 4),
+    st.integers(0, 3),
+    st.sampled_from(HOWS),
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Whatever Hypothesis thinks of, the store and plain Python agree."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.model = Model(Path(self.folder.name) / "gfil.db")
+
+    @initialize(change=st.sampled_from(CHANGES))
+    def begin(self, change: tuple[str, tuple[str, ...]]) -> None:
+        self.day, clocks = change
+        self.clocks = ("UTC", *clocks)
+
+    def clock(self, number: int) -> str:
+        return self.clocks[number % len(self.clocks)]
+
+    @rule(
+        rows=st.lists(ROW, min_size=1, max_size=8),
+        timeframe=st.sampled_from(TIMEFRAMES),
+        clock=st.integers(0, 4),
+        fill=st.sampled_from((False, False, False, True)),
+    )
+    def write(self, rows: list[tuple], timeframe: str, clock: int, fill: bool) -> None:
+        name = self.clock(clock)
+        made = []
+        for place, minute, prices, volume, how in rows:
+            time = places(self.day)[place] + 60 * minute
+            values = like(self.model, timeframe, name, time, how) if how != "free" else None
+            made.append((bucket(timeframe, name, time), values or candle(prices, volume)))
+        self.model.write(timeframe, name, made, fill=fill)
+
+    @rule(
+        place=st.integers(0, 15),
+        shift=st.sampled_from((0, 60, -90)),
+        length=st.sampled_from((HOUR, 5 * HOUR, DAY, 3 * DAY, 40 * DAY)),
+        timeframe=st.none() | st.sampled_from(TIMEFRAMES),
+    )
+    def delete(self, place: int, shift: int, length: int, timeframe: str | None) -> None:
+        start = places(self.day)[place] + shift
+        self.model.delete(start, start + length, timeframe)
+
+    @rule(clock=st.integers(0, 4))
+    def set_clock(self, clock: int) -> None:
+        self.model.set_clock(self.clock(clock))
+
+    @rule(clock=st.integers(0, 4), seed=st.integers(0, 99))
+    def ask(self, clock: int, seed: int) -> None:
+        self.model.check_answers(self.clock(clock))
+        rng = random.Random(seed)
+        for timeframe in SECONDS:
+            self.model.check_pages(rng, timeframe, self.clock(clock))
+
+    @invariant()
+    def derived_is_base(self) -> None:
+        self.model.check_tables()
+
+    def teardown(self) -> None:
+        self.model.close()
+        self.folder.cleanup()
+
+
+def test_whatever_is_done_agrees_with_plain_python() -> None:
+    """A Hypothesis state machine, which shrinks what fails to its shortest form."""
+    print(f"GFIL_SEED={SEED}")
+    limits = settings(
+        max_examples=100 if LONG else 12,
+        stateful_step_count=50 if LONG else 12,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    run_state_machine_as_test(seed(SEED)(StoreMachine), settings=limits)
