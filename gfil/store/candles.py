@@ -1,5 +1,6 @@
 """Candles: writing stored ones, with all that follows from them, and deleting them."""
 
+from itertools import chain as join
 from itertools import islice, repeat
 from operator import lt
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
 from gfil.store.symbols import DIGITS_MAX, Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
 
-SAMPLE_FROM_ROWS = 1000  # opens and closes of so many show all decimals there are
+SAMPLE_FROM_ROWS = 1000  # the closes of so many show all decimals there are
 
 
 class Rows(NamedTuple):
@@ -125,7 +126,13 @@ def _is_untouched(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, row
 
 def _insert(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows) -> None:
     series = repeat(symbol.series(timeframe.number))
-    db.executemany(chain.INSERT, zip(series, *rows, repeat(STORED)))
+    values = [*join.from_iterable(zip(series, *rows, repeat(STORED)))]
+    step = chain.COLUMNS * chain.INSERT_ROWS
+    whole = len(values) // step * step
+    db.executemany(chain.INSERT_MANY, (values[at : at + step] for at in range(0, whole, step)))
+    step = chain.COLUMNS
+    rest = range(whole, len(values), step)
+    db.executemany(chain.INSERT, (values[at : at + step] for at in rest))
 
 
 def _merge(
@@ -197,7 +204,7 @@ def _warn(timeframe: Timeframe, protected: list[int]) -> list[str]:
 
 def _see_digits(db: apsw.Connection, symbol: Symbol, rows: Rows) -> None:
     digits = symbol.digits_seen
-    columns = (rows.open, rows.close) if len(rows.time) > SAMPLE_FROM_ROWS else rows[2:6]
+    columns = [rows.close] if len(rows.time) > SAMPLE_FROM_ROWS else rows[2:6]
     prices = set().union(*columns)
     while digits < DIGITS_MAX and not all(price == round(price, digits) for price in prices):
         digits += 1
