@@ -30,19 +30,13 @@ LAYERS = (
 # Inside a package a module may import those before it in this row; one not named here any of the
 # row. Everything else two modules share lies one layer down.
 INSIDE = {
-    "gfil.store": ("db", "symbols", "rollup", "chain", "ondemand", "candles"),
     "gfil.ingest": (
-        "table",
-        "numbers",
-        "moments",
-        "layout",
-        "pieces",
-        "lines",
-        "splitter",
-        "delimited",
-        "elements",
-        "formats",
+        *("table", "numbers", "moments", "layout", "pieces", "lines", "delimited", "splitter"),
+        *("elements", "head", "header", "jsonhead", "formats", "spacing", "names", "placing"),
+        *("groups", "report", "batches", "importer", "files", "export"),
     ),
+    "gfil.ingest.formats": ("json_rows",),
+    "gfil.store": ("db", "symbols", "rollup", "chain", "ondemand", "candles"),
 }
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "services", "models", "manager"}

@@ -22,7 +22,7 @@ Key = tuple[str, Timeframe]
 
 
 class _Undone(Exception):
-    """Ends a transaction that was only a trial."""
+    pass  # ends a transaction that was only a trial
 
 
 class Batches:

@@ -2,21 +2,27 @@
 
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import apsw
 
-from gfil.errors import BadParameter
+from gfil.errors import BadParameter, BadRequest, Conflict, GfilError, Refused
 from gfil.ingest import importer, names
 from gfil.ingest.importer import Options
 from gfil.ingest.pieces import PIECE_BYTES
-from gfil.ingest.report import Report
+from gfil.ingest.report import Report, describe_counts
+from gfil.store import db as store
 
 STANDARD_INPUT = "-"
 SPOOL_BYTES = 8 * 1024 * 1024  # of standard input kept in memory before it goes to a file
+
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
 
 Progress = Callable[[int], object]
 
@@ -57,6 +63,87 @@ def size(source: str) -> int:
     """Return how many bytes a source has; 0 where only reading tells."""
     path = Path(source)
     return path.stat().st_size if path.is_file() else 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of several files: a report of each, or why it was refused."""
+
+    db: Path
+    dry_run: bool = False
+    reports: list[Report] = field(default_factory=list)
+    refused: list[tuple[str, GfilError]] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[str]:
+        """Each refused file and why, as a line."""
+        return [f"{source}: {error.detail}" for source, error in self.refused]
+
+    @property
+    def exit_status(self) -> int:
+        """0; 3 if rows or files were refused; 2 if the only file lacks a parameter."""
+        if len(self.refused) == 1 and not self.reports:
+            error = self.refused[0][1]
+            return EXIT_USAGE if isinstance(error, BadParameter) else EXIT_REFUSED
+        rejected = any(report.rejected for report in self.reports)
+        return EXIT_REFUSED if rejected or self.refused else 0
+
+    def describe(self) -> list[str]:
+        """Return lines for a person; the last one names the database."""
+        lines = [line for report in self.reports for line in report.describe()]
+        counts, reasons = self._totals()
+        if len(self.reports) + len(self.refused) > 1:
+            refused = f", {len(self.refused)} files refused" if self.refused else ""
+            lines.append(f"{len(self.reports)} files{refused}: {describe_counts(counts, reasons)}")
+        change = max((report.change for report in self.reports), default=0)
+        end = "nothing stored" if self.dry_run or not self.reports else f"change {change}"
+        return [*lines, f"{self.db}: {end if change or self.dry_run else 'nothing changed'}"]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report of the only file, or all of them and their totals."""
+        failed = [
+            {"file": source, "error": error.detail, **error.extra} for source, error in self.refused
+        ]
+        files = [report.as_json() for report in self.reports] + failed
+        if len(files) == 1:
+            return {"db": self.db, **files[0]}
+        counts, reasons = self._totals()
+        return {"db": self.db, "files": files, **counts, "reasons": dict(reasons)}
+
+    def _totals(self) -> tuple[Counter[str], Counter[str]]:
+        counts, reasons = Counter(Report("", "").counts()), Counter[str]()
+        for report in self.reports:
+            counts.update(report.counts())
+            reasons += report.reasons
+        return counts, reasons
+
+
+def load_all(
+    path: Path,
+    sources: Sequence[str],
+    options: Options,
+    outcome: Outcome,
+    *,
+    now: float,
+    progress: Progress = lambda _: None,
+) -> None:
+    """Import files one after another into the database at `path`, made if it is not there.
+
+    A file that is refused stops no other. A dry run needs no database.
+
+    Raises:
+        DatabaseError, Busy, DiskFull: nothing more can be stored.
+    """
+    if not options.dry_run:
+        store.create(path)
+    db = store.connect(path) if path.exists() else None
+    for source in sources:
+        try:
+            outcome.reports.append(load(db, source, options, now=now, progress=progress))
+        except (BadRequest, Conflict, Refused) as error:
+            outcome.refused.append((source, error))
+        except OSError as error:
+            outcome.refused.append((source, Refused(error.strerror or str(error))))
 
 
 def load(

@@ -102,13 +102,7 @@ class Groups:
         if not len(table):
             return
         self._check_told(table)
-        blank = [""] * len(table)
-        cells = list(zip(table.symbol or blank, table.timeframe or blank, strict=True))
-        places: dict[Cells, list[int]] = {cell: [] for cell in dict.fromkeys(cells)}
-        if len(places) > 1:
-            for place, cell in enumerate(cells):
-                places[cell].append(place)
-        for cell, chosen in places.items():
+        for cell, chosen in _places_of_cells(table).items():
             group = self._group_of(cell)
             rows = table.take(chosen) if chosen else table
             if isinstance(group, Group):
@@ -150,6 +144,18 @@ class Groups:
         teller = "its column" if timeframe.strip() else self._told.teller
         placer = Placer(parsed, self._clock, self._now, self._refuse)
         return self._groups.setdefault((name, parsed.name), Group(name, parsed, placer, teller))
+
+
+def _places_of_cells(table: Table) -> dict[Cells, list[int]]:
+    if table.symbol is None and table.timeframe is None:
+        return {("", ""): []}  # all of them
+    blank = [""] * len(table)
+    cells = list(zip(table.symbol or blank, table.timeframe or blank, strict=True))
+    places: dict[Cells, list[int]] = {cell: [] for cell in dict.fromkeys(cells)}
+    if len(places) > 1:
+        for place, cell in enumerate(cells):
+            places[cell].append(place)
+    return places
 
 
 def _suggest(times: list[int]) -> str:

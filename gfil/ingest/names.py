@@ -19,6 +19,8 @@ _SPELLED_OUT = {"daily": "D1", "weekly": "W1", "monthly": "MN1"}
 _TOGETHER = re.compile(r"(.*[A-Za-z].*?)(43200|10080|1440|240|60|30|15|5|1)")  # MetaTrader 4's
 _TOGETHER_IN_LETTERS = re.compile(r"([A-Z]{6,})(M1|M5|M15|M30|H1|H4|D1|W1|MN1)")
 
+_LIKE_A_PAIR = re.compile(r"[A-Za-z]{6,}")
+
 
 class Named(NamedTuple):
     """What a name says; None where it says nothing."""
@@ -42,7 +44,10 @@ def read(name: str, timeframe: Timeframe | None = None) -> Named:
         return Named(match[1], _parse(match[2] + match[3][0].lower()))
     stem = _HISTDATA.sub("", stem, count=1)
     seen_number = False
-    for word in list(_WORD.finditer(stem))[1:]:
+    words = list(_WORD.finditer(stem))[1:]
+    if words and len(words[-1][0]) > 1 and not words[-1][0].isdigit():
+        words.insert(0, words[-1])  # the last word is the surest: GOLD_D_H1
+    for word in words:
         found = _timeframe_of(word[0])
         if found is not None and not (seen_number and word[0].isdigit()):
             return Named(stem[: word.start()].rstrip("_-, "), found)
@@ -50,7 +55,7 @@ def read(name: str, timeframe: Timeframe | None = None) -> Named:
     for together in (_TOGETHER_IN_LETTERS, _TOGETHER):
         match = together.fullmatch(stem)
         found = _parse(match[2]) if match else None
-        if match and timeframe in (None, found):
+        if match and (timeframe in (None, found) or _LIKE_A_PAIR.fullmatch(match[1])):
             return Named(match[1], found)
     return Named(None, None)
 

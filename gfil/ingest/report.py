@@ -1,17 +1,17 @@
 """What an import did: counts, refused rows, and the words for them."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gfil.clocks import Clock
+from gfil.clocks import Clock, format_instant
 from gfil.store.candles import Rows, Written
 
 ERRORS_MAX = 100  # refused rows that are told in full
 TEXT_MAX = 200  # characters of each
 WARNINGS_MAX = 20
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ERRORS_SHOWN = 10  # on a terminal
 
 
 @dataclass(slots=True)
@@ -111,6 +111,44 @@ class Report:
             "rejected": self.rejected,
         }
 
+    def describe(self) -> list[str]:
+        """Return the report as lines for a person."""
+        whose = " ".join([", ".join(self.symbols[:5]) or "no rows", *self.timeframes])
+        reach = ""
+        if self.first is not None and self.last is not None:
+            reach = f", {format_instant(self.first)} to {format_instant(self.last)}"
+        lines = [f"{self.file}: {whose}, {self.format}, clock {self.clock}{reach}"]
+        if self.recognised:
+            lines += _describe_recognised(self.recognised)
+        lines.append(f"  {describe_counts(self.counts(), self.reasons)}")
+        lines += [
+            f"  row {e['row']} {e['reason']}: {e['text']}" for e in self.errors[:ERRORS_SHOWN]
+        ]
+        if self.rejected > ERRORS_SHOWN:
+            lines.append(f"  and {self.rejected - ERRORS_SHOWN} more")
+        return lines + [f"  warning: {warning}" for warning in self.warnings]
+
+
+def describe_counts(counts: Mapping[str, int], reasons: Mapping[str, int]) -> str:
+    """Return counts as one line, those that are 0 left out."""
+    parts = [f"{count} {name}" for name, count in counts.items() if count and name != "rows"]
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    line = f"{counts['rows']} rows" + (": " if parts else "") + ", ".join(parts)
+    return f"{line} ({why})" if why else line
+
+
+def _describe_recognised(recognised: Mapping[str, Any]) -> list[str]:
+    packed = ", gzip" if recognised["gzip"] else ""
+    apart = recognised["spacing"]
+    lines = [
+        f"  {recognised['encoding']}{packed}; columns {' '.join(recognised['columns'])}"
+        + (f"; rows {apart} apart" if apart else "")
+    ]
+    for which in ("first", "last"):
+        if moment := recognised[which]:
+            lines.append(f"  {which} row {moment['utc']} UTC, {moment['clock']} on the clock")
+    return lines
+
 
 def _only(names: list[str]) -> str | None:
     return names[0] if len(names) == 1 else None
@@ -118,4 +156,4 @@ def _only(names: list[str]) -> str | None:
 
 def show_time(time: int, clock: Clock) -> str:
     """Return an instant on a clock's wall, for a person."""
-    return f"{EPOCH + timedelta(seconds=clock.wall(time)):%Y-%m-%d %H:%M}"
+    return format_instant(clock.wall(time))[:16].replace("T", " ")
