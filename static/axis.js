@@ -22,11 +22,12 @@ const WEIGHTS = [
 ];
 
 function weigh(wall, before) {
-  const now = wallDate(wall);
-  const then = wallDate(before);
-  if (now.getUTCFullYear() !== then.getUTCFullYear()) return YEAR_WEIGHT;
-  if (now.getUTCMonth() !== then.getUTCMonth()) return MONTH_WEIGHT;
-  if (Math.floor(wall / DAY) !== Math.floor(before / DAY)) return DAY_WEIGHT;
+  if (Math.floor(wall / DAY) !== Math.floor(before / DAY)) {
+    const now = wallDate(wall);
+    const then = wallDate(before);
+    if (now.getUTCFullYear() !== then.getUTCFullYear()) return YEAR_WEIGHT;
+    return now.getUTCMonth() === then.getUTCMonth() ? DAY_WEIGHT : MONTH_WEIGHT;
+  }
   for (const [length, weight] of WEIGHTS) {
     if (Math.floor(wall / length) !== Math.floor(before / length)) return weight;
   }

@@ -60,7 +60,16 @@ function seenSpacing() {
   return spacing === BAR_SPACING ? null : spacing;
 }
 
+let due = false;
+
+// The library tells of a move at once and makes it in the next frame.
+function moved() {
+  if (!due) requestAnimationFrame(seen);
+  due = true;
+}
+
 function seen() {
+  due = false;
   const to = seenTo();
   byId('newest').hidden = to === null;
   reader.follow();
@@ -92,7 +101,7 @@ function draw(to) {
   showTable();
   relabel();
   place(to);
-  requestAnimationFrame(seen); // the library moves in the next frame
+  moved();
 }
 
 // Shows another timeframe, clock or stretch; where the view ends stays, unless told.
@@ -166,5 +175,5 @@ document.addEventListener('themechange', plot.recolor);
 
 plot.space(spacingAsked() ?? BAR_SPACING);
 draw(facts.to);
-plot.onRange(seen);
-requestAnimationFrame(() => requestAnimationFrame(() => performance.mark('candles-drawn')));
+plot.onRange(moved);
+requestAnimationFrame(() => performance.mark('candles-drawn')); // after the library's own frame

@@ -103,8 +103,8 @@ export function createPlot(container, axis, digits) {
     // Draws all anew: the library weighs its marks only for times it has not got.
     redraw(candles) {
       const range = time.getVisibleLogicalRange();
-      price.setData([]);
-      volume.setData([]);
+      if (held.length) price.setData([]);
+      if (held.length) volume.setData([]);
       this.draw(candles);
       if (range) time.setVisibleLogicalRange(range);
     },

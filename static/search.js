@@ -107,8 +107,9 @@ export function createSearch(dialog, timeframes, choose) {
     input.focus();
     match();
     try {
+      const known = JSON.stringify(symbols);
       symbols = await readSymbols();
-      match();
+      if (JSON.stringify(symbols) !== known) match();
     } catch (error) {
       note.textContent = `The symbols could not be read. ${error.message}`;
     }

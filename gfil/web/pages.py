@@ -130,10 +130,8 @@ class Drawn(NamedTuple):
 def _draw(
     epoch: str, symbol: Symbol, timeframe: Timeframe, clock: Clock, stop: int | None, since: float
 ) -> Drawn:
-    """Draw a page. The arguments name all it depends on, the symbol with its change number.
-
-    `since` is the instant at which the page drawn before, with its last candle forming, expired.
-    """
+    # The arguments name all that a page depends on, the symbol with its change number. `since` is
+    # when the page drawn before expired, because its last candle had formed.
     now = max(time.time(), since)
     answer = answers.read(
         reading(), symbol, timeframe, clock, stop=stop, limit=INLINE_CANDLES, now=now
@@ -157,10 +155,8 @@ def _draw(
 def _chart_shell(
     name: str, description: str, own_clock: str, tf: str, clock: str
 ) -> Sequence[tuple[str, str]]:
-    """Render all that does not depend on the candles: pieces of text, each with the slot after it.
-
-    Rendering takes longer than reading the candles does.
-    """
+    # All that does not depend on the candles, as pieces of text, each with the slot after it:
+    # rendering a template takes longer than reading the candles.
     query = urlencode({"symbol": name, "tf": tf, "clock": clock, "format": "csv"})
     text = render_template(
         "chart.html",
@@ -225,7 +221,7 @@ def _send(text: str | bytes) -> Response:
 
 
 def _inline(data: Any) -> str:
-    """Write JSON so that nothing in it can end the <script> element it stands in."""
+    # Nothing in it may end the <script> element it stands in.
     text = orjson.dumps(data).decode()
     for character, escaped in INLINE_ESCAPES:
         text = text.replace(character, escaped)
@@ -274,7 +270,6 @@ def asset(name: str) -> str:
 
 
 def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict[str, str]:
-    """Write time, open, high, low, close, volume and change of the last candle."""
     if not rows:
         return {}
     instant, *prices, volume = rows[-1]
@@ -300,7 +295,6 @@ def _table_rows(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> 
 
 
 def _wall(instant: int, timeframe: Timeframe, clock: Clock) -> str:
-    """Write an instant as the clock's wall shows it; of a day or longer only the date."""
     day, second = divmod(clock.wall(instant), timeframes.DAY)
     if timeframe.seconds >= timeframes.DAY:
         return _date(day)
@@ -337,7 +331,7 @@ class Quote(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _quote(epoch: str, symbol: Symbol) -> Quote:
-    """Read a symbol's row; the arguments name all it depends on."""
+    # The arguments name all that a row depends on.
     db, path = reading(), "/chart/" + quote(symbol.name, safe="")
     newest = holdings.read_latest(db, symbol)
     if newest is None:
@@ -356,7 +350,6 @@ def _quote(epoch: str, symbol: Symbol) -> Quote:
 
 
 def _spark(closes: Sequence[float]) -> str:
-    """Turn closes into the points of an SVG polyline, the newest at the right edge."""
     if len(closes) < 2:
         return ""
     low, span = min(closes), (max(closes) - min(closes)) or 1.0

@@ -1,3 +1,5 @@
+"""The pages as they are sent, and the assets they load."""
+
 import gzip
 import html
 import json

@@ -1,0 +1,131 @@
+"""Scrolling through the history of a chart, and the address that names where one is."""
+
+import json
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Site, Watch, wait_drawn
+from tests.browser.looking import (
+    OpenPage,
+    address,
+    legend,
+    next_frame,
+    wait_for_address,
+)
+
+
+def test_the_first_candles_come_with_the_page_and_not_by_another_request(
+    open_page: OpenPage, watch: Watch
+) -> None:
+    open_page("/chart/EURUSD?tf=M15")
+    assert watch.asked("/api/") == []
+
+
+def test_scrolling_back_loads_every_candle_once_and_ends_at_the_first(
+    open_page: OpenPage, watch: Watch, site: Site
+) -> None:
+    page = open_page("/chart/EURUSD?tf=M1&clock=UTC")
+    answers: list[Any] = []
+    page.on("response", lambda got: answers.append(got) if "/api/v1/candles" in got.url else None)
+    page.keyboard.press("-")
+    for _ in range(6):
+        page.keyboard.press("-")
+    inline = json.loads(page.locator("#chart-data").text_content() or "")
+    held = [candle[0] for candle in inline["candles"]]
+    for _ in range(400):
+        page.keyboard.press("PageUp")
+        next_frame(page)
+        if answers and answers[-1].json()["next_cursor"] is None:
+            break
+    for answer in answers:
+        held = [candle[0] for candle in answer.json()["candles"]] + held
+    assert held == [candle[0] for candle in site.eurusd]
+    page.keyboard.press("Home")
+    page.keyboard.press("Shift+ArrowLeft")
+    for _ in range(3):
+        page.keyboard.press("PageUp")
+    for _ in range(3):
+        next_frame(page)
+    assert len(watch.asked("/api/v1/candles")) == len(answers), "nothing is asked for twice"
+
+
+def test_home_goes_to_the_first_candle_at_once_and_end_back_to_the_newest(
+    open_page: OpenPage, watch: Watch
+) -> None:
+    page = open_page("/chart/EURUSD?tf=M1&clock=UTC")
+    newest = legend(page)
+    page.keyboard.press("Home")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('to') < '2025-01-07'")
+    assert len(watch.asked("/api/v1/candles")) == 1
+    assert legend(page)[0].startswith("Mon 2025-01-06 0")
+    expect(page.locator("#newest")).to_be_visible()
+    page.keyboard.press("End")
+    wait_for_address(page, to=None)
+    assert legend(page) == newest
+    expect(page.locator("#newest")).to_be_hidden()
+
+
+def test_from_the_first_candle_one_scrolls_forward_without_a_hole(
+    open_page: OpenPage, site: Site
+) -> None:
+    page = open_page("/chart/EURUSD?tf=M1&clock=UTC")
+    answers: list[Any] = []
+    page.on("response", lambda got: answers.append(got) if "/api/v1/candles" in got.url else None)
+    page.keyboard.press("Home")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('to') < '2025-01-07'")
+    for _ in range(400):
+        page.keyboard.press("PageDown")
+        next_frame(page)
+        if answers[-1].json()["next_cursor"] is None:
+            break
+    held: list[int] = []
+    for answer in answers:
+        times = [candle[0] for candle in answer.json()["candles"]]
+        assert not held or times[0] == held[-1], "the newest one held is asked for again"
+        held = held[:-1] + times
+    assert held == [candle[0] for candle in site.eurusd]
+
+
+def test_the_address_names_what_is_seen_and_a_reload_shows_it_again(open_page: OpenPage) -> None:
+    page = open_page("/chart/EURUSD?tf=M1&clock=UTC")
+    for _ in range(5):
+        page.keyboard.press("PageUp")
+    page.keyboard.press("+")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('spacing') === '10'")
+    seen, told = page.url, legend(page)
+    assert address(page).keys() == {"tf", "clock", "to", "spacing"}
+    page.reload()
+    wait_drawn(page)
+    expect(page.locator("#legend dd").first).to_have_text(told[0])
+    assert legend(page) == told
+    assert page.url == seen
+
+
+def test_another_timeframe_keeps_where_one_has_scrolled_to(open_page: OpenPage) -> None:
+    page = open_page("/chart/EURUSD?tf=M5&clock=UTC&to=2025-01-09T12:00:00Z")
+    assert legend(page)[0] == "Thu 2025-01-09 11:55"
+    page.click("#timeframes >> text=M15")
+    wait_for_address(page, tf="M15", to="2025-01-09T12:00:00Z")
+    assert legend(page)[0] == "Thu 2025-01-09 11:45"
+
+
+def test_a_link_into_the_past_loads_what_comes_after_it(open_page: OpenPage) -> None:
+    page = open_page("/chart/EURUSD?tf=M5&clock=UTC&to=2025-01-09T12:00:00Z")
+    for _ in range(30):
+        page.keyboard.press("PageDown")
+        next_frame(page)
+    expect(page.locator("#legend dd").first).to_have_text("Mon 2025-01-13 23:55")
+
+
+def test_a_lost_connection_is_told_and_asked_again_later(open_page: OpenPage, watch: Watch) -> None:
+    watch.expected.append("ERR_INTERNET_DISCONNECTED")
+    page = open_page("/chart/EURUSD")
+    page.context.set_offline(True)
+    page.click("#timeframes >> text=M5")
+    expect(page.locator("#status")).not_to_be_empty()
+    assert page.locator("#timeframes [aria-current]").all_inner_texts() == ["H1"]
+    page.context.set_offline(False)
+    page.click("#timeframes >> text=M5")
+    wait_for_address(page, tf="M5")
+    expect(page.locator("#status")).to_be_empty()
