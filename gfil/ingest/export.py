@@ -67,6 +67,11 @@ def stream(
     yield tail
 
 
+def to_csv(rows: Sequence[Candle]) -> str:
+    """Return candles as a whole CSV text."""
+    return CSV_HEADER.decode() + "".join(map(_csv_line, rows))
+
+
 def write_files(
     db: apsw.Connection, many: Sequence[Series], format_name: str, target: Path
 ) -> Iterator[Written]:

@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gfil import clocks
-from gfil.errors import BadParameter, Busy, GfilError
+from gfil.errors import BadParameter, Busy, GfilError, Unauthorized
 from gfil.store.db import Pool
 
 PROBLEM = "application/problem+json"
@@ -97,6 +97,15 @@ def number_parameter(name: str, default: int, least: int, most: int) -> int:
     return int(text)
 
 
+def error_headers(error: GfilError) -> dict[str, str]:
+    """Return the headers that belong to an error's status."""
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="GFIL"'}
+    if isinstance(error, Busy):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {}
+
+
 def _problem(status: int, kind: str, title: str, detail: str, extra: Any = None) -> Response:
     body = {"type": kind, "title": title, "status": status, "detail": detail, **(extra or {})}
     return json_response(body, status, PROBLEM)
@@ -104,8 +113,7 @@ def _problem(status: int, kind: str, title: str, detail: str, extra: Any = None)
 
 def _tell_error(error: GfilError) -> Response:
     response = _problem(error.status, error.type, error.title, error.detail, error.extra)
-    if isinstance(error, Busy):
-        response.headers["Retry-After"] = str(error.retry_after_s)
+    response.headers.update(error_headers(error))
     return response
 
 

@@ -6,7 +6,7 @@ from flask import current_app, request
 
 from gfil.errors import Forbidden, Unauthorized
 
-FORWARDING_HEADERS = ("Forwarded", "X-Real-IP", "Via")
+FORWARDING_HEADERS = ("forwarded", "x-real-ip", "via")
 
 
 def check() -> None:
@@ -38,8 +38,8 @@ def check() -> None:
 
 
 def _is_direct() -> bool:
-    names = (name for name, _ in request.headers)
-    if any(name in FORWARDING_HEADERS or name.startswith("X-Forwarded-") for name in names):
+    names = [name.lower() for name, _ in request.headers]
+    if any(name in FORWARDING_HEADERS or name.startswith("x-forwarded-") for name in names):
         return False
     host = request.host.rpartition(":")[0] if request.host[-1:].isdigit() else request.host
     host = (host or request.host).strip("[]")

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, current_app, request
 from gfil import clocks, timeframes
 from gfil.config import VERSION
 from gfil.errors import BadParameter
+from gfil.ingest import export
 from gfil.store import answers, symbols
 from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX, Answer
 from gfil.web import (
@@ -54,11 +55,7 @@ def read() -> Response:
 
 
 def _csv_response(answer: Answer) -> Response:
-    lines = ["time,open,high,low,close,volume"]
-    for instant, *values in answer.candles:
-        numbers = (str(int(v)) if v == int(v) else repr(v) for v in values)
-        lines.append(",".join((clocks.format_instant(instant), *numbers)))
-    body = "\n".join(lines) + "\n"
+    body = export.to_csv(answer.candles)
     response = current_app.response_class(body, content_type="text/csv; charset=utf-8")
     if answer.next_cursor:
         response.headers["X-Next-Cursor"] = answer.next_cursor

@@ -22,7 +22,7 @@ from gfil.store import answers, candles, holdings, symbols
 from gfil.store.db import read_state
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe
-from gfil.web import instant_parameter, reading, scope, text_parameter
+from gfil.web import error_headers, instant_parameter, reading, scope, text_parameter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "static"
@@ -177,7 +177,7 @@ def _chart_shell(
 
 
 def _offered_clocks(shown: str, symbol: str, own: str) -> dict[str, str]:
-    texts = {own: f"{own} ({symbol})"} if own != "UTC" else {}
+    texts = {own: f"{COMMON_CLOCKS.get(own, own)} ({symbol})"} if own != "UTC" else {}
     for name, text in COMMON_CLOCKS.items():
         texts.setdefault(name, text)
     texts.setdefault(shown, shown)
@@ -207,6 +207,7 @@ def refuse(error: GfilError) -> Response:
     """Say in a plain sentence, on a page, why a page cannot be shown."""
     response = _page("refused.html", title=error.title, detail=error.detail)
     response.status_code = error.status
+    response.headers.update(error_headers(error))
     return response
 
 

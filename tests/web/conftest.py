@@ -1,0 +1,27 @@
+"""A database with one symbol whose candles are known by heart."""
+
+from pathlib import Path
+
+import pytest
+
+from gfil import timeframes
+from gfil.store import candles, db, symbols
+from gfil.store.candles import Rows
+
+MONDAY = 1735516800  # 2024-12-30T00:00Z
+HOURS = 72
+
+
+@pytest.fixture
+def hours(db_path: Path) -> Path:
+    """Three days of hours: hour n opens and closes at n, and has one more of volume."""
+    connection = db.connect(db_path)
+    times = [MONDAY + 3600 * hour for hour in range(HOURS)]
+    prices = [float(hour) for hour in range(HOURS)]
+    volumes = [hour + 1.0 for hour in range(HOURS)]
+    rows = Rows(times, [0] * HOURS, prices, prices, prices, prices, volumes)
+    with db.transaction(connection):
+        symbol = symbols.ensure(connection, "EUR_USD")
+        candles.write(connection, symbol, timeframes.H1, rows)
+    connection.close()
+    return db_path
