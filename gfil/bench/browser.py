@@ -1,0 +1,48 @@
+"""What a person waits for: from the click until the candles are drawn, in a real browser."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from gfil.bench.figures import Figure, Goal
+from gfil.bench.page import PATHS
+from gfil.bench.place import Place
+from gfil.bench.processes import SERVE, server, whole_machine
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DRAWN = "performance.getEntriesByName('candles-drawn')[0]?.startTime"
+DRAWN_MAX_MS = 30_000
+WHAT = "browser: navigation → first candles drawn, warm"
+GOAL = Goal("<", 100)
+
+
+def measure_browser(place: Place) -> Iterator[Figure]:
+    """Open charts again and again in one browser; the page itself marks when it has drawn."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None or importlib.util.find_spec("playwright") is None:
+        yield Figure("browser", WHAT, None, "ms", GOAL, note="no Playwright or no Chromium here")
+        return
+    from playwright.sync_api import sync_playwright
+
+    with (
+        server(SERVE, place.charts, whole_machine()) as measured,
+        sync_playwright() as playwright,
+    ):
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        page = browser.new_page()
+        urls = [measured.url + path for path in PATHS]
+        for url in urls:  # once cold: assets come into the browser's cache, code into its memory
+            _draw_ms(page, url)
+        times = [_draw_ms(page, url) for _ in range(place.sizes.navigations) for url in urls]
+        version = browser.version
+        browser.close()
+    yield Figure("browser", WHAT, median(times), "ms", GOAL, note=f"median, Chromium {version}")
+
+
+def _draw_ms(page: Any, url: str) -> float:
+    page.goto(url)
+    return float(page.wait_for_function(DRAWN, timeout=DRAWN_MAX_MS).json_value())

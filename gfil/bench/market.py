@@ -1,0 +1,130 @@
+"""Made-up prices that move like a market, the same for the same seed."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import accumulate, pairwise
+from pathlib import Path
+from statistics import NormalDist
+from typing import NamedTuple
+
+from gfil import clocks
+from gfil.store.candles import Rows
+from gfil.timeframes import D1, DAY, H1, M1, MINUTE, W1, WEEK, Timeframe
+
+SEED = 20250627
+CLOCK = clocks.parse("nyclose")  # its weeks are the market's: open for the first five days
+STOP = 1751058000  # Friday 2025-06-27, the close: made-up data has no future
+PRICE_POINTS = 112_000  # a point is 0.00001
+POINTS = 100_000
+MINUTE_POINTS = 7.0  # how far a price moves in a minute
+WEEK_MINUTES = 5 * DAY // MINUTE
+WEEK_SILENT = WEEK_MINUTES // 50  # minutes in which nobody trades
+_GRADES = [(grade + 0.5) / 256 for grade in range(256)]
+
+
+class Part(NamedTuple):
+    """Made-up candles of one timeframe, one week after another; prices in points."""
+
+    timeframe: Timeframe
+    start: int
+    stop: int
+    price: int
+    seed: str
+
+
+def minutes(count: int, seed: str) -> Part:
+    """Return the M1 of as many weeks as `count` candles need, up to the close of the last."""
+    weeks = -(-count // (WEEK_MINUTES - WEEK_SILENT))
+    start = CLOCK.bucket(W1, STOP - (weeks - 1) * WEEK).start
+    return Part(M1, start, STOP, PRICE_POINTS, seed)
+
+
+def hours_before(part: Part, years: float) -> Part:
+    """Return the H1 that lead up to another part, so that both reach back so many years."""
+    start = CLOCK.bucket(W1, part.stop - int(years * 365 * DAY)).start
+    return Part(H1, start, part.start, PRICE_POINTS, part.seed)
+
+
+def minutes_after(seed: str) -> Part:
+    """Return the M1 of the weeks that follow on every other part."""
+    start = CLOCK.bucket(W1, STOP).stop
+    return Part(M1, start, start + 4 * WEEK, PRICE_POINTS, seed)
+
+
+class Points(NamedTuple):
+    """One week of candles as equally long columns; prices are whole points."""
+
+    time: list[int]
+    open: list[int]
+    high: list[int]
+    low: list[int]
+    close: list[int]
+    volume: list[int]
+
+
+def walk(part: Part, count: int | None = None) -> Iterator[Points]:
+    """Yield the weeks of a part; with `count` no more than so many candles."""
+    step, price, left = part.timeframe.seconds, part.price, count
+    width = MINUTE_POINTS * (step / MINUTE) ** 0.5
+    steps = [round(NormalDist(0, width).inv_cdf(grade)) for grade in _GRADES]
+    wicks = [round(abs(grade - 0.5) * width) for grade in _GRADES]
+    volumes = [1 + round(step * grade * grade) for grade in _GRADES]
+    for week in CLOCK.buckets(W1, part.start, part.stop):
+        rng = random.Random(f"{SEED} {part.seed} {part.timeframe.name} {week.start}")
+        times = [*range(week.start, week.start + 5 * DAY, step)]
+        if part.timeframe == M1:
+            silent = set(rng.sample(times, WEEK_SILENT))
+            times = [time for time in times if time not in silent]
+        times = times[:left]
+        size = len(times)
+        if left is not None:
+            left -= size
+        if not size:
+            return
+        prices = [*accumulate(rng.choices(steps, k=size), initial=price)]
+        price = prices[-1]
+        highs = map(int.__add__, map(max, pairwise(prices)), rng.choices(wicks, k=size))
+        lows = map(int.__sub__, map(min, pairwise(prices)), rng.choices(wicks, k=size))
+        volume = rng.choices(volumes, k=size)
+        yield Points(times, prices[:-1], [*highs], [*lows], prices[1:], volume)
+
+
+def rows(points: Points) -> Rows:
+    """Turn points into what the store writes."""
+    opens, highs, lows, closes = ([price / POINTS for price in column] for column in points[1:5])
+    volumes = [float(number) for number in points.volume]
+    return Rows(points.time, [0] * len(points.time), opens, highs, lows, closes, volumes)
+
+
+def write_csv(path: Path, part: Part, count: int) -> None:
+    """Write candles as `gfil export` does."""
+    with path.open("w", encoding="ascii") as file:
+        file.write("time,open,high,low,close,volume\n")
+        for points in walk(part, count):
+            file.writelines(_lines(points, "%Y-%m-%dT", "%H:%M:%SZ", ","))
+
+
+def write_mt5(path: Path, part: Part, count: int) -> None:
+    """Write candles as MetaTrader 5 exports them."""
+    with path.open("w", encoding="ascii") as file:
+        names = ("DATE", "TIME", "OPEN", "HIGH", "LOW", "CLOSE", "TICKVOL")
+        file.write("\t".join(f"<{name}>" for name in names) + "\n")
+        for points in walk(part, count):
+            file.writelines(_lines(points, "%Y.%m.%d\t", "%H:%M:%S", "\t"))
+
+
+def _lines(points: Points, day_format: str, minute_format: str, comma: str) -> Iterator[str]:
+    line = comma.join(["%s%s", *["%.5f"] * 4, "%d"]) + "\n"
+    stamp = {
+        part: datetime.fromtimestamp(part, UTC).strftime(text)
+        for text, parts in (
+            (day_format, {time - time % DAY for time in points.time}),
+            (minute_format, {time % DAY for time in points.time}),
+        )
+        for part in parts
+    }
+    for time, *prices, volume in zip(*points, strict=True):
+        day = time - time % D1.seconds
+        floats = [price / POINTS for price in prices]
+        yield line % (stamp[day], stamp[time - day], *floats, volume)

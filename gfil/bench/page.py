@@ -1,0 +1,110 @@
+"""The chart page: under a steady load, against a bare hello, and what the server weighs after."""
+
+import time
+from collections.abc import Iterator
+from statistics import median
+from urllib.parse import urlencode
+
+from gfil.bench import load, market
+from gfil.bench.figures import Figure, Goal, percentile
+from gfil.bench.place import OWN_CLOCK, Place
+from gfil.bench.processes import (
+    HELLO,
+    SERVE,
+    Bounds,
+    all_but_the_last_core,
+    proportional_mb,
+    running_on,
+    server,
+    small_server,
+    whole_machine,
+)
+
+RATE = 50.0
+CONNECTIONS = 16
+BUSY_CONNECTIONS = 8
+WARM_UPS = 8  # of every page, so that each worker has drawn it before
+WARM_UP_S = 2.0
+REST_S = 2.0
+PATHS = [
+    f"/chart/{OWN_CLOCK}?" + urlencode({"tf": timeframe, "clock": clock})
+    for timeframe in ("M1", "H1", "D1", "W1", "MN1")
+    for clock in ("UTC", market.CLOCK.name)
+]
+PAGES = [load.request(path, gzipped=True) for path in PATHS]
+PLAIN_PAGES = [load.request(path) for path in PATHS]
+
+
+def _load(address: load.Address, seconds: float) -> list[float]:
+    return load.latencies_ms(address, PAGES, RATE, seconds, CONNECTIONS)
+
+
+def measure_page(place: Place) -> Iterator[Figure]:
+    """Ask for pages at a steady rate on the whole machine."""
+    yield from _measure_load(place, "page", whole_machine())
+
+
+def measure_small_page(place: Place) -> Iterator[Figure]:
+    """Ask for pages at the same rate on a small server."""
+    with small_server() as bounds:
+        yield from _measure_load(place, "page-small", bounds)
+
+
+def _measure_load(place: Place, row: str, bounds: Bounds) -> Iterator[Figure]:
+    runs = []
+    with server(SERVE, place.charts, bounds) as measured:
+        _load(measured.address, WARM_UPS * len(PAGES) / RATE)
+        for _ in range(place.sizes.loads):
+            runs.append(_load(measured.address, place.sizes.load_s))
+    what = f"`/chart/S`, 300 candles inline, {RATE:.0f} pages/s"
+    note = f"{bounds.how}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
+    middle = median(percentile(run, 50) for run in runs)
+    tail = median(percentile(run, 99) for run in runs)
+    yield Figure(row, f"{what}, p50", middle, "ms", Goal("<", 5), note=note)
+    yield Figure(row, f"{what}, p99", tail, "ms", Goal("<", 50), Goal("<", 10), note=note)
+
+
+def measure_hello(place: Place) -> Iterator[Figure]:
+    """Ask for as many pages as go, and for as many hellos, in turn."""
+    bounds, ours = all_but_the_last_core()
+    seconds, ratios, pages, hellos = place.sizes.throughput_s, [], [], []
+    with (
+        server(SERVE, place.charts, bounds) as charts,
+        server(HELLO, place.charts, bounds) as bare,
+        running_on(ours),
+    ):
+        hello = [load.request("/")]
+        for address, requests in ((charts.address, PLAIN_PAGES), (bare.address, hello)):
+            load.per_second(address, requests, WARM_UP_S, BUSY_CONNECTIONS)
+        for _ in range(place.sizes.throughputs):
+            pages.append(load.per_second(charts.address, PLAIN_PAGES, seconds, BUSY_CONNECTIONS))
+            hellos.append(load.per_second(bare.address, hello, seconds, BUSY_CONNECTIONS))
+            ratios.append(pages[-1] / hellos[-1])
+        size = load.size_bytes(charts.address, PLAIN_PAGES[0])
+    yield Figure(
+        "hello",
+        "pages/s against a bare hello of Flask, uncompressed",
+        median(ratios),
+        "×",
+        Goal("≥", 0.5),
+        Goal("≥", 0.7),
+        peers={"pages/s": median(pages), "hellos/s": median(hellos)},
+        note=f"{size:,} bytes a page; both servers on {bounds.how}, the client on {ours.how}",
+    )
+
+
+def measure_memory(place: Place) -> Iterator[Figure]:
+    """Weigh the whole server when the load is over."""
+    with server(SERVE, place.charts, whole_machine()) as measured:
+        _load(measured.address, place.sizes.load_s)
+        time.sleep(REST_S)
+        size = proportional_mb(measured.process)
+    yield Figure(
+        "memory",
+        "the whole server, two workers, after the page load (PSS)",
+        size,
+        "MB",
+        Goal("<", 200),
+        Goal("<", 120),
+        note="" if size is not None else "this system does not tell",
+    )

@@ -1,0 +1,121 @@
+"""Where the benchmark works: its folder, its sizes, and the databases it fills there."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
+from time import perf_counter
+
+from gfil.bench import market
+from gfil.errors import GfilError
+from gfil.store import candles, db, symbols
+from gfil.store.candles import Rows
+
+OWN_CLOCK = "EURUSD"  # drawn on the clock most brokers run, so that H4 and D1 are kept twice
+ON_UTC = "GBPUSD"
+FURTHER = ("AUDUSD", "NZDUSD")
+BATCH_WEEKS = 3  # some 21 000 candles in one transaction
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured; `candles` are the M1 of the largest database, in four symbols.
+
+    `years` is how far H1 reach back before them: 300 months and a few.
+    """
+
+    candles: int = 10_000_000
+    few_candles: int = 100_000
+    years: float = 25.5
+    csv_rows: int = 1_000_000
+    load_s: float = 20.0
+    loads: int = 3
+    throughput_s: float = 3.0
+    throughputs: int = 5
+    times: int = 31
+    writes: int = 1000
+    navigations: int = 15
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    candles=40_000,
+    few_candles=5_000,
+    years=1.0,
+    csv_rows=10_000,
+    load_s=0.5,
+    loads=1,
+    throughput_s=0.2,
+    throughputs=1,
+    times=3,
+    writes=50,
+    navigations=1,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folders of one run: what a later run may use again, and what goes at the end."""
+
+    kept: Path
+    scratch: Path
+    sizes: Sizes
+
+    @cached_property
+    def charts(self) -> Path:
+        """Two symbols: one on a clock of its own, one on UTC, with years of candles each."""
+        return self._fill("charts.db", (OWN_CLOCK, ON_UTC), self.sizes.candles // 4)
+
+    @cached_property
+    def many(self) -> Path:
+        """All the candles there are: the charts' database and two more symbols in it."""
+        return self._fill(self.charts.name, FURTHER, self.sizes.candles // 4)
+
+    @cached_property
+    def few(self) -> Path:
+        """The same first symbol with few M1."""
+        return self._fill("few.db", (OWN_CLOCK,), self.sizes.few_candles)
+
+    def _fill(self, name: str, names: tuple[str, ...], count: int) -> Path:
+        path, marker = self.kept / name, self.kept / f"{name}.{'.'.join(names)}"
+        made = f"{market.SEED} {count} {self.sizes.years}"
+        if marker.exists() and marker.read_text() == made:
+            return path
+        if path.exists() and names != FURTHER:
+            raise GfilError(f"{path} is there and not of this run: name another folder to --keep")
+        start = perf_counter()
+        fill(path, names, count, self.sizes.years)
+        marker.write_text(made)
+        say(f"{name}: {count:,} M1 each of {' '.join(names)} in {perf_counter() - start:.0f} s")
+        return path
+
+
+def say(line: str) -> None:
+    """Tell on stderr how far the run has come."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def fill(path: Path, names: Sequence[str], count: int, years: float = 0) -> None:
+    """Give symbols so many M1 each, and H1 before them until they reach back so many years."""
+    db.create(path)
+    connection = db.connect(path)
+    for name in names:
+        with db.transaction(connection):
+            symbol = symbols.ensure(connection, name)
+            if name == OWN_CLOCK:
+                symbol = candles.set_clock(connection, symbol, market.CLOCK)
+        newest = market.minutes(count, name)
+        for part, limit in ((market.hours_before(newest, years), None), (newest, count)):
+            for batch in _batches(part, limit):
+                with db.transaction(connection):
+                    candles.write(connection, symbol, part.timeframe, batch)
+    connection.close()  # the last one to close empties the WAL into the file
+
+
+def _batches(part: market.Part, count: int | None) -> Iterator[Rows]:
+    weeks = map(market.rows, market.walk(part, count))
+    while several := list(islice(weeks, BATCH_WEEKS)):
+        columns = zip(*several, strict=True)
+        yield Rows(*([*chain.from_iterable(column)] for column in columns))

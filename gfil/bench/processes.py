@@ -1,0 +1,227 @@
+"""The processes that are measured: their start on some of the cores, their memory, their end."""
+
+import contextlib
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from gfil.config import ROOT, SETTINGS
+from gfil.errors import GfilError
+
+START_MAX_S = 30
+STOP_MAX_S = 30
+POLL_S = 0.02
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+SMALL_MEMORY_BYTES = 1024**3
+WORKERS = 2
+_KIB = 1024
+_MB = 1_000_000
+
+SERVE = ("-m", "gfil", "serve", "--bind", "127.0.0.1:0")
+HELLO = (
+    "-m",
+    "gunicorn",
+    "-c",
+    "python:gfil.serve",
+    "-b",
+    "127.0.0.1:0",
+    "scripts.bench.hello:app",
+)
+
+
+class Bounds(NamedTuple):
+    """What a process may use: some cores, or what a control group allows; `how` tells which."""
+
+    how: str
+    cores: frozenset[int] | None = None
+    group: Path | None = None
+
+
+class Server(NamedTuple):
+    """A server that listens at `address`, and its master process."""
+
+    url: str
+    address: tuple[str, int]
+    process: subprocess.Popen[str]
+
+
+def whole_machine() -> Bounds:
+    """Return no bounds."""
+    return Bounds(f"all {len(os.sched_getaffinity(0))} cores")
+
+
+def all_but_the_last_core() -> tuple[Bounds, Bounds]:
+    """Return bounds for a server and its client that keep them from each other's cores."""
+    *cores, last = sorted(os.sched_getaffinity(0))
+    if not cores:
+        return Bounds("the only core"), Bounds("the same")
+    how = "one core" if len(cores) == 1 else f"{len(cores)} cores"
+    return Bounds(how, frozenset(cores)), Bounds("another", frozenset([last]))
+
+
+@contextmanager
+def small_server() -> Iterator[Bounds]:
+    """Bound what is started inside to one core and 1 GB, as far as this machine lets us."""
+    group = _make_group(CONTROL_GROUPS / f"gfil-bench-{os.getpid()}")
+    try:
+        if group is None:
+            core = min(os.sched_getaffinity(0))
+            yield Bounds("pinned to one core, memory not bounded", cores=frozenset([core]))
+        else:
+            yield Bounds("a control group of one core and 1 GB", group=group)
+    finally:
+        if group is not None:
+            group.rmdir()
+
+
+def _make_group(path: Path) -> Path | None:
+    try:
+        controllers = (path.parent / "cgroup.subtree_control").read_text().split()
+        if not {"cpu", "memory"} <= {*controllers}:
+            return None
+        path.mkdir()
+    except OSError:  # no control groups of version 2, or not ours to make
+        return None
+    try:
+        (path / "cpu.max").write_text("100000 100000")
+        (path / "memory.max").write_text(str(SMALL_MEMORY_BYTES))
+    except OSError:
+        path.rmdir()
+        return None
+    return path
+
+
+@contextmanager
+def running_on(bounds: Bounds) -> Iterator[None]:
+    """Keep this thread, and the threads and processes it starts, to the cores of some bounds."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, bounds.cores or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def environment(database: Path) -> dict[str, str]:
+    """Return an environment in which the settings are the defaults, on a database of ours."""
+    defaults = {setting.name: setting.default for setting in SETTINGS}
+    ours = {"GFIL_DB": str(database), "GFIL_READ": "public", "GFIL_WORKERS": str(WORKERS)}
+    return {**os.environ, **defaults, **ours, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def server(arguments: Sequence[str], database: Path, bounds: Bounds) -> Iterator[Server]:
+    """Run a server of two workers until the block ends."""
+    command = [sys.executable, "-P", *arguments]
+    if bounds.group is not None:
+        enter = 'echo $$ > "$0"/cgroup.procs && exec "$@"'
+        command = ["sh", "-c", enter, str(bounds.group), *command]
+    with running_on(bounds):
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(database),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        url = _read_url(process)
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
+        yield Server(url, (parts.hostname, parts.port), process)
+    finally:
+        _stop(process)
+
+
+def _read_url(process: subprocess.Popen[str]) -> str:
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:  # to the end: a full pipe would stop the server
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    said = []
+    with contextlib.suppress(queue.Empty):
+        while (line := lines.get(timeout=START_MAX_S)) is not None:
+            said.append(line.strip())
+            if match := re.search(r"http://\S+", line):
+                return match[0]
+    raise GfilError(f"the server to measure does not start: {' '.join(said[-1:])}")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_MAX_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def proportional_mb(process: subprocess.Popen[str]) -> float | None:
+    """Return the memory of a process and its children, shared pages counted once (PSS)."""
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        sizes = [
+            _read_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+            for pid in [str(process.pid), *children]
+        ]
+    except OSError:
+        return None
+    return sum(sizes) * _KIB / _MB
+
+
+def _read_kib(path: Path, name: str) -> int:
+    for line in path.read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise FileNotFoundError(f"{path} has no {name}")
+
+
+class Run(NamedTuple):
+    """A command that has ended: how long it took, its largest memory, what it printed."""
+
+    seconds: float
+    peak_mb: float | None
+    status: int
+    output: str
+    errors: str
+
+
+def run(command: Sequence[str], database: Path) -> Run:
+    """Run a Python program to its end, watching its memory."""
+    peak_kib: int | None = None
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-P", *command],
+        cwd=ROOT,
+        env=environment(database),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        while process.poll() is None:
+            # Not rusage: that counts this process, whose copy the other one was before it began.
+            with contextlib.suppress(OSError):
+                peak_kib = _read_kib(Path(f"/proc/{process.pid}/status"), "VmHWM")
+            time.sleep(POLL_S)
+        seconds = time.perf_counter() - start
+        output, errors = process.communicate()
+    peak_mb = None if peak_kib is None else peak_kib * _KIB / _MB
+    return Run(seconds, peak_mb, process.returncode, output, errors)
