@@ -26,14 +26,14 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     from gfil import web
     from gfil.store.db import Pool
-    from gfil.web import auth, candles, export, health, pages, symbols
+    from gfil.web import auth, candles, export, health, openapi, pages, symbols
 
     settings = settings or config.read()
     app = Flask("gfil", root_path=str(config.ROOT), static_folder=None)
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
     web.prepare(app, Pool(settings.db))
     app.before_request(auth.check)
-    for module in (candles, export, symbols, health, pages):
+    for module in (candles, export, symbols, health, openapi, pages):
         app.register_blueprint(module.bp)
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

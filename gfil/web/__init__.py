@@ -19,6 +19,15 @@ COMPRESS_BYTES_MIN = 1400  # below that it is one packet anyway
 COMPRESS_LEVEL = 1
 COMPRESSED_TYPES = ("application/json", "text/csv", "text/html")
 
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 log = logging.getLogger("gfil")

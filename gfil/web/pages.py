@@ -22,7 +22,7 @@ from gfil.store import answers, candles, holdings, symbols
 from gfil.store.db import read_state
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe
-from gfil.web import error_headers, instant_parameter, reading, scope, text_parameter
+from gfil.web import PAGE_HEADERS, error_headers, instant_parameter, reading, scope, text_parameter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "static"
@@ -37,14 +37,6 @@ CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-}
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
 }
 # Clocks worth offering by name; any other is typed.
 COMMON_CLOCKS = {
@@ -191,9 +183,9 @@ def static(version: str, name: str) -> Response:
     found = assets()
     content = found.contents.get(name)
     if content is None:
-        return Response("No such file.\n", 404, HEADERS, content_type="text/plain")
+        return Response("No such file.\n", 404, PAGE_HEADERS, content_type="text/plain")
     keep = f"public, max-age={YEAR_S}, immutable" if version == found.version else "no-cache"
-    response = Response(content.body, headers=HEADERS, content_type=content.content_type)
+    response = Response(content.body, headers=PAGE_HEADERS, content_type=content.content_type)
     if request.accept_encodings["gzip"]:
         response.set_data(content.gzipped)
         response.headers["Content-Encoding"] = "gzip"
@@ -216,7 +208,7 @@ def _page(template: str, **facts: Any) -> Response:
 
 
 def _send(text: str | bytes) -> Response:
-    response = Response(text, headers=HEADERS, mimetype="text/html")
+    response = Response(text, headers=PAGE_HEADERS, mimetype="text/html")
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 
