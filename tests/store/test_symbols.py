@@ -1,0 +1,226 @@
+"""Tests of gfil/store/symbols.py."""
+
+import apsw
+import pytest
+
+from gfil import clocks
+from gfil.errors import BadParameter, Conflict, SymbolUnknown
+from gfil.store import candles, symbols
+from gfil.store import db as store
+from gfil.store.symbols import BadSymbol, Symbol, SymbolCase
+from tests.store.model import read, write
+
+MINUTE = ((1_700_006_400, 1_700_006_460), (1.1, 1.3, 1.0, 1.25, 5.0))
+DAY_OF_ATHENS = ((1_700_085_600, 1_700_172_000), (1.0, 2.0, 1.0, 1.0, 9.0))
+
+
+def make(db: apsw.Connection, name: str) -> Symbol:
+    with store.transaction(db):
+        return symbols.ensure(db, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["XAUUSD", "EURUSD.r", "ETH_BTC", "a", "7", "#AAPL", "BRK.B", "EUR+", "x-1", "_x", "x" * 32],
+)
+def test_names_that_a_symbol_can_have(db: apsw.Connection, name: str) -> None:
+    assert make(db, name).name == name
+    assert symbols.read(db, name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".", "..", "_", "#+-", "x" * 33, "EUR/USD", "EUR USD", "EUR\x00", "EUR\n", "ÉUR",
+     "EUR'; DROP TABLE symbol", "../etc/passwd", "<b>", "٣", "EURUSD\u202e", "a\\b", "EURUSD%"],
+)  # fmt: skip
+def test_names_that_none_can_have(db: apsw.Connection, name: str) -> None:
+    with pytest.raises(BadSymbol) as refused:
+        make(db, name)
+    assert (refused.value.status, refused.value.type) == (400, "bad_symbol")
+    assert symbols.list(db) == []
+
+
+def test_one_that_differs_only_in_case_is_refused(db: apsw.Connection) -> None:
+    make(db, "EURUSD.r")
+    with pytest.raises(SymbolCase) as refused:
+        make(db, "EURUSD.R")
+    assert refused.value.type == "symbol_case"
+    assert [symbol.name for symbol in symbols.list(db)] == ["EURUSD.r"]
+
+
+@pytest.mark.parametrize("name", ["EURUSD.r", "eurusd.R", "EURUSD.R"])
+def test_reading_finds_it_in_any_case(db: apsw.Connection, name: str) -> None:
+    made = make(db, "EURUSD.r")
+    assert symbols.read(db, name) == made
+    assert symbols.find(db, name) == made
+
+
+def test_a_blank_is_an_unescaped_plus(db: apsw.Connection) -> None:
+    assert symbols.find(db, "EUR ") is None
+    made = make(db, "EUR+")
+    assert symbols.read(db, "EUR ") == made
+
+
+def test_an_unknown_one(db: apsw.Connection) -> None:
+    assert symbols.find(db, "XAUUSD") is None
+    with pytest.raises(SymbolUnknown) as refused:
+        symbols.read(db, "XAUUSD")
+    assert (refused.value.status, refused.value.symbol) == (404, "XAUUSD")
+
+
+def test_a_new_one_has_nothing_set(db: apsw.Connection) -> None:
+    made = make(db, "XAUUSD")
+    facts = made._replace(id=0)
+    assert facts == Symbol(0, "XAUUSD", "UTC", "", None, 0, None, "XAU", "USD", 0)
+    assert make(db, "XAUUSD") == made
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "quote"),
+    [
+        ("EURUSD", "EUR", "USD"),
+        ("EURUSD.r", "EUR", "USD"),
+        ("ETH_BTC", "ETH", "BTC"),
+        ("DOGE-USDT", "DOGE", "USDT"),
+        ("#AAPL", "", ""),
+        ("GER40", "", ""),
+    ],
+)
+def test_currencies_are_guessed_from_the_name(
+    db: apsw.Connection, name: str, base: str, quote: str
+) -> None:
+    made = make(db, name)
+    assert (made.base, made.quote) == (base, quote)
+
+
+def test_they_are_listed_by_name(db: apsw.Connection) -> None:
+    for name in ("XAUUSD", "audusd", "EURUSD"):
+        make(db, name)
+    assert [symbol.name for symbol in symbols.list(db)] == ["audusd", "EURUSD", "XAUUSD"]
+
+
+def test_facts_are_updated_and_counted_as_a_change(db: apsw.Connection) -> None:
+    made = make(db, "XAUUSD")
+    wanted = made._replace(description="Gold", digits=2, price="bid", base="XAU", quote="USD")
+    with store.transaction(db):
+        updated = symbols.update(db, wanted)
+    assert updated == wanted._replace(change=1)
+    assert symbols.read(db, "XAUUSD") == updated
+    assert store.read_state(db)[1] == 1
+
+
+@pytest.mark.parametrize("wrong", [{"digits": -1}, {"digits": 9}, {"price": "close"}])
+def test_facts_out_of_range_are_refused(db: apsw.Connection, wrong: dict[str, object]) -> None:
+    made = make(db, "XAUUSD")
+    with pytest.raises(BadParameter), store.transaction(db):
+        symbols.update(db, made._replace(**wrong))
+    assert symbols.read(db, "XAUUSD") == made
+    assert store.read_state(db)[1] == 0
+
+
+def test_digits_are_the_most_that_prices_have_shown_unless_set(db: apsw.Connection) -> None:
+    for price, digits in ((2.0, 0), (1.25, 2), (1.5, 2), (1.23456, 5), (0.1 + 0.2, 8)):
+        start = 1_700_006_400 + digits * 60
+        write(db, "EURUSD", "M1", [((start, start + 60), (price, price, price, price, 0.0))])
+        assert symbols.read(db, "EURUSD").digits_shown == digits
+    with store.transaction(db):
+        symbols.update(db, symbols.read(db, "EURUSD")._replace(digits=3))
+    assert symbols.read(db, "EURUSD").digits_shown == 3
+
+
+def test_each_symbol_knows_its_own_last_change(db: apsw.Connection) -> None:
+    assert write(db, "EURUSD", "M1", [MINUTE]).change == 1
+    assert write(db, "XAUUSD", "M1", [MINUTE]).change == 2
+    assert write(db, "EURUSD", "M1", [MINUTE]).change == 0
+    changes = {symbol.name: symbol.change for symbol in symbols.list(db)}
+    assert changes == {"EURUSD": 1, "XAUUSD": 2}
+
+
+def test_renaming_keeps_the_candles(db: apsw.Connection) -> None:
+    write(db, "EURUSD", "M1", [MINUTE])
+    with store.transaction(db):
+        renamed = symbols.rename(db, symbols.read(db, "EURUSD"), "EURUSD.r")
+    assert (renamed.name, renamed.change) == ("EURUSD.r", 2)
+    assert symbols.find(db, "EURUSD") is None
+    assert read(db, "eurusd.R", "M1").candles == [(1_700_006_400, 1.1, 1.3, 1.0, 1.25, 5.0)]
+
+
+def test_a_symbol_may_change_its_case(db: apsw.Connection) -> None:
+    make(db, "eurusd")
+    with store.transaction(db):
+        symbols.rename(db, symbols.read(db, "eurusd"), "EURUSD")
+    assert [symbol.name for symbol in symbols.list(db)] == ["EURUSD"]
+
+
+@pytest.mark.parametrize(("name", "error"), [("XAUUSD", Conflict), ("xauusd", Conflict),
+                                             ("", BadSymbol), ("a/b", BadSymbol)])  # fmt: skip
+def test_renaming_onto_another_or_to_no_name_is_refused(
+    db: apsw.Connection, name: str, error: type[Exception]
+) -> None:
+    make(db, "EURUSD")
+    make(db, "XAUUSD")
+    with pytest.raises(error), store.transaction(db):
+        symbols.rename(db, symbols.read(db, "EURUSD"), name)
+    assert [symbol.name for symbol in symbols.list(db)] == ["EURUSD", "XAUUSD"]
+
+
+def test_a_deleted_one_is_gone_at_once_and_its_name_free(db: apsw.Connection) -> None:
+    write(db, "EURUSD", "M1", [MINUTE])
+    before = symbols.read(db, "EURUSD")
+    epoch, change = store.read_state(db)
+    with store.transaction(db):
+        assert symbols.delete(db, before) == change + 1
+    assert symbols.find(db, "EURUSD") is None
+    assert store.read_state(db)[0] != epoch
+    again = make(db, "EURUSD")
+    assert again.id != before.id
+    assert read(db, "EURUSD", "M1").candles == []
+    assert write(db, "EURUSD", "M1", [MINUTE]).inserted == 1
+
+
+def test_h4_and_d1_are_kept_on_utc_its_own_clock_and_those_of_its_candles(
+    db: apsw.Connection,
+) -> None:
+    make(db, "XAUUSD")
+
+    def kept() -> list[str]:
+        return [clock.name for clock in symbols.kept_clocks(db, symbols.read(db, "XAUUSD"))]
+
+    assert kept() == ["UTC"]
+    write(db, "XAUUSD", "D1", [DAY_OF_ATHENS], "Europe/Athens")
+    assert kept() == ["UTC", "Europe/Athens"]
+    with store.transaction(db):
+        candles.set_clock(db, symbols.read(db, "XAUUSD"), clocks.parse("nyclose"))
+    assert kept() == ["UTC", "America/New_York+07:00", "Europe/Athens"]
+
+
+@pytest.mark.parametrize("first", ["clock", "candle"])
+def test_a_clock_is_kept_for_its_candles_when_the_symbol_leaves_it(
+    db: apsw.Connection, first: str
+) -> None:
+    """A day is stored under its clock whether or not the symbol is drawn on it just then."""
+    make(db, "XAUUSD")
+
+    def set_clock(name: str) -> None:
+        with store.transaction(db):
+            candles.set_clock(db, symbols.read(db, "XAUUSD"), clocks.parse(name))
+
+    if first == "clock":
+        set_clock("Europe/Athens")
+    write(db, "XAUUSD", "D1", [DAY_OF_ATHENS], "Europe/Athens")
+    if first == "candle":
+        set_clock("Europe/Athens")
+    set_clock("UTC")
+    assert [clock.name for clock in symbols.own_clocks(db, symbols.read(db, "XAUUSD"))] == [
+        "Europe/Athens"
+    ]
+    start, values = DAY_OF_ATHENS[0][0], DAY_OF_ATHENS[1]
+    assert read(db, "XAUUSD", "D1", "Europe/Athens").candles == [(start, *values)]
+    assert read(db, "XAUUSD", "D1", "UTC").candles == []
+
+
+def test_days_that_are_utcs_too_make_no_clock_of_their_own(db: apsw.Connection) -> None:
+    day = ((1_705_276_800, 1_705_363_200), (1.0, 2.0, 1.0, 1.0, 9.0))
+    write(db, "FTSE", "D1", [day], "Europe/London")
+    assert symbols.own_clocks(db, symbols.read(db, "FTSE")) == []
+    assert read(db, "FTSE", "D1", "UTC").candles == [(day[0][0], *day[1])]
