@@ -15,13 +15,13 @@ export function createFiller({ plot, held, failed }) {
 
   const grow = async (range) => {
     if (range.from < EDGE_CANDLES && held.older !== null) {
-      const added = await held.loadOlder();
-      plot.draw(held.candles, added);
+      const dropped = await held.loadOlder();
+      plot.draw(held.candles, -dropped);
       return true;
     }
     if (range.to > held.candles.length - EDGE_CANDLES && held.newer) {
-      const dropped = await held.loadNewer();
-      plot.draw(held.candles, -dropped);
+      const added = await held.loadNewer();
+      plot.draw(held.candles, added);
       return true;
     }
     return false;

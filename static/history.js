@@ -3,7 +3,7 @@
 const OPEN_LIMIT = 300;
 const MORE_LIMIT = 1000;
 const MORE_LIMIT_MAX = 5000;
-const HELD_MAX = 100_000;
+const HELD_MAX = 100_000; // many times a page, so that what is in view is never let go
 const BEGINNING = '1900-01-01T00:00:00Z';
 
 // The database was restored or a symbol deleted: what is held is of another history.
@@ -53,37 +53,35 @@ export class History {
     this.newer = page.next_cursor !== null;
   }
 
-  // Returns how many candles it put before the ones held.
+  // Returns how many candles it dropped at the newest end, because it holds as many as it may.
   async loadOlder() {
     if (this.older === null || this.opening) return 0;
     const page = await this.#more({ ...this.#query(this.#limit), ...this.older });
     const start = this.first[0];
-    const fresh = page.candles.filter((candle) => candle[0] < start);
+    const whole = [...page.candles.filter((candle) => candle[0] < start), ...this.candles];
     this.older = this.#olderThan(page, this.older.to ?? null);
     this.#limit = Math.min(2 * this.#limit, MORE_LIMIT_MAX);
-    this.candles = [...fresh, ...this.candles];
-    if (this.candles.length > HELD_MAX) {
-      this.candles.length = HELD_MAX;
+    this.candles = whole.slice(0, HELD_MAX);
+    if (whole.length > HELD_MAX) {
       this.newer = true;
       this.forming = null;
     }
-    return fresh.length;
+    return whole.length - this.candles.length;
   }
 
-  // Returns how many candles it dropped at the old end. The newest held may have moved since it
-  // was read, so it is asked for again.
+  // Returns how many candles it put at the newest end. The newest held may have moved since it was
+  // read, so it is asked for again.
   async loadNewer() {
     if (!this.newer || this.opening) return 0;
     const page = await this.#more({ ...this.#query(this.#limit), from: this.last[0] });
-    if (page.candles.length) this.candles = [...this.candles.slice(0, -1), ...page.candles];
+    const held = page.candles.length ? this.candles.slice(0, -1) : this.candles;
+    const whole = [...held, ...page.candles];
+    const added = whole.length - this.candles.length;
     this.newer = page.next_cursor !== null;
     this.forming = page.forming;
-    const dropped = Math.max(this.candles.length - HELD_MAX, 0);
-    if (dropped) {
-      this.candles = this.candles.slice(dropped);
-      this.older = { to: this.first[0] };
-    }
-    return dropped;
+    this.candles = whole.slice(-HELD_MAX);
+    if (whole.length > HELD_MAX) this.older = { to: this.first[0] };
+    return added;
   }
 
   #query(limit) {

@@ -91,22 +91,38 @@ export function createPlot(container, axis, digits) {
     color: close >= open ? colors['up-volume'] : colors['down-volume'],
   });
 
+  // The library applies what it is told in the next frame and until then tells what was before.
+  let told = {};
+  const tell = (change) => {
+    if (!Object.keys(told).length) requestAnimationFrame(() => (told = {}));
+    Object.assign(told, change);
+  };
+  const spacing = () => told.spacing ?? time.options().barSpacing;
+  const beyond = () => told.beyond ?? time.scrollPosition();
+  const end = (candles) => {
+    tell({ beyond: candles });
+    time.scrollToPosition(candles, false);
+  };
+
+  const draw = (candles, added = 0) => {
+    const kept = beyond();
+    held = candles;
+    price.setData(candles.map(bar));
+    volume.setData(candles.map(column));
+    if (added) end(kept - added);
+  };
+
   return {
-    // Draws candles; `shift` is how many were put before the ones drawn, which stay where they are.
-    draw(candles, shift = null) {
-      const range = shift === null ? null : time.getVisibleLogicalRange();
-      held = candles;
-      price.setData(candles.map(bar));
-      volume.setData(candles.map(column));
-      if (range) time.setVisibleLogicalRange({ from: range.from + shift, to: range.to + shift });
-    },
+    // Draws what has grown by `added` candles at its newest end, or lost some if that is negative;
+    // those in view stay where they are. The library itself counts from the newest one.
+    draw,
     // Draws all anew: the library weighs its marks only for times it has not got.
     redraw(candles) {
-      const range = time.getVisibleLogicalRange();
+      const kept = beyond();
       if (held.length) price.setData([]);
       if (held.length) volume.setData([]);
-      this.draw(candles);
-      if (range) time.setVisibleLogicalRange(range);
+      draw(candles);
+      end(kept);
     },
     recolor() {
       colors = readColors();
@@ -115,12 +131,15 @@ export function createPlot(container, axis, digits) {
       volume.setData(held.map(column));
     },
     range: () => time.getVisibleLogicalRange(),
-    spacing: () => time.options().barSpacing,
-    space: (barSpacing) => time.applyOptions({ barSpacing }),
+    spacing,
+    space(barSpacing) {
+      tell({ spacing: barSpacing });
+      time.applyOptions({ barSpacing });
+    },
     // Puts the right edge so many candles beyond the last one.
-    end: (beyond) => time.scrollToPosition(beyond, false),
-    scroll: (candles) => time.scrollToPosition(time.scrollPosition() + candles, false),
-    bars: () => time.width() / time.options().barSpacing,
+    end,
+    scroll: (candles) => end(beyond() + candles),
+    bars: () => time.width() / spacing(),
     point(index) {
       const candle = index === null ? null : held[index];
       if (candle) chart.setCrosshairPosition(candle[4], candle[0], price);

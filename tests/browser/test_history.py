@@ -1,9 +1,10 @@
 """Scrolling through the history of a chart, and the address that names where one is."""
 
 import json
+from datetime import datetime
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Site, Watch, wait_drawn
 from tests.browser.looking import (
@@ -129,3 +130,34 @@ def test_a_lost_connection_is_told_and_asked_again_later(open_page: OpenPage, wa
     page.click("#timeframes >> text=M5")
     wait_for_address(page, tf="M5")
     expect(page.locator("#status")).to_be_empty()
+
+
+def test_what_is_held_stays_within_a_limit_and_the_view_does_not_jump(
+    open_page: OpenPage, site: Site
+) -> None:
+    def lower(route: Route) -> None:
+        script = route.fetch().text()
+        assert "HELD_MAX = 100_000;" in script
+        script = script.replace("HELD_MAX = 100_000;", "HELD_MAX = 8000;")
+        route.fulfill(body=script, content_type="text/javascript")
+
+    page = open_page("about:blank", drawn=False)
+    page.route("**/history.js", lower)
+    page.goto("/chart/EURUSD?tf=M1&clock=UTC")
+    wait_drawn(page)
+    screen, at = 150, seconds(legend(page)[0])
+    for key, way, end in (("PageUp", -1, site.eurusd[0][0]), ("PageDown", 1, site.eurusd[-1][0])):
+        for _ in range(1000):
+            before = at
+            page.keyboard.press(key)
+            next_frame(page)
+            next_frame(page)
+            at = seconds(legend(page)[0])
+            assert 0 <= way * (at - before) <= screen * 60, "one screen at most, and never back"
+            if abs(at - end) < screen * 60:
+                break
+        assert abs(at - end) < screen * 60
+
+
+def seconds(shown: str) -> float:
+    return datetime.strptime(shown + " +0000", "%a %Y-%m-%d %H:%M %z").timestamp()
