@@ -49,7 +49,7 @@ const closeAt = (time) => closeOf(held.tf, lengths.get(held.tf), time, clockOffs
 // Where the view ends, as an instant; null at the newest candle.
 function seenTo() {
   const { candles, newer } = held;
-  const index = Math.min(Math.floor(plot.range()?.to ?? Infinity), candles.length - 1);
+  const index = Math.min(Math.floor(plot.right()), candles.length - 1);
   if (index < 0 || (index === candles.length - 1 && !newer)) return null;
   const next = candles[index + 1];
   return next ? next[0] : closeAt(candles[index][0]);
@@ -131,7 +131,10 @@ async function openFirst() {
 }
 
 const openNewest = () => (held.newer ? open({ to: null }) : place(null));
-const scroll = (part) => plot.scroll(part * plot.bars());
+const scroll = (part) => {
+  const room = held.older === null ? Math.max(plot.left() + 1, 0) : Infinity; // to the first candle
+  plot.scroll(Math.max(part * plot.bars(), -room));
+};
 const zoom = (factor) => plot.space(Math.max(plot.spacing() * factor, BAR_SPACING_MIN));
 const turn = (by) => {
   const next = facts.timeframes[facts.timeframes.findIndex(([name]) => name === held.tf) + by];

@@ -5,21 +5,18 @@ import { Replaced } from './history.js';
 const EDGE_CANDLES = 100;
 const RETRY_MS = 3000;
 
-// The library applies a new range in the next frame, and until then tells the one before.
-const frame = () => new Promise(requestAnimationFrame);
-
 // Returns a function to call whenever the view has moved; `failed` gets what went wrong.
 export function createFiller({ plot, held, failed }) {
   let filling = false;
   let restUntil_ms = 0;
 
-  const grow = async (range) => {
-    if (range.from < EDGE_CANDLES && held.older !== null) {
+  const grow = async () => {
+    if (plot.left() < EDGE_CANDLES && held.older !== null) {
       const dropped = await held.loadOlder();
       plot.draw(held.candles, -dropped);
       return true;
     }
-    if (range.to > held.candles.length - EDGE_CANDLES && held.newer) {
+    if (plot.right() > held.candles.length - EDGE_CANDLES && held.newer) {
       const added = await held.loadNewer();
       plot.draw(held.candles, added);
       return true;
@@ -27,13 +24,13 @@ export function createFiller({ plot, held, failed }) {
     return false;
   };
 
-  const mayGrow = () => plot.range() && !held.opening && Date.now() >= restUntil_ms;
+  const mayGrow = () => held.candles.length && !held.opening && Date.now() >= restUntil_ms;
 
   return async () => {
     if (filling) return;
     filling = true;
     try {
-      while (mayGrow() && (await grow(plot.range()))) await frame();
+      while (mayGrow() && (await grow()));
     } catch (error) {
       if (error.name !== 'AbortError') {
         if (!(error instanceof Replaced)) restUntil_ms = Date.now() + RETRY_MS;

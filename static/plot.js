@@ -99,6 +99,7 @@ export function createPlot(container, axis, digits) {
   };
   const spacing = () => told.spacing ?? time.options().barSpacing;
   const beyond = () => told.beyond ?? time.scrollPosition();
+  const right = () => held.length - 1 + beyond();
   const end = (candles) => {
     tell({ beyond: candles });
     time.scrollToPosition(candles, false);
@@ -130,7 +131,9 @@ export function createPlot(container, axis, digits) {
       price.applyOptions(candleColors(colors));
       volume.setData(held.map(column));
     },
-    range: () => time.getVisibleLogicalRange(),
+    // Indexes of the candles at the edges; beyond the candles where there is room beside them.
+    left: () => right() + 1 - time.width() / spacing(),
+    right,
     spacing,
     space(barSpacing) {
       tell({ spacing: barSpacing });

@@ -4,10 +4,7 @@ export function createReader({ plot, held, legend, spoken }) {
   let time = null; // of the candle read by keys
   let pointed = false;
 
-  const lastSeen = () => {
-    const edge = plot.range()?.to ?? Infinity;
-    return Math.min(Math.floor(edge), held.candles.length - 1);
-  };
+  const lastSeen = () => Math.min(Math.floor(plot.right()), held.candles.length - 1);
 
   const show = (index) => {
     const { candles } = held;
@@ -37,8 +34,7 @@ export function createReader({ plot, held, legend, spoken }) {
       const index = time === null ? lastSeen() : next;
       if (!candles[index]) return;
       time = candles[index][0];
-      const { from: left, to: right } = plot.range();
-      const aside = Math.min(index - 1 - left, 0) + Math.max(index + 1 - right, 0);
+      const aside = Math.min(index - 1 - plot.left(), 0) + Math.max(index + 1 - plot.right(), 0);
       if (aside) plot.scroll(aside);
       plot.point(index);
       show(index);

@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Site, Watch, wait_drawn
 from tests.browser.looking import (
+    FIRST,
     OpenPage,
     address,
     legend,
@@ -161,3 +162,17 @@ def test_what_is_held_stays_within_a_limit_and_the_view_does_not_jump(
 
 def seconds(shown: str) -> float:
     return datetime.strptime(shown + " +0000", "%a %Y-%m-%d %H:%M %z").timestamp()
+
+
+def test_keys_scroll_no_further_than_to_the_first_candle(open_page: OpenPage) -> None:
+    page = open_page("/chart/EURUSD?tf=H1&clock=UTC")
+    for _ in range(10):
+        page.keyboard.press("PageUp")
+    next_frame(page)
+    next_frame(page)
+    seen = seconds(legend(page)[0])
+    page.keyboard.press("PageUp")
+    next_frame(page)
+    next_frame(page)
+    assert seconds(legend(page)[0]) == seen
+    assert FIRST + 100 * 3600 < seen < FIRST + 160 * 3600, "a whole screen from the first one on"
