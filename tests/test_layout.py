@@ -24,6 +24,7 @@ LAYERS = (
     ("demo",),
     ("web", "serve"),
     ("bench",),
+    ("commands",),
     ("cli",),
     ("", "__main__"),
 )

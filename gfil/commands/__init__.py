@@ -1,0 +1,48 @@
+"""What every command shares: failing in one line, and saying what was done."""
+
+from typing import Any, NoReturn
+
+import click
+import orjson
+
+from gfil.errors import GfilError
+
+
+class Commands(click.Group):
+    """A group whose commands return their exit status, None for 0, and fail in one line."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command that the arguments name, and exit with its status."""
+        try:
+            status: int | None = super().main(*args, **{**extra, "standalone_mode": False})
+            raise SystemExit(status)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            raise SystemExit(error.exit_code) from None
+        except click.ClickException as error:
+            _fail(_usage_line(error), error.exit_code)
+        except click.Abort:
+            _fail("stopped", 1)
+        except GfilError as error:
+            _fail(error.detail, error.exit_status)
+        except OSError as error:
+            _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+
+
+def _usage_line(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f" (see `{context.command_path} --help`)" if context else ""
+    return error.format_message().rstrip(".") + hint
+
+
+def _fail(detail: str, status: int) -> NoReturn:
+    click.echo(f"gfil: {' '.join(detail.split())}", err=True)
+    raise SystemExit(status)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def say(line: str, as_json: bool, **names: Any) -> None:
+    """Print a command's result: the line for people, or the names as one JSON object."""
+    click.echo(orjson.dumps(names, default=str).decode() if as_json else line)

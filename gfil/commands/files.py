@@ -1,0 +1,159 @@
+"""The commands that take candles from files and put them into files."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gfil import clocks, config, timeframes
+from gfil.commands import json_option, say
+
+
+@click.command(name="import")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.option("--symbol", help="Whose candles; without it columns or the file's name tell.")
+@click.option("--tf", help="Their timeframe; without it columns or the file's name tell.")
+@click.option(
+    "--clock", default="UTC", help="Clock of the stamps: UTC, a zone, an offset, nyclose."
+)
+@click.option("--format", "format_", help="The format; without it the content tells.")
+@click.option(
+    "--columns", help="What the cells hold: time,open,close,high,low,volume; _ skips one."
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "abort"]),
+    default="skip",
+    help="Pass over a bad row, or store nothing of its file.",
+)
+@click.option("--fill", is_flag=True, help="Only add what is missing; stored candles stay.")
+@click.option("--dry-run", is_flag=True, help="Tell what would be done, and store nothing.")
+@click.option("--force-tf", is_flag=True, help="Even if the rows contradict the timeframe.")
+@json_option
+def import_(
+    sources: tuple[str, ...],
+    symbol: str | None,
+    tf: str | None,
+    clock: str,
+    format_: str | None,
+    columns: str | None,
+    on_error: str,
+    fill: bool,
+    dry_run: bool,
+    force_tf: bool,
+    as_json: bool,
+) -> int:
+    """Import candles from files, folders and standard input (-), packed with gzip or not."""
+    from gfil.ingest import files, formats, layout
+    from gfil.ingest.importer import Options
+
+    options = Options(
+        symbol=symbol,
+        timeframe=timeframes.parse(tf) if tf else None,
+        clock=clocks.parse(clock),
+        format=formats.check_name(format_) if format_ else None,
+        columns=layout.parse_columns(columns) if columns else None,
+        abort=on_error == "abort",
+        fill=fill,
+        dry_run=dry_run,
+        force_timeframe=force_tf,
+    )
+    found = files.find(sources)
+    path = config.read().db
+    outcome = files.Outcome(path, dry_run)
+    with _progress(sum(map(files.size, found)) * (1 + options.abort)) as progress:
+        files.load_all(path, found, options, outcome, now=time.time(), progress=progress.update)
+    for line in outcome.failures:
+        click.echo(f"gfil: {line}", err=True)
+    say("\n".join(outcome.describe()), as_json, **outcome.as_json())
+    return outcome.exit_status
+
+
+def _progress(length: int) -> Any:
+    # A bar for people to watch, on the terminal only.
+    hidden = not length or not sys.stderr.isatty()
+    return click.progressbar(length=length, file=sys.stderr, hidden=hidden, label="importing")
+
+
+@click.command()
+@click.option("--symbol", "names", multiple=True, help="Whose candles; may be given again.")
+@click.option("--all", "everything", is_flag=True, help="All symbols.")
+@click.option("--tf", "tfs", multiple=True, required=True, help="Timeframe; may be given again.")
+@click.option("--from", "from_", metavar="TIME", help="From here on; without it from the first.")
+@click.option("--to", metavar="TIME", help="Up to here; without it to the last.")
+@click.option("--clock", default="UTC", help="On whose days: UTC, a zone, an offset, nyclose.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "ndjson", "json", "parquet"]),
+    default="csv",
+    help="What the files are.",
+)
+@click.option("-o", "--output", metavar="FILE|DIR", help="Where to; without it standard output.")
+@json_option
+def export(
+    names: tuple[str, ...],
+    everything: bool,
+    tfs: tuple[str, ...],
+    from_: str | None,
+    to: str | None,
+    clock: str,
+    format_: str,
+    output: str | None,
+    as_json: bool,
+) -> None:
+    """Export candles; what was exported imports back to the same candles."""
+    from gfil.ingest import export as exporter
+    from gfil.store import db, symbols
+
+    if bool(names) == everything:
+        raise click.UsageError("name symbols with --symbol, or --all", click.get_current_context())
+    start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
+    stop = clocks.parse_instant(to) if to else clocks.TIME_MAX
+    wanted = [timeframes.parse(tf) for given in tfs for tf in given.split(",")]
+    path = config.read().db
+    connection = db.connect(path, readonly=True)
+    chosen = (
+        symbols.list(connection) if everything else [symbols.read(connection, n) for n in names]
+    )
+    many = [
+        exporter.Series(symbol, timeframe, clocks.parse(clock), start, stop)
+        for symbol in chosen
+        for timeframe in wanted
+    ]
+    if output is None:
+        _export_to_stdout(connection, path, many, format_, as_json)
+        return
+    written = list(exporter.write_files(connection, many, format_, Path(output)))
+    lines = [f"{done.file}: {done.candles} candles" for done in written]
+    listed = [
+        {
+            "file": done.file,
+            "symbol": done.series.symbol.name,
+            "tf": done.series.timeframe.name,
+            "candles": done.candles,
+        }
+        for done in written
+    ]
+    say("\n".join([*lines, f"{path}: {len(written)} exported"]), as_json, db=path, files=listed)
+
+
+def _export_to_stdout(
+    connection: Any, path: Path, many: Sequence[Any], format_: str, as_json: bool
+) -> None:
+    from gfil.ingest import export as exporter
+
+    context = click.get_current_context()
+    if as_json or format_ == "parquet":
+        raise click.UsageError("-o must name a file or folder for this", context)
+    if len(many) != 1 and format_ != "ndjson":
+        raise click.UsageError("-o must name a folder for more than one file", context)
+    numbers: list[int] = []
+    output = sys.stdout.buffer
+    for series in many:
+        for piece in exporter.stream(connection, series, format_, numbers.append):
+            output.write(piece)
+    click.echo(f"{path}: {sum(numbers)} candles exported", err=True)

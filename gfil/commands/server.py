@@ -1,0 +1,45 @@
+"""The commands that make a database and serve it."""
+
+from dataclasses import replace
+
+import click
+
+from gfil import config
+from gfil.commands import json_option, say
+
+DEMO_DB = "data/demo.db"
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="Where to listen.")
+@click.option("--demo", is_flag=True, help="Show a made-up history from a database of its own.")
+def serve(bind: str, demo: bool) -> None:
+    """Start the server; makes the database if there is none."""
+    from gfil import serve as server
+    from gfil.store import db
+
+    settings = config.read()
+    if demo:
+        settings = replace(settings, db=config.ROOT / DEMO_DB)
+    host, port = server.parse_bind(bind)
+    listener, loopback = server.listen(host, port, settings)
+    if demo and not settings.db.exists():
+        click.echo("Making up a history for the demo…", err=True)
+    db.create(settings.db)
+    if demo:
+        from gfil import demo as made_up
+
+        made_up.fill(settings.db)
+    server.run(listener, settings.db, loopback=loopback)
+
+
+@click.command()
+@json_option
+def init(as_json: bool) -> None:
+    """Make an empty database; where there is one, only bring it up to date."""
+    from gfil.store import db
+
+    path = config.read().db
+    created = not path.exists()
+    db.create(path)
+    say(f"{path}: {'made' if created else 'is there already'}", as_json, db=path, created=created)

@@ -1,0 +1,122 @@
+"""The commands about symbols, and delete."""
+
+from typing import Any
+
+import click
+
+from gfil import clocks, config, timeframes
+from gfil.commands import json_option, say
+
+
+@click.group(name="symbol")
+def symbol_group() -> None:
+    """List, describe, rename and delete symbols."""
+
+
+@symbol_group.command(name="list")
+@json_option
+def list_symbols(as_json: bool) -> None:
+    """Name every symbol with its clock, digits and newest candle."""
+    from gfil.store import db, holdings, symbols
+
+    path = config.read().db
+    connection = db.connect(path, readonly=True)
+    described = []
+    for symbol in symbols.list(connection):
+        latest = holdings.read_latest(connection, symbol)
+        facts = symbol._asdict() | {"digits": symbol.digits_shown, "symbol": symbol.name}
+        del facts["id"], facts["name"], facts["digits_seen"]
+        described.append(facts | {"last_time": latest.time if latest else None})
+    lines = [
+        f"{facts['symbol']:32} {facts['clock']:24} {facts['digits']} digits, "
+        + (f"up to {clocks.format_instant(facts['last_time'])}" if facts["last_time"] else "empty")
+        + (f"  {facts['description']}" if facts["description"] else "")
+        for facts in described
+    ]
+    summary = f"{path}: {len(lines)} symbols"
+    say("\n".join([*lines, summary]), as_json, db=path, symbols=described)
+
+
+@symbol_group.command(name="set")
+@click.argument("name", metavar="SYMBOL")
+@click.option("--clock", help="What its charts are drawn on: UTC, a zone, an offset, or nyclose.")
+@click.option("--digits", type=click.IntRange(0, 8), help="Decimals of its prices.")
+@click.option("--description", help="A few words.")
+@click.option("--price", type=click.Choice(["bid", "ask", "mid", "last"]), help="A tick's price.")
+@click.option("--base", help="Base currency.")
+@click.option("--quote", help="Quote currency.")
+@json_option
+def set_symbol(name: str, clock: str | None, as_json: bool, **facts: Any) -> None:
+    """Set facts of a symbol; a new clock derives H4 and D1 on it."""
+    from gfil.store import candles, db, symbols
+
+    path = config.read().db
+    given = {fact: value for fact, value in facts.items() if value is not None}
+    if clock is None and not given:
+        raise click.UsageError("name at least one fact to set", click.get_current_context())
+    connection = db.connect(path)
+    with db.transaction(connection):
+        symbol = symbols.read(connection, name)
+        if given and symbol != symbol._replace(**given):
+            symbol = symbols.update(connection, symbol._replace(**given))
+        if clock is not None:
+            symbol = candles.set_clock(connection, symbol, clocks.parse(clock))
+    say(f"{path}: {symbol.name} is set", as_json, db=path, symbol=symbol.name, clock=symbol.clock)
+
+
+@symbol_group.command(name="rename")
+@click.argument("old")
+@click.argument("new")
+@json_option
+def rename_symbol(old: str, new: str, as_json: bool) -> None:
+    """Give a symbol a name that no other has."""
+    from gfil.store import db, symbols
+
+    path = config.read().db
+    connection = db.connect(path)
+    with db.transaction(connection):
+        symbol = symbols.read(connection, old)
+        symbols.rename(connection, symbol, new)
+    say(f"{path}: {symbol.name} is now {new}", as_json, db=path, symbol=new, was=symbol.name)
+
+
+@symbol_group.command(name="delete")
+@click.argument("name", metavar="SYMBOL")
+@json_option
+def delete_symbol(name: str, as_json: bool) -> None:
+    """Delete a symbol and all its candles."""
+    from gfil.store import db, deletion, symbols
+
+    path = config.read().db
+    connection = db.connect(path)
+    with db.transaction(connection):
+        symbol = symbols.read(connection, name)
+        symbols.delete(connection, symbol)
+    deletion.sweep_all(connection)
+    say(f"{path}: {symbol.name} is deleted", as_json, db=path, symbol=symbol.name)
+
+
+@click.command()
+@click.option("--symbol", "name", required=True, help="Whose candles.")
+@click.option("--from", "from_", metavar="TIME", help="From here on; without it from the first.")
+@click.option("--to", metavar="TIME", help="Up to here; without it to the last.")
+@click.option("--tf", help="Only this timeframe.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@json_option
+def delete(
+    name: str, from_: str | None, to: str | None, tf: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Delete stored candles of a range; what was derived from them follows."""
+    from gfil.store import db, deletion, symbols
+
+    path = config.read().db
+    start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
+    stop = clocks.parse_instant(to) if to else clocks.TIME_MAX
+    timeframe = timeframes.parse(tf) if tf else None
+    connection = db.connect(path)
+    symbol = symbols.read(connection, name)
+    run = deletion.count_range if dry_run else deletion.delete_range
+    done = run(connection, symbol, start, stop, timeframe)
+    verb = "would go" if dry_run else "deleted"
+    lines = [f"{path}: {done.deleted} candles of {symbol.name} {verb}", *done.warnings]
+    say("\n".join(lines), as_json, db=path, deleted=done.deleted, ticks=0, warnings=done.warnings)
