@@ -33,7 +33,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
     web.prepare(app, Pool(settings.db))
     app.before_request(auth.check)
-    for module in (candles, export, symbols, health, openapi, pages):
+    for module in (auth, candles, export, symbols, health, openapi, pages):
         app.register_blueprint(module.bp)
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

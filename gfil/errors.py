@@ -59,6 +59,18 @@ class Forbidden(GfilError):
     title = "Not allowed"
 
 
+class TooManyRequests(GfilError):
+    """More attempts than are allowed: come back after `retry_after_s`."""
+
+    status = 429
+    type = "too_many_requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class NotFound(GfilError):
     """A thing that is not here."""
 

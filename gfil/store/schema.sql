@@ -56,6 +56,18 @@ CREATE TABLE yielded (
     PRIMARY KEY (series, time, stretch)
 ) STRICT, WITHOUT ROWID;
 
+-- Keys of programs and people. The secret itself is nowhere: who has lost it makes another key.
+CREATE TABLE api_key (
+    id         TEXT    PRIMARY KEY CHECK (length(id) = 8),   -- the part of the key that names it
+    name       TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    scope      TEXT    NOT NULL CHECK (scope IN ('read', 'write', 'admin')),
+    digest     BLOB    NOT NULL CHECK (length(digest) = 32), -- SHA-256 of the whole key
+    created    INTEGER NOT NULL,
+    expires    INTEGER,                  -- NULL: never
+    revoked    INTEGER,                  -- NULL: not
+    last_used  INTEGER                   -- the day it was used last, as its first second
+) STRICT, WITHOUT ROWID;
+
 -- Deleted symbols whose rows are still being removed, in small batches.
 CREATE TABLE deleted_symbol (
     id  INTEGER PRIMARY KEY              -- the symbol.id it had

@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gfil import clocks
-from gfil.errors import BadParameter, Busy, GfilError, Unauthorized
+from gfil.errors import BadParameter, Busy, GfilError, TooManyRequests, Unauthorized
 from gfil.store.db import Pool
 
 PROBLEM = "application/problem+json"
@@ -110,7 +110,7 @@ def error_headers(error: GfilError) -> dict[str, str]:
     """Return the headers that belong to an error's status."""
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="GFIL"'}
-    if isinstance(error, Busy):
+    if isinstance(error, (Busy, TooManyRequests)):
         return {"Retry-After": str(error.retry_after_s)}
     return {}
 

@@ -206,7 +206,7 @@ def _describe_operation(rule: Rule) -> Schema:
             }
         },
     }
-    for status in (*refusals, *(() if is_open else (401, 403, 503))):
+    for status in (*refusals, *(() if is_open else (401, 403, 429, 503))):
         described["responses"][str(status)] = {
             "description": "refused",
             "content": {PROBLEM: {"schema": PROBLEM_SCHEMA}},

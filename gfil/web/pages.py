@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import orjson
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, redirect, render_template, request
 from markupsafe import Markup
 
 from gfil import clocks, timeframes
 from gfil.clocks import Clock
-from gfil.errors import GfilError
+from gfil.errors import GfilError, Unauthorized
 from gfil.store import answers, candles, holdings, symbols
 from gfil.store.db import read_state
 from gfil.store.symbols import Symbol
@@ -197,6 +197,8 @@ def static(version: str, name: str) -> Response:
 @bp.errorhandler(GfilError)
 def refuse(error: GfilError) -> Response:
     """Say in a plain sentence, on a page, why a page cannot be shown."""
+    if isinstance(error, Unauthorized):
+        return redirect(f"/login?{urlencode({'next': request.full_path.rstrip('?')})}", 303)  # type: ignore[return-value]
     response = _page("refused.html", title=error.title, detail=error.detail)
     response.status_code = error.status
     response.headers.update(error_headers(error))

@@ -19,7 +19,7 @@ from gfil import create_app
 from gfil.config import Settings
 
 EXAMPLES = 500 if os.environ.get("GFIL_LONG") == "1" else 60
-PAGES = {"/", "/chart/<symbol>", "/static/<version>/<path:name>", "/docs"}
+PAGES = {"/", "/chart/<symbol>", "/static/<version>/<path:name>", "/docs", "/login", "/logout"}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
