@@ -71,7 +71,7 @@ function moved() {
 function seen() {
   due = false;
   const to = seenTo();
-  byId('newest').hidden = to === null;
+  byId('newest').hidden = to === null && !held.newer;
   reader.follow();
   const { symbol, tf, clock } = held;
   showAddress({ symbol, tf, clock, to, spacing: seenSpacing() });

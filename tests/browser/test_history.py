@@ -176,3 +176,30 @@ def test_keys_scroll_no_further_than_to_the_first_candle(open_page: OpenPage) ->
     next_frame(page)
     assert seconds(legend(page)[0]) == seen
     assert FIRST + 100 * 3600 < seen < FIRST + 160 * 3600, "a whole screen from the first one on"
+
+
+def test_a_link_before_the_first_candle_leads_to_the_newest(open_page: OpenPage) -> None:
+    page = open_page("/chart/EURUSD?tf=H1&clock=UTC&to=2001-01-01T00:00:00Z")
+    expect(page.locator("#blank")).to_be_visible()
+    page.click("#newest")
+    expect(page.locator("#legend dd").first).to_have_text("Mon 2025-01-13 23:00")
+    wait_for_address(page, to=None)
+
+
+def test_a_database_that_was_replaced_is_shown_anew(open_page: OpenPage, watch: Watch) -> None:
+    page = open_page("/chart/EURUSD?tf=M1&clock=UTC")
+    replaced = "0" * 16
+
+    def of_another_history(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "epoch": replaced})
+
+    page.route("**/api/v1/candles?*", of_another_history)
+    page.keyboard.press("PageUp")
+    page.keyboard.press("PageUp")
+    expect(page.locator("#newest")).to_be_hidden()
+    expect(page.locator("#legend dd").first).to_have_text("Mon 2025-01-13 23:59")
+    older, anew = watch.asked("/api/v1/candles")[:2]
+    assert "cursor=" in older
+    assert "cursor=" not in anew
+    assert "limit=300" in anew

@@ -17,9 +17,11 @@ def test_another_timeframe_is_shown_without_loading_the_page_again(open_page: Op
     assert page.locator("#timeframes [aria-current]").all_inner_texts() == ["H4"]
     assert page.title() == "EURUSD H4 – GFIL"
     assert page.evaluate("window.stayed")
-    expect(page.locator("#download")).to_have_attribute(
-        "href", f"/api/v1/export?symbol=EURUSD&tf=H4&clock={NYCLOSE}&format=csv"
-    )
+    download = page.locator("#download").get_attribute("href")
+    assert download == f"/api/v1/export?symbol=EURUSD&tf=H4&clock={NYCLOSE}&format=csv"
+    lines = page.request.get(download).text().splitlines()
+    assert lines[0] == "time,open,high,low,close,volume"
+    assert lines[-1].startswith("2025-01-13T22:00:00Z,")
 
 
 def test_another_clock_is_shown_without_loading_the_page_again(open_page: OpenPage) -> None:
