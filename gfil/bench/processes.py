@@ -198,6 +198,7 @@ class Run(NamedTuple):
     """A command that has ended: how long it took, its largest memory, what it printed."""
 
     seconds: float
+    cpu_s: float
     peak_mb: float | None
     status: int
     output: str
@@ -207,6 +208,7 @@ class Run(NamedTuple):
 def run(command: Sequence[str], database: Path) -> Run:
     """Run a Python program to its end, watching its memory."""
     peak_kib: int | None = None
+    before = os.times()
     start = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-P", *command],
@@ -223,5 +225,7 @@ def run(command: Sequence[str], database: Path) -> Run:
             time.sleep(POLL_S)
         seconds = time.perf_counter() - start
         output, errors = process.communicate()
+    after = os.times()
+    cpu_s = sum(after[2:4]) - sum(before[2:4])  # of children that have ended, user and system
     peak_mb = None if peak_kib is None else peak_kib * _KIB / _MB
-    return Run(seconds, peak_mb, process.returncode, output, errors)
+    return Run(seconds, cpu_s, peak_mb, process.returncode, output, errors)
