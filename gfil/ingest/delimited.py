@@ -141,9 +141,9 @@ def split_line(line: str, separator: str) -> list[str]:
     if '"' not in line:
         return line.split(separator)
     try:
-        return next(csv.reader([line], delimiter=separator), [])
+        return next(csv.reader([line], delimiter=separator), [line])
     except csv.Error:
-        return []
+        return [line]
 
 
 def _text_of(block: Block) -> Callable[[int], str]:

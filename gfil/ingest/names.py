@@ -16,7 +16,9 @@ _WORD = re.compile(r"[^_\-, ]+")
 _LETTERS_FIRST = re.compile(r"(mn|m|h|d|w)([1-9][0-9]?)", re.IGNORECASE)
 _COUNT_FIRST = re.compile(r"[1-9][0-9]{0,3}[mhdwMHDW]|[1-9][0-9]{0,4}|[DW]")
 _SPELLED_OUT = {"daily": "D1", "weekly": "W1", "monthly": "MN1"}
-_TOGETHER = re.compile(r"(.*[A-Za-z].*?)(43200|10080|1440|240|60|30|15|5|1)")  # MetaTrader 4's
+_TOGETHER = re.compile(
+    r"([A-Z#][A-Za-z0-9.#]+?)(43200|10080|1440|240|60|30|15|5|1)"
+)  # MetaTrader 4's
 _TOGETHER_IN_LETTERS = re.compile(r"([A-Z]{6,})(M1|M5|M15|M30|H1|H4|D1|W1|MN1)")
 
 _LIKE_A_PAIR = re.compile(r"[A-Za-z]{6,}")

@@ -146,9 +146,12 @@ class Placer:
         instants = self._clock.instants(time)
         if not instants:
             return "missing_hour"
-        if len(instants) > 1:
+        buckets = [self._clock.bucket(self._timeframe, instant) for instant in instants]
+        # Where a clock goes back by half an hour, a stamp may begin a bucket in one pass only.
+        begun = [bucket for bucket in buckets if bucket.start in instants]
+        if len(buckets) > 1 and len(begun) != 1:
             return Twice(*instants)
-        return self._clock.bucket(self._timeframe, instants[0])
+        return begun[0] if begun else buckets[0]
 
     def _find_long(self, time: int, zoned: bool) -> Found:
         wall = self._clock.wall(time) if zoned else time

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import gt, lt
 
 from gfil import timeframes
 from gfil.timeframes import DAY, HOUR, MINUTE, MN1, WEEK, Timeframe
 
 SAMPLE_ROWS = 1000  # enough to know; more of them are not looked at
 ROWS_MIN = 3  # fewer prove nothing
+GRID_ROWS_MIN = 20  # fewer in disorder prove nothing
+IN_ORDER = 0.9  # of the steps go the same way, or of the times lie on the grid
 MONTH = range(28 * DAY, 31 * DAY + 1)
 UNITS = ((WEEK, "week"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1, "second"))
 
@@ -22,7 +25,7 @@ def commonest(times: Sequence[int]) -> int | None:
 def contradicts(times: Sequence[int], timeframe: Timeframe) -> bool:
     """Whether the commonest distance of times is not the timeframe's."""
     count = _count(times)
-    if not count:
+    if not count or (timeframe == MN1 and not _is_in_order(times)):
         return False
     most = count.most_common(1)[0][1]
     return most > 1 and most > sum(count[distance] for distance in _lengths(timeframe))
@@ -51,4 +54,21 @@ def _count(times: Sequence[int]) -> Counter[int]:
     ascending = sorted(set(times))
     if len(ascending) < ROWS_MIN:
         return Counter()
-    return Counter(later - earlier for earlier, later in pairwise(ascending))
+    if _is_in_order(times):
+        return Counter(later - earlier for earlier, later in pairwise(ascending))
+    # Neighbours in a part of a shuffled file are not neighbours in the whole.
+    return _count_grid(ascending)
+
+
+def _is_in_order(times: Sequence[int]) -> bool:
+    ups, downs = sum(map(lt, times, times[1:])), sum(map(gt, times, times[1:]))
+    return bool(max(ups, downs) >= IN_ORDER * (ups + downs))
+
+
+def _count_grid(times: Sequence[int]) -> Counter[int]:
+    if len(times) >= GRID_ROWS_MIN:
+        for timeframe in reversed(timeframes.TIMEFRAMES[:-1]):
+            remainders = Counter(time % timeframe.seconds for time in times)
+            if remainders.most_common(1)[0][1] >= IN_ORDER * len(times):
+                return Counter({timeframe.seconds: len(times)})
+    return Counter()

@@ -15,7 +15,7 @@ _INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # of a string
 _BETWEEN = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
 _PARTNER = {b"}": b"{", b"]": b"["}
 _BLANKS = b" \t\r\n"
-DEPTH_MAX = 200  # brackets in brackets
+DEPTH_MAX = 1024  # brackets in brackets, as many as orjson reads
 
 
 class Elements(NamedTuple):
@@ -122,7 +122,9 @@ class _Splitter:
         if not self._skipping:
             self._end = _ElementEnd()
         end = self._end.find(data, start)
-        if end < 0 and (self._end.broken or final):
+        if end >= 0 and self._end.suspect and not self._skipping and not _is_json(data[start:end]):
+            end = -1
+        if end < 0 and (self._end.broken or self._end.suspect or final):
             # Its brackets or quotes do not match, so where it ends is a guess: where the next
             # one seems to begin.
             between = _BETWEEN.search(data, start)
@@ -149,7 +151,8 @@ class _Splitter:
 
 class _ElementEnd:
     def __init__(self) -> None:
-        self.broken = False
+        self.broken = False  # brackets do not match: no end will be found
+        self.suspect = False  # a string holds what stands between elements: a quote may be missing
         self._open: list[bytes] = []
         self._inside = False
         self._escaped = False
@@ -166,7 +169,7 @@ class _ElementEnd:
             token, at = match[0], match.end()
             if self._inside:
                 self._inside = token != b'"'
-                self.broken = not self._inside and bool(_BETWEEN.search(data, opened, at))
+                self.suspect |= not self._inside and bool(_BETWEEN.search(data, opened, at))
             elif token == b'"':
                 self._inside, opened = True, at
             elif token in (b"{", b"["):
@@ -182,6 +185,14 @@ class _ElementEnd:
 
 def _follows_a_colon(data: bytes, at: int) -> bool:
     return data[max(at - 64, 0) : at].rstrip(_BLANKS).endswith(b":")
+
+
+def _is_json(element: bytes) -> bool:
+    try:
+        orjson.loads(element)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _may_be_overlong(data: bytes) -> bool:
