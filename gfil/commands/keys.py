@@ -16,7 +16,12 @@ def key() -> None:
 
 @key.command(name="create")
 @click.option("--name", required=True, help="Who or what it is for.")
-@click.option("--scope", required=True, type=click.Choice(["read", "write", "admin"]))
+@click.option(
+    "--scope",
+    required=True,
+    type=click.Choice(["read", "write", "admin"]),
+    help="What it may do; each may do what those before it may.",
+)
 @click.option("--expires", metavar="DAYS", help="Such as 90d; without it never.")
 def create_key(name: str, scope: str, expires: str | None) -> None:
     """Make a key; its secret is printed alone on stdout, this once."""
