@@ -26,6 +26,12 @@ SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 UPGRADES: list[Callable[[apsw.Connection], None]] = []
 
 
+class Connection(apsw.Connection):
+    """A connection that knows the number of the change its transaction makes."""
+
+    change: int | None = None
+
+
 def create(path: Path) -> None:
     """Make the database if there is none, and bring an older one up to date.
 
@@ -51,7 +57,7 @@ def create(path: Path) -> None:
             db.close()
 
 
-def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
+def connect(path: Path, *, readonly: bool = False) -> Connection:
     """Open an existing, up-to-date database.
 
     Raises:
@@ -62,7 +68,7 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
         raise NoDatabase(path)
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
     with _translated(path):
-        db = apsw.Connection(os.fspath(path), flags=flags)
+        db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(READER_WAIT_MS if readonly else WRITER_WAIT_MS)
             _check_ours(db, path, oldest=SCHEMA_VERSION)
@@ -89,6 +95,8 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
     """
     with _translated(None):
         db.execute("BEGIN IMMEDIATE")
+        if isinstance(db, Connection):
+            db.change = None
         try:
             yield
             db.execute("COMMIT")
@@ -138,8 +146,13 @@ NEXT_CHANGE = "UPDATE store SET change = change + 1 RETURNING change"
 
 
 def next_change(db: apsw.Connection) -> int:
-    """Count one more change; once per transaction that changes something."""
-    return int(value(db, NEXT_CHANGE))
+    """Count one more change, once per transaction however often it is asked; return its number."""
+    change = getattr(db, "change", None)
+    if change is None:
+        change = value(db, NEXT_CHANGE)
+        if isinstance(db, Connection):
+            db.change = change
+    return int(change)
 
 
 RENEW_EPOCH = "UPDATE store SET epoch = :epoch"

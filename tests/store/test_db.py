@@ -14,6 +14,7 @@ import pytest
 from gfil.config import ROOT
 from gfil.errors import Busy, DatabaseError, ForeignDatabase, NoDatabase
 from gfil.store import db as store
+from gfil.store import symbols
 from tests.store.model import read, write
 
 MINUTE = [((1_700_006_400, 1_700_006_460), (1.1, 1.3, 1.0, 1.2, 5.0))]
@@ -359,3 +360,16 @@ def test_the_file_itself_refuses_what_is_no_candle(db: apsw.Connection, values: 
 def test_negative_prices_are_legal(db: apsw.Connection) -> None:
     write(db, "WTI", "M1", [((0, 60), (-37.6, -10.0, -40.3, -13.1, 9.0))])
     assert read(db, "WTI", "D1").candles == [(0, -37.6, -10.0, -40.3, -13.1, 9.0)]
+
+
+def test_a_transaction_is_one_change_however_much_it_changes(db_path: Path) -> None:
+    """Two symbols written together have the same number, and the next transaction the next."""
+    connection = store.connect(db_path)
+    for name, expected in (("EURUSD", 1), ("GBPUSD", 2)):
+        with store.transaction(connection):
+            one, two = symbols.ensure(connection, name), symbols.ensure(connection, name + ".r")
+            assert [symbols.touch(connection, one), symbols.touch(connection, two)] == [
+                expected
+            ] * 2
+    assert store.read_state(connection)[1] == 2
+    assert {symbol.change for symbol in symbols.list(connection)} == {1, 2}
