@@ -7,7 +7,7 @@ from typing import NamedTuple
 import apsw
 
 from gfil import timeframes
-from gfil.clocks import UTC, Bucket, Clock
+from gfil.clocks import UTC, Clock
 from gfil.store import chain, symbols
 from gfil.store import db as store
 from gfil.store.symbols import Symbol
@@ -15,7 +15,7 @@ from gfil.timeframes import CHAIN, M1, MINUTE, MONDAY, TIMEFRAMES, WEEK, Timefra
 
 USUAL_WEEKS = 8  # a minute of the week is usual when at least half of so many weeks have it
 STALE_MINUTES = 10
-STALE_WINDOW_S = 4 * timeframes.HOUR
+STALE_WINDOW_S = timeframes.HOUR
 
 
 class Latest(NamedTuple):
@@ -123,12 +123,10 @@ def is_stale(db: apsw.Connection, symbol: Symbol, now: int) -> bool:
     if last is None:
         return False
     missed = 0
-    start = last[0] + MINUTE
+    start, window_s = last[0] + MINUTE, STALE_WINDOW_S
     until = min(now - now % MINUTE, start + WEEK)  # every minute of the week has been by then
-    while start < until:
-        window = Bucket(start, min(start + STALE_WINDOW_S, until))
-        missed += sum(1 for _ in usual_minutes(db, symbol, *window))
-        if missed >= STALE_MINUTES:
-            return True
-        start = window.stop
-    return False
+    while start < until and missed < STALE_MINUTES:
+        stop = min(start + window_s, until)
+        missed += sum(1 for _ in usual_minutes(db, symbol, start, stop))
+        start, window_s = stop, 2 * window_s  # over a week-end there is little to count
+    return missed >= STALE_MINUTES
