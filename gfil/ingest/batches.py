@@ -87,7 +87,8 @@ class Batches:
         took = time.monotonic() - started
         for (_, rows), result in zip(batch, written, strict=True):
             self._report.count(len(rows.time), result)
-        self._change = max([self._change or 0, *(result.change for result in written)])
+        if not self._trial:
+            self._change = max([self._change or 0, *(result.change for result in written)])
         self._pace(took, sum(len(rows.time) for _, rows in batch))
 
     def _take(self, most: int) -> list[tuple[Key, Rows]]:

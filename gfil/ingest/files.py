@@ -162,12 +162,10 @@ def load(
         As `importer.load`.
     """
     with _open(source) as stream:
-        if not options.abort:
+        if not options.abort or options.dry_run:
             return importer.load(db, _read(stream, progress), options, now=now, name=source)
         with _rewindable(stream) as twice:
-            checked = importer.check(db, _read(twice, progress), options, now=now, name=source)
-            if options.dry_run:
-                return checked
+            importer.check(db, _read(twice, progress), options, now=now, name=source)
             twice.seek(0)
             options = options._replace(abort=False)
             return importer.load(db, _read(twice, progress), options, now=now, name=source)

@@ -7,7 +7,7 @@ import apsw
 
 from gfil import timeframes
 from gfil.clocks import UTC, Clock
-from gfil.errors import Refused
+from gfil.errors import BadParameter, Refused
 from gfil.ingest import formats, names, spacing, table
 from gfil.ingest.batches import Batches
 from gfil.ingest.groups import Groups, Told
@@ -81,7 +81,7 @@ def check(
     now: float,
     name: str = "-",
 ) -> Report:
-    """Go the same way without the store; the report has the refused rows.
+    """Go the same way as `load` without the store, and raise what it would.
 
     Raises:
         UnknownFormat, BadParameter, SymbolCase, Refused: as `load`.
@@ -113,8 +113,15 @@ def _run(
     if told.symbol and known not in (None, told.symbol):
         raise symbols.SymbolCase(told.symbol, known or "")
     groups = Groups(told, options.clock, now, report.refuse, find_known)
-    sample = _pump(pieces, found, groups, sink, report)
-    if options.abort and report.rejected:
+    try:
+        sample = _pump(pieces, found, groups, sink, report)
+    except (BadParameter, Refused) as error:
+        if report.change:
+            stored = report.rows - report.rejected
+            raise Refused(f"{error.detail}; {stored} rows before are stored") from error
+        raise
+    if options.abort and report.rejected and not options.dry_run:
+        report.reject_all()
         raise Refused(_say_aborted(report), report.as_json())
     sink.finish()
     if options.dry_run:
@@ -172,7 +179,8 @@ def _told(found: Format, options: Options, file: str) -> Told:
 
 def _say_aborted(report: Report) -> str:
     first = min(report.errors, key=lambda error: error["row"])
-    bad = "1 row is" if report.rejected == 1 else f"{report.rejected} rows are"
+    count = report.reasons.total()
+    bad = "1 row is" if count == 1 else f"{count} rows are"
     return (
         f"{bad} bad, the first is row {first['row']} ({first['reason']}): "
         f"nothing of the {report.rows} was stored"

@@ -18,8 +18,8 @@ ERRORS_SHOWN = 10  # on a terminal
 class Report:
     """The counts of one source, in the names of the HTTP answer.
 
-    `rows = inserted + updated + unchanged + kept + duplicates + rejected`, always. `first` and
-    `last` are the starts of the earliest and the latest good candle.
+    `rows = inserted + updated + unchanged + kept + duplicates + rejected`, always. `good` rows
+    had nothing wrong with them; `first` and `last` are the starts of their earliest and latest.
     """
 
     file: str
@@ -37,6 +37,7 @@ class Report:
     reasons: Counter[str] = field(default_factory=Counter)
     errors: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    good: int = 0
     first: int | None = None
     last: int | None = None
     change: int = 0
@@ -58,10 +59,16 @@ class Report:
             self.symbols.append(symbol)
         if timeframe not in self.timeframes:
             self.timeframes.append(timeframe)
+        self.good += len(rows.time)
         if rows.time:
             low, high = min(rows.time), max(rows.time)
             self.first = low if self.first is None else min(low, self.first)
             self.last = high if self.last is None else max(high, self.last)
+
+    def reject_all(self) -> None:
+        """Count every row as rejected, the good ones too: nothing was stored."""
+        self.rows = self.rejected = self.good + self.reasons.total()
+        self.inserted = self.updated = self.unchanged = self.kept = self.duplicates = 0
 
     def count(self, rows: int, written: Written) -> None:
         """Add what the store made of so many rows."""

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/placing.py: stamps on a clock that changes, and the buckets they belong to."""
+"""Tests of gfil/ingest/placing.py: stamps on a clock that changes, and their buckets."""
 
 import random
 from collections.abc import Iterable, Sequence
