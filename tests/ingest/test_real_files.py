@@ -1,4 +1,4 @@
-"""Tests with brokers' own files: recognised by themselves, and their times right on their clocks."""
+"""Tests with brokers' own files: recognised by themselves, their times right on their clocks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,5 +209,5 @@ def test_days_of_a_server_come_back_on_its_clock_with_the_files_dates(
 
 def test_a_brokers_ticks_are_recognised(shared_data: Path) -> None:
     source = str(shared_data / "ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz")
-    with pytest.raises(UnknownFormat, match="^ticks: not importable yet$"):
+    with pytest.raises(UnknownFormat, match=r"^ticks: not importable yet$"):
         files.load(None, source, Options(dry_run=True), now=NOW)
