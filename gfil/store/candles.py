@@ -16,7 +16,7 @@ from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
 from gfil.store.symbols import DIGITS_MAX, Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
 
-SAMPLE_FROM_ROWS = 1000  # the closes of so many show all decimals there are
+SAMPLE_ROWS = 500  # so many of a write show all decimals there are
 
 
 class Rows(NamedTuple):
@@ -204,8 +204,7 @@ def _warn(timeframe: Timeframe, protected: list[int]) -> list[str]:
 
 def _see_digits(db: apsw.Connection, symbol: Symbol, rows: Rows) -> None:
     digits = symbol.digits_seen
-    columns = [rows.close] if len(rows.time) > SAMPLE_FROM_ROWS else rows[2:6]
-    prices = set().union(*columns)
+    prices = set().union(*(column[:SAMPLE_ROWS] for column in rows[2:6]))
     while digits < DIGITS_MAX and not all(price == round(price, digits) for price in prices):
         digits += 1
     if digits > symbol.digits_seen:

@@ -196,6 +196,19 @@ def _configure_writer(db: apsw.Connection) -> None:
     _configure(db, WRITER_CACHE_KIB)
 
 
+# What a roll-up is to fold, laid out anew for each (see rollup.py); a temporary table, for every
+# connection may have one, also a read-only one.
+TILE = """
+CREATE TEMP TABLE tile (
+    start   INTEGER PRIMARY KEY,  -- UNIX s, as all of these
+    stop    INTEGER NOT NULL,
+    bucket  INTEGER NOT NULL,     -- start of the bucket it is of
+    length  INTEGER NOT NULL,     -- of that bucket
+    base_s  INTEGER NOT NULL      -- length of the candles to fold
+) STRICT
+"""
+
+
 def _configure(db: apsw.Connection, cache_kib: int) -> None:
     _set(db, "cache_size", -cache_kib, -cache_kib)
     _set(db, "mmap_size", 0, 0)  # an I/O error in mapped memory kills the process
@@ -206,6 +219,7 @@ def _configure(db: apsw.Connection, cache_kib: int) -> None:
     # Without this guarantee a build with STAT4, such as APSW's, compiles a statement anew whenever
     # a bound value changes: 170 µs for a roll-up that runs in 20 (sqlite.org/queryplanner-ng.html).
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    db.execute(TILE)
 
 
 TABLES = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'"

@@ -1,7 +1,6 @@
 """Candles that are not kept as such: rolled up when asked for, bucket by bucket."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import apsw
 
@@ -11,7 +10,7 @@ from gfil.store import db as store
 from gfil.store.chain import Kept
 from gfil.store.rollup import Fold, Key
 from gfil.store.symbols import Symbol
-from gfil.timeframes import CHAIN, DAY, Timeframe
+from gfil.timeframes import CHAIN, DAY, Timeframe, chain_below
 
 Candle = tuple[int, float, float, float, float, float]
 
@@ -34,20 +33,22 @@ def read(
     that begin where there is data, so holes cost nothing.
     """
     kept = symbols.kept_clocks(db, symbol)
-    sources = [symbol.series(number) for number in _source_numbers(timeframe, clock, tuple(kept))]
+    sources = [symbol.series(source.number) for source in (timeframe, *chain_below(timeframe))]
     found: list[Candle] = []
+    wider = 1  # rows that make none of these candles: days of another clock, say
     lower, upper = start, clock.bucket(timeframe, min(stop, TIME_MAX) - 1).stop
     while len(found) < limit and lower < upper:
         first, last = _first_row(db, sources, lower), _last_row(db, sources, upper)
         if first is None or last is None or first > last:
             break
-        length_s = _window_s(timeframe, limit - len(found))
+        length_s = _window_s(timeframe, limit - len(found)) * wider
         window = Bucket(
             clock.bucket(timeframe, first if forward else max(first, last - length_s)).start,
             clock.bucket(timeframe, min(last, first + length_s) if forward else last).stop,
         )
         candles = _read_window(db, symbol, timeframe, clock, kept, window)
         inside = [candle for candle in candles if start <= candle[0] < stop]
+        wider = 1 if inside else wider * 4
         if forward:
             found, lower = found + inside, window.stop
         else:
@@ -135,16 +136,3 @@ def _first_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | 
 def _last_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
     lasts = [store.value(db, LAST_ROW, {"series": series, "time": time}) for series in sources]
     return max((last for last in lasts if last is not None), default=None)
-
-
-@lru_cache(maxsize=512)
-def _source_numbers(timeframe: Timeframe, clock: Clock, kept: tuple[Clock, ...]) -> list[int]:
-    # The timeframes whose rows can make candles of this one: itself and its bases. One bucket
-    # inside each of the clock's stretches and the one across each change are tried.
-    bases = {timeframe}
-    for segment in clock.segments(TIME_MIN, TIME_MAX):
-        for instant in (segment.start, segment.start + 31 * DAY):
-            bucket = clock.bucket(timeframe, instant)
-            runs = clock.runs(timeframe, *bucket)
-            bases.update(rollup.lay_tiles(timeframe, clock, kept, runs))
-    return sorted(base.number for base in bases)

@@ -82,42 +82,64 @@ def _lay_run(run: Run, candidates: Sequence[Base]) -> Iterator[tuple[Timeframe, 
             return
 
 
-# Two steps, because a window costs 1 µs a row and a group 0.3: first each tile is folded, which
-# leaves hardly more than a row for each bucket, then the tiles of a bucket are put together.
-# json_each is materialized, or its arrows are parsed again for every base candle.
-ROLL_UP = """
-WITH tile AS MATERIALIZED (
-    SELECT value ->> 0 AS start, value ->> 1 AS stop, value ->> 2 AS bucket,
-           value ->> 3 AS length, value ->> 4 AS base_s
+# A temporary table, for its key is what lets the groups come in order: grouping by a column of
+# a common table expression sorts every base candle, which takes as long as reading them.
+CLEAR_TILES = "DELETE FROM temp.tile"
+LAY_TILES = """
+INSERT INTO temp.tile (start, stop, bucket, length, base_s)
+WITH RECURSIVE laid (start, stop, bucket, length, base_s, last) AS (
+    SELECT value ->> 0, MIN(value ->> 1, (value ->> 2) + (value ->> 3)),
+           value ->> 2, value ->> 3, value ->> 4, value ->> 1
     FROM json_each(:tiles)
-),
-part AS (
-    SELECT tile.bucket + (candle.time - tile.bucket) / tile.length * tile.length AS time,
-           tile.length, tile.base_s - :base_s AS stretch,
+    UNION ALL
+    SELECT bucket + length, MIN(last, bucket + 2 * length), bucket + length, length, base_s, last
+    FROM laid
+    WHERE bucket + length < last
+)
+SELECT start, stop, bucket, length, base_s
+FROM laid
+"""
+
+# First each tile is folded: group for group, a third of what windows take. Where one tile is the
+# whole bucket that is all. Those of a bucket that a clock change cuts are put together by windows.
+ROLL_UP = """
+WITH part AS (
+    SELECT tile.bucket, tile.length, tile.base_s - :base_s AS stretch,
+           tile.stop - tile.start = tile.length AS is_whole,
            MIN(candle.time) AS first, MAX(candle.time) AS last,
            MAX(candle.high) AS high, MIN(candle.low) AS low, SUM(candle.volume) AS volume
-    FROM tile
+    FROM temp.tile
     CROSS JOIN candle
     ON candle.series = :series AND candle.time >= tile.start AND candle.time < tile.stop
        AND candle.stretch = tile.base_s - :base_s AND (candle.time - tile.start) % tile.base_s = 0
-    GROUP BY 1, tile.start
+    GROUP BY tile.start
+),
+fold AS (
+    SELECT part.bucket, part.length, part.is_whole, part.first,
+           opening.open, part.high, part.low, closing.close, part.volume
+    FROM part
+    CROSS JOIN candle AS opening
+    ON opening.series = :series AND opening.time = part.first AND opening.stretch = part.stretch
+    CROSS JOIN candle AS closing
+    ON closing.series = :series AND closing.time = part.last AND closing.stretch = part.stretch
 )
+SELECT bucket AS time, length - :target_s AS stretch, open, high, low, close, volume
+FROM fold
+WHERE is_whole
+UNION ALL
 SELECT DISTINCT
-    part.time,
-    part.length - :target_s AS stretch,
-    FIRST_VALUE(opening.open) OVER bucket AS open,
-    MAX(part.high)            OVER bucket AS high,
-    MIN(part.low)             OVER bucket AS low,
-    LAST_VALUE(closing.close) OVER bucket AS close,
-    SUM(part.volume)          OVER bucket AS volume
-FROM part
-CROSS JOIN candle AS opening
-ON opening.series = :series AND opening.time = part.first AND opening.stretch = part.stretch
-CROSS JOIN candle AS closing
-ON closing.series = :series AND closing.time = part.last AND closing.stretch = part.stretch
-WINDOW bucket AS (
-    PARTITION BY part.time
-    ORDER BY part.first
+    bucket,
+    length - :target_s,
+    FIRST_VALUE(open) OVER pieces,
+    MAX(high)         OVER pieces,
+    MIN(low)          OVER pieces,
+    LAST_VALUE(close) OVER pieces,
+    SUM(volume)       OVER pieces
+FROM fold
+WHERE NOT is_whole
+WINDOW pieces AS (
+    PARTITION BY bucket
+    ORDER BY first
     ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
 )
 """
@@ -129,8 +151,8 @@ def roll_up(
     """Fold tiled base candles into candles of a timeframe; buckets without any are left out."""
     folds: dict[Key, Fold] = {}
     for base, tiles in laid.items():
-        rows = store.query(db, ROLL_UP, _bind(symbol, timeframe, base, tiles))
-        for time, stretch, *values in rows:
+        _put_tiles(db, tiles)
+        for time, stretch, *values in store.query(db, ROLL_UP, _bind(symbol, timeframe, base)):
             folds[time, stretch] = Fold(*values)
     return folds
 
@@ -149,16 +171,19 @@ WHERE kind = 0
 
 def derive(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, laid: Laid) -> None:
     """Fold tiled base candles and keep what comes out; stored and settled candles stay."""
+    target = {"target": symbol.series(timeframe.number)}
     for base, tiles in laid.items():
-        target = {"target": symbol.series(timeframe.number)}
-        db.execute(DERIVE, _bind(symbol, timeframe, base, tiles) | target)
+        _put_tiles(db, tiles)
+        db.execute(DERIVE, _bind(symbol, timeframe, base) | target)
 
 
-def _bind(
-    symbol: Symbol, timeframe: Timeframe, base: Timeframe, tiles: list[Tile]
-) -> dict[str, Any]:
+def _put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
+    db.execute(CLEAR_TILES)
+    db.execute(LAY_TILES, {"tiles": orjson.dumps(tiles, default=tuple).decode()})
+
+
+def _bind(symbol: Symbol, timeframe: Timeframe, base: Timeframe) -> dict[str, Any]:
     return {
-        "tiles": orjson.dumps(tiles, default=tuple).decode(),
         "series": symbol.series(base.number),
         "base_s": base.seconds,
         "target_s": timeframe.seconds,
