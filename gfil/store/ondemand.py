@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from gfil.clocks import TIME_MAX, TIME_MIN, Bucket, Clock
+from gfil.clocks import TIME_MAX, Bucket, Clock
 from gfil.store import chain, rollup, symbols
 from gfil.store import db as store
 from gfil.store.chain import Kept
