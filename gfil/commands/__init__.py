@@ -2,10 +2,13 @@
 
 from typing import Any, NoReturn
 
+import apsw
 import click
 import orjson
 
+from gfil import config
 from gfil.errors import GfilError
+from gfil.store.db import translate
 
 
 class Commands(click.Group):
@@ -25,6 +28,11 @@ class Commands(click.Group):
             _fail("stopped", 1)
         except GfilError as error:
             _fail(error.detail, error.exit_status)
+        except apsw.Error as error:
+            known = translate(error, config.read().db)
+            if not isinstance(known, GfilError):
+                raise
+            _fail(known.detail, known.exit_status)
         except OSError as error:
             _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
 

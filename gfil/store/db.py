@@ -9,7 +9,14 @@ from typing import Any
 
 import apsw
 
-from gfil.errors import Busy, DatabaseError, DiskFull, ForeignDatabase, NoDatabase
+from gfil.errors import (
+    Busy,
+    DatabaseError,
+    DiskFull,
+    ForeignDatabase,
+    GfilError,
+    NoDatabase,
+)
 
 APPLICATION_ID = 0x4746494C  # "GFIL"
 SCHEMA_VERSION = 1
@@ -171,14 +178,21 @@ def _new_epoch() -> str:
 def _translated(path: Path | None) -> Iterator[None]:
     try:
         yield
-    except apsw.BusyError as error:
-        raise Busy() from error
-    except apsw.FullError as error:
-        raise DiskFull() from error
-    except apsw.NotADBError as error:
-        raise ForeignDatabase(path, "it is not an SQLite database") from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.CorruptError) as error:
-        raise DatabaseError(path, str(error)) from error
+    except apsw.Error as error:
+        raise translate(error, path) from error
+
+
+def translate(error: apsw.Error, path: Path | None = None) -> GfilError | apsw.Error:
+    """Return what an error of SQLite means to a user; one that is our own fault stays as it is."""
+    if isinstance(error, apsw.BusyError):
+        return Busy()
+    if isinstance(error, apsw.FullError):
+        return DiskFull()
+    if isinstance(error, apsw.NotADBError):
+        return ForeignDatabase(path, "it is not an SQLite database")
+    if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.CorruptError)):
+        return DatabaseError(path, str(error))
+    return error
 
 
 def _set(db: apsw.Connection, pragma: str, value: str | int, expected: str | int) -> None:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from gfil import clocks
 from gfil.errors import BadParameter, Busy, GfilError, TooManyRequests, Unauthorized
+from gfil.store import db as store
 from gfil.store.db import Pool
 
 PROBLEM = "application/problem+json"
@@ -139,6 +140,8 @@ def _tell_http_error(error: HTTPException) -> Response:
 
 
 def _tell_unforeseen(error: Exception) -> Response:
+    if isinstance(error, apsw.Error) and isinstance(known := store.translate(error), GfilError):
+        return _tell_error(known)
     log.error("unforeseen error in %s", request.path, exc_info=error)
     return _problem(
         500, "internal_error", "Internal error", "something went wrong; it is in the log"

@@ -1,6 +1,7 @@
 """Who may read: the setting, the loopback default, and what a proxy in front changes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -281,4 +282,19 @@ def test_without_a_database_reading_is_503_and_health_answers(settings: Settings
     assert response.status_code == 503
     assert response.json is not None
     assert "scripts/gfil init" in response.json["detail"]
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_damaged_database_is_503_and_no_traceback(settings: Settings, hours: Path) -> None:
+    """The detail says that the database is meant, and health still answers."""
+    connection = db.connect(hours)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+    content = hours.read_bytes()
+    hours.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    client = client_with(settings, "public")
+    response = client.get("/api/v1/candles?symbol=EUR_USD&tf=H1")
+    assert response.status_code == 503
+    assert response.json is not None
+    assert response.json["type"] == "database"
     assert client.get("/healthz").status_code == 200
