@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -256,6 +257,28 @@ def test_every_bucket_of_a_year_comes_back_from_its_stamp(clock: str, tf: str) -
     assert [(start, start + length) for _, start, length in placed] == buckets
     zoned, refused = place([bucket.start for bucket in buckets], tf, clock, zoned=True, cuts=cuts)
     assert (zoned, refused) == (placed, [])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["UTC", "Europe/Athens", "America/New_York+07:00", "+05:30", "-03:30"]),
+    st.sampled_from([timeframe.name for timeframe in timeframes.TIMEFRAMES]),
+    st.integers(at("2023-12-01 00:00"), at("2024-12-31 00:00")),
+    st.lists(st.integers(-3, 40), min_size=1, max_size=30),
+    st.sampled_from([0, 0, 0, 1, 1800, HOUR, 7000]),
+    st.booleans(),
+    st.integers(0, 3),
+)
+def test_rows_placed_at_once_and_one_by_one_are_the_same(
+    clock: str, tf: str, base: int, steps: list[int], off: int, zoned: bool, days_ahead: int
+) -> None:
+    timeframe = timeframes.parse(tf)
+    start = timeframe.floor(base)
+    times = [start + step * timeframe.seconds + (off if step % 5 == 0 else 0) for step in steps]
+    now = max(times) - days_ahead * DAY
+    at_once = place(times, tf, clock, zoned=zoned, now=now)
+    with patch.object(Placer, "_place_at_once", lambda *_: None):
+        assert place(times, tf, clock, zoned=zoned, now=now) == at_once
 
 
 class TestNow:
