@@ -1,5 +1,6 @@
 """The demo's history: made-up, labelled, whole, and carried on after a pause."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from gfil import clocks, demo, timeframes
@@ -33,7 +34,7 @@ def test_a_second_start_adds_only_the_time_between(db_path: Path) -> None:
     after = candles.read(connection, symbol, timeframes.M1, clocks.UTC, limit=10_000).candles
     assert after[: 10_000 - 2 * 1440] == before[2 * 1440 :]
     assert after[-1][0] == FRIDAY + 2 * DAY - 60
-    assert [b[0] - a[0] for a, b in zip(after, after[1:], strict=False)] == [60] * 9_999
+    assert [b[0] - a[0] for a, b in pairwise(after)] == [60] * 9_999
 
 
 def test_a_market_that_closes_has_no_candles_at_the_week_end(db_path: Path) -> None:
