@@ -214,8 +214,8 @@ def test_whatever_is_done_agrees_with_plain_python() -> None:
     """A Hypothesis state machine, which shrinks what fails to its shortest form."""
     print(f"GFIL_SEED={SEED}")
     limits = settings(
-        max_examples=100 if LONG else 12,
-        stateful_step_count=50 if LONG else 12,
+        max_examples=400 if LONG else 60,
+        stateful_step_count=50 if LONG else 15,
         deadline=None,
         database=None,
         print_blob=False,

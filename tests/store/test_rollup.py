@@ -3,9 +3,11 @@
 import random
 
 import apsw
+import orjson
 import pytest
 
 from gfil import clocks, timeframes
+from gfil.store import db as store
 from gfil.store import rollup, symbols
 from gfil.store.rollup import Fold, Tile
 from tests.store.model import read, write
@@ -117,6 +119,20 @@ def test_a_long_day_is_folded_from_all_its_hours(db: apsw.Connection) -> None:
     days = read(db, "XAUUSD", "D1", ATHENS).candles
     assert days[1] == (start, 1.0, 26.0, 0.0, 25.5, 50.0)
     assert [day[5] for day in days] == [2, 50, 2]
+
+
+def test_the_query_returns_one_row_for_a_bucket_of_several_tiles(db: apsw.Connection) -> None:
+    """Each a whole bucket: no row for a tile, no value that stops at the current row."""
+    rows = [((DAY + HOUR * n, DAY + HOUR * n + HOUR), (n, n + 1, n - 1, n, 1)) for n in range(4)]
+    write(db, "EURUSD", "H1", rows)
+    tiles = [[DAY + HOUR * n, DAY + HOUR * n + HOUR, DAY, 4 * HOUR, HOUR] for n in range(4)]
+    bindings = {
+        "tiles": orjson.dumps(tiles).decode(),
+        "series": symbols.read(db, "EURUSD").series(timeframes.H1.number),
+        "base_s": HOUR,
+        "target_s": 4 * HOUR,
+    }
+    assert store.query(db, rollup.ROLL_UP, bindings) == [(DAY, 0, 0, 4, -1, 3, 4)]
 
 
 def test_folding_nothing_is_nothing(db: apsw.Connection) -> None:
