@@ -3,7 +3,6 @@
 import random
 
 import apsw
-import orjson
 import pytest
 
 from gfil import clocks, timeframes
@@ -125,14 +124,16 @@ def test_the_query_returns_one_row_for_a_bucket_of_several_tiles(db: apsw.Connec
     """Each a whole bucket: no row for a tile, no value that stops at the current row."""
     rows = [((DAY + HOUR * n, DAY + HOUR * n + HOUR), (n, n + 1, n - 1, n, 1)) for n in range(4)]
     write(db, "EURUSD", "H1", rows)
-    tiles = [[DAY + HOUR * n, DAY + HOUR * n + HOUR, DAY, 4 * HOUR, HOUR] for n in range(4)]
-    bindings = {
-        "tiles": orjson.dumps(tiles).decode(),
-        "series": symbols.read(db, "EURUSD").series(timeframes.H1.number),
-        "base_s": HOUR,
-        "target_s": 4 * HOUR,
-    }
-    assert store.query(db, rollup.ROLL_UP, bindings) == [(DAY, 0, 0, 4, -1, 3, 4)]
+    h1, h4 = timeframes.H1, timeframes.H4
+    tiles = [
+        Tile(time, time + HOUR, DAY, 4 * HOUR, HOUR) for time in range(DAY, DAY + 4 * HOUR, HOUR)
+    ]
+    symbol = symbols.read(db, "EURUSD")
+    found = rollup.roll_up(db, symbol, h4, {h1: tiles})
+    bindings = {"series": symbol.series(h1.number), "base_s": HOUR, "target_s": 4 * HOUR}
+    wanted = (0, 4, -1, 3, 4)
+    assert found == {(DAY, 0): wanted}
+    assert store.query(db, rollup.ROLL_UP, bindings) == [(DAY, 0, *wanted)]
 
 
 def test_folding_nothing_is_nothing(db: apsw.Connection) -> None:
