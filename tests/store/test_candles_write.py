@@ -1,5 +1,6 @@
 """Tests of writing candles: gfil/store/candles.py, what wins and what is counted."""
 
+import os
 import random
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from gfil.store import db as store
 from tests.store.model import Row, everything, read, tables, write
 from tests.store.reference import CHAIN, SECONDS, Candle, bucket
 
+LONG = os.environ.get("GFIL_LONG") == "1"
+SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
 DAY = 1_700_006_400 // 86400 * 86400  # 2023-11-15
 HOUR, MINUTE = 3600, 60
 
@@ -254,9 +257,8 @@ def test_nothing_sent_is_nothing_written(db: apsw.Connection) -> None:
     assert store.read_state(db)[1] == 0
 
 
-def random_history(seed: int) -> list[tuple[str, str, Row]]:
+def random_history(rng: random.Random) -> list[tuple[str, str, Row]]:
     """Rows of many timeframes on three clocks over ten days, no two in one bucket."""
-    rng = random.Random(seed)
     found: dict[tuple[str, int, int], tuple[str, str, Row]] = {}
     for _ in range(350):
         timeframe = rng.choice(("M1",) * 8 + CHAIN + ("M2", "H2", "W1"))
@@ -280,11 +282,12 @@ def store_history(path: Path, sent: list[list[tuple[str, str, Row]]]) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_any_order_and_any_batches_make_the_same_tables(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("number", range(8 if LONG else 1))
+def test_any_order_and_any_batches_make_the_same_tables(tmp_path: Path, number: int) -> None:
     """ORDER-FREE: whole, row by row, backward, shuffled, in pieces, finest or coarsest first."""
-    history = random_history(seed)
-    rng = random.Random(seed)
+    print(f"GFIL_SEED={SEED}")
+    rng = random.Random(f"{SEED} {number}")
+    history = random_history(rng)
     shuffled = rng.sample(history, len(history))
     by_length = sorted(history, key=lambda one: SECONDS[one[0]])
     ways = [
@@ -296,9 +299,9 @@ def test_any_order_and_any_batches_make_the_same_tables(tmp_path: Path, seed: in
         [[one] for one in reversed(by_length)],
     ]
     made = []
-    for number, way in enumerate(ways):
-        store_history(tmp_path / f"{number}.db", way)
-        made.append(everything(tmp_path / f"{number}.db"))
+    for place, way in enumerate(ways):
+        store_history(tmp_path / f"{place}.db", way)
+        made.append(everything(tmp_path / f"{place}.db"))
     candles, yielded = made[0]
     assert len(yielded) > 0
     assert {kind for _, _, _, kind, *_ in candles} == {chain.DERIVED, chain.STORED}

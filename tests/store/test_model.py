@@ -127,7 +127,7 @@ def test_a_random_walk_agrees_with_plain_python(
     """DERIVED=BASE and laws 3 to 10, after every step."""
     print(f"GFIL_SEED={SEED}")
     rng = random.Random(f"{SEED} {change}")
-    for _ in range(400 if LONG else 50):
+    for _ in range(400 if LONG else 40):
         step(rng, model, change, clocks)
         model.check_tables()
         if rng.random() < (1 if LONG else 0.15):
