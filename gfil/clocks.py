@@ -90,6 +90,11 @@ class Clock:
         """Return how many seconds the wall is ahead of UTC at an instant."""
         return self._offsets[max(bisect_right(self._starts, instant) - 1, 0)]
 
+    def cuts_like_utc(self, timeframe: Timeframe, since: int) -> bool:
+        """Say whether all buckets of an intraday timeframe from some instant on are UTC's."""
+        segments = self.segments(since, TIME_MAX)
+        return all(segment.offset % timeframe.seconds == 0 for segment in segments)
+
     def wall(self, instant: int) -> int:
         """Return the wall time at an instant, as seconds since 1970 on that wall."""
         return instant + self.offset(instant)

@@ -93,24 +93,27 @@ SETTINGS = (
         "GFIL_ORIGINS",
         "",
         "Origins whose pages may read the UDF and Binance routes (CORS), comma between them; "
-        "`*` is every one.",
+        "`*` is every one. No route uses it yet.",
         _origins,
     ),
     Setting(
-        "GFIL_MAX_UPLOAD_MB", "500", "The largest upload of candles, unpacked.", _number(1, 100_000)
+        "GFIL_MAX_UPLOAD_MB",
+        "500",
+        "The largest upload of candles, unpacked. No route uses it yet.",
+        _number(1, 100_000),
     ),
     Setting("GFIL_WORKERS", "2", "Worker processes.", _number(1, 64)),
     Setting("GFIL_THREADS", "128", "Threads of each worker.", _number(4, 1024)),
     Setting(
         "GFIL_STREAMS_MAX",
         "100",
-        "Live streams each worker serves at once; fewer than its threads.",
+        "Live streams each worker serves at once; fewer than its threads. None are served yet.",
         _number(0, 1000),
     ),
     Setting(
         "GFIL_MIN_FREE_MB",
         "256",
-        "Free disk space below which nothing more is taken in.",
+        "Free disk space below which nothing more is taken in over HTTP. No route does yet.",
         _number(0, 1_000_000),
     ),
     Setting(

@@ -101,6 +101,7 @@ def _write_part(
             rng, instrument, timeframe, buckets[first : first + BATCH_ROWS], price
         )
         with db.transaction(connection):
+            symbol = symbols.read_again(connection, symbol)
             candles.write(connection, symbol, timeframe, rows, clock=instrument.clock)
     return price
 

@@ -111,8 +111,8 @@ def listen(host: str, port: int, settings: Settings) -> tuple[socket.socket, boo
                 f"others may reach {host}: set GFIL_READ=public (anybody reads) or GFIL_READ=key"
             )
         return socket.create_server(address[:2], family=family, backlog=BACKLOG_MAX), loopback
-    except OSError as error:
-        reason = str(error.strerror).partition(" (while attempting")[0]
+    except (OSError, UnicodeError) as error:
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while attempting")[0]
         raise GfilError(f"cannot listen on {host}:{port}: {reason}") from None
 
 

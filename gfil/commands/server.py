@@ -1,6 +1,7 @@
 """The commands that make a database and serve it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -16,7 +17,6 @@ DEMO_DB = "data/demo.db"
 def serve(bind: str, demo: bool) -> None:
     """Start the server; makes the database if there is none."""
     from gfil import serve as server
-    from gfil.store import db
 
     settings = config.read()
     if demo:
@@ -25,7 +25,7 @@ def serve(bind: str, demo: bool) -> None:
     listener, loopback = server.listen(host, port, settings)
     if demo and not settings.db.exists():
         click.echo("Making up a history for the demo…", err=True)
-    db.create(settings.db)
+    _prepare(settings.db)
     if demo:
         from gfil import demo as made_up
 
@@ -33,13 +33,20 @@ def serve(bind: str, demo: bool) -> None:
     server.run(listener, settings.db, loopback=loopback)
 
 
+def _prepare(path: Path) -> None:
+    from gfil.store import db, deletion
+
+    db.create(path)
+    connection = db.connect(path)
+    deletion.sweep_all(connection)  # what a deletion that was killed has left
+    connection.close()
+
+
 @click.command()
 @json_option
 def init(as_json: bool) -> None:
     """Make an empty database; where there is one, only bring it up to date."""
-    from gfil.store import db
-
     path = config.read().db
     created = not path.exists()
-    db.create(path)
+    _prepare(path)
     say(f"{path}: {'made' if created else 'is there already'}", as_json, db=path, created=created)

@@ -6,6 +6,7 @@ import click
 
 from gfil import clocks, config, timeframes
 from gfil.commands import json_option, say
+from gfil.errors import BadParameter
 
 
 @click.group(name="symbol")
@@ -112,6 +113,8 @@ def delete(
     path = config.read().db
     start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
     stop = clocks.parse_instant(to) if to else clocks.TIME_MAX
+    if start > stop:
+        raise BadParameter("--from is after --to")
     timeframe = timeframes.parse(tf) if tf else None
     connection = db.connect(path)
     symbol = symbols.read(connection, name)

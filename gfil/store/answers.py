@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import apsw
 import orjson
 
-from gfil.clocks import Clock
+from gfil.clocks import TIME_MAX, TIME_MIN, Clock
 from gfil.errors import BadParameter
 from gfil.store import candles
 from gfil.store import db as store
@@ -95,6 +95,7 @@ def _parse_cursor(cursor: str, query: list[Any]) -> int:
         raise BadParameter("malformed cursor: pass next_cursor on as it is") from None
     if not isinstance(decoded, list) or len(decoded) != len(query) + 1 or decoded[:-1] != query:
         raise BadParameter("this cursor belongs to another query")
-    if type(decoded[-1]) is not int:
+    place = decoded[-1]
+    if type(place) is not int or not TIME_MIN <= place <= TIME_MAX:
         raise BadParameter("malformed cursor: pass next_cursor on as it is")
-    return decoded[-1]
+    return place

@@ -1,4 +1,4 @@
-"""Candles: writing stored ones, with all that follows from them, and deleting them."""
+"""Candles: writing stored ones with all that follows from them, and reading any."""
 
 from itertools import chain as join
 from itertools import islice, repeat
@@ -162,7 +162,7 @@ def _merge(
             kept += 1
             protected.append(time)
         else:
-            wanted = edits.settle(key, have, spare.get(key), new, folds.get(key))
+            wanted = edits.resolve(key, have, spare.get(key), new, folds.get(key))
             if wanted is not None and wanted.kind == DERIVED:
                 kept += 1  # the finer candles know better; it comes back should they go
             else:
@@ -263,8 +263,9 @@ def read(
     into one `db.snapshot`.
     """
     forward = start is not None
-    first = TIME_MIN if start is None else start
-    last = TIME_MAX if stop is None else stop
+    # No candle lies outside: this bounds the arithmetic, not the answer.
+    first = TIME_MIN if start is None else min(max(start, TIME_MIN), TIME_MAX)
+    last = TIME_MAX if stop is None else min(max(stop, TIME_MIN), TIME_MAX)
     if _is_kept_on_utc(db, symbol, timeframe, clock):
         bindings = {"series": symbol.series(timeframe.number), "seconds": timeframe.seconds}
         bindings |= {"start": first, "stop": last, "limit": limit + 1}
@@ -286,5 +287,4 @@ def _is_kept_on_utc(
     if not timeframe.intraday:
         return False
     first = store.value(db, chain.FIRST, {"series": symbol.series(timeframe.number)})
-    segments = clock.segments(TIME_MAX if first is None else first, TIME_MAX)
-    return all(segment.offset % timeframe.seconds == 0 for segment in segments)
+    return clock.cuts_like_utc(timeframe, TIME_MAX if first is None else first)

@@ -107,7 +107,7 @@ class Edits:
         self.put_yielded: dict[Key, Fold] = {}
         self.drop_yielded: list[Key] = []
 
-    def settle(
+    def resolve(
         self,
         key: Key,
         present: Kept | None,
@@ -237,7 +237,7 @@ def _follow_one_by_one(
         have = present.get(key)
         if have is None or have.kind != SETTLED:
             stored = have.values if have and have.kind == STORED else spare.get(key)
-            edits.settle(key, have, spare.get(key), stored, folds.get(key))
+            edits.resolve(key, have, spare.get(key), stored, folds.get(key))
     edits.apply(db)
 
 

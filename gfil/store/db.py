@@ -50,7 +50,7 @@ def create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     with _translated(path):
-        db = apsw.Connection(os.fspath(path), flags=flags)
+        db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(WRITER_WAIT_MS)
             if _is_blank(db):
@@ -102,8 +102,8 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
     """
     with _translated(None):
         db.execute("BEGIN IMMEDIATE")
-        if isinstance(db, Connection):
-            db.change = None
+        assert isinstance(db, Connection)
+        db.change = None
         try:
             yield
             db.execute("COMMIT")
@@ -123,11 +123,6 @@ def snapshot(db: apsw.Connection) -> Iterator[None]:
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-
-
-def set_busy_timeout(db: apsw.Connection, milliseconds: int) -> None:
-    """Say how long a write of this connection may wait for another's."""
-    db.set_busy_timeout(milliseconds)
 
 
 def query(db: apsw.Connection, sql: str, bindings: Mapping[str, Any] | None = None) -> list[Any]:
@@ -154,12 +149,10 @@ NEXT_CHANGE = "UPDATE store SET change = change + 1 RETURNING change"
 
 def next_change(db: apsw.Connection) -> int:
     """Count one more change, once per transaction however often it is asked; return its number."""
-    change = getattr(db, "change", None)
-    if change is None:
-        change = value(db, NEXT_CHANGE)
-        if isinstance(db, Connection):
-            db.change = change
-    return int(change)
+    assert isinstance(db, Connection)
+    if db.change is None:
+        db.change = int(value(db, NEXT_CHANGE))
+    return db.change
 
 
 RENEW_EPOCH = "UPDATE store SET epoch = :epoch"
@@ -184,7 +177,7 @@ def _translated(path: Path | None) -> Iterator[None]:
 
 def translate(error: apsw.Error, path: Path | None = None) -> GfilError | apsw.Error:
     """Return what an error of SQLite means to a user; one that is our own fault stays as it is."""
-    if isinstance(error, apsw.BusyError):
+    if isinstance(error, (apsw.BusyError, apsw.LockedError, apsw.ProtocolError, apsw.NoMemError)):
         return Busy()
     if isinstance(error, apsw.FullError):
         return DiskFull()
@@ -276,18 +269,20 @@ IDLE_MAX = 8
 class Pool:
     """Read-only connections of one process, used one at a time and kept for the next user.
 
-    A connection costs 40 µs to open and a megabyte to keep: a few serve many threads.
+    A connection costs a few hundred microseconds to open and a megabyte to keep: a few serve many
+    threads. When another file has taken the database's place they are dropped.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._idle: list[apsw.Connection] = []
-        self._pid = os.getpid()
+        self._idle: list[Connection] = []
+        self._home: tuple[int, int, int] | None = None  # process, device and inode of the idle ones
 
-    def take(self) -> apsw.Connection:
+    def take(self) -> Connection:
         """Return a connection inside a fresh snapshot; hand it back with `give`."""
-        if self._pid != os.getpid():  # a connection must not cross a fork
-            self._idle, self._pid = [], os.getpid()
+        home = self._find_home()
+        if self._home != home:
+            self._idle, self._home = [], home
         try:
             db = self._idle.pop()  # atomic, unlike a look before it
         except IndexError:
@@ -296,11 +291,17 @@ class Pool:
             db.execute("BEGIN DEFERRED")
         return db
 
-    def give(self, db: apsw.Connection) -> None:
-        """Take a connection back and end its snapshot."""
-        if db.in_transaction:
+    def give(self, db: Connection, *, is_sound: bool = True) -> None:
+        """Take a connection back and end its snapshot; one that failed is not used again."""
+        if is_sound and self._home == self._find_home() and len(self._idle) < IDLE_MAX:
             db.execute("ROLLBACK")
-        if len(self._idle) < IDLE_MAX:
             self._idle.append(db)
         else:
             db.close()
+
+    def _find_home(self) -> tuple[int, int, int] | None:
+        try:
+            file = self.path.stat()  # to look at a file does not drop its locks, to open it would
+        except OSError:
+            return None
+        return os.getpid(), file.st_dev, file.st_ino  # a connection must not cross a fork

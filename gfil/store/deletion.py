@@ -42,11 +42,12 @@ def delete_range(
     while (first := _first_time(db, symbol, lower)) is not None and first < stop:
         lower = min(first + SLICE_S, stop)
         with store.transaction(db):
+            symbol = symbols.read_again(db, symbol)
             done = delete(db, symbol, Bucket(first, lower), stop, timeframe)
         deleted, change = deleted + done.deleted, done.change or change
     if symbols.own_clocks(db, symbol):
         with store.transaction(db):
-            release_clocks(db, symbol)
+            release_clocks(db, symbols.read_again(db, symbol))
     return Deleted(deleted, change, overlapping(db, symbol, start, stop, timeframe))
 
 
@@ -141,7 +142,7 @@ def _derive_again(
 OVERLAPPING = """
 SELECT time
 FROM candle
-WHERE series = :series AND time < :stop AND time > :start - :seconds - 86400 AND kind > 0
+WHERE series = :series AND time < :stop AND time > :start - :seconds - 172800 AND kind > 0
   AND time + :seconds + stretch > :start
   AND (time < :start OR time + :seconds + stretch > :stop)
 ORDER BY time

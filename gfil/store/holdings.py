@@ -1,17 +1,17 @@
 """What is held of a symbol: how far, how much, how fresh."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import apsw
 
 from gfil import timeframes
-from gfil.clocks import UTC, Clock
+from gfil.clocks import UTC, Clock, Run
 from gfil.store import chain, symbols
 from gfil.store import db as store
 from gfil.store.symbols import Symbol
-from gfil.timeframes import CHAIN, M1, MINUTE, MONDAY, TIMEFRAMES, WEEK, Timeframe
+from gfil.timeframes import CHAIN, M1, MINUTE, TIMEFRAMES, WEEK, Timeframe
 
 USUAL_WEEKS = 8  # a minute of the week is usual when at least half of so many weeks have it
 STALE_MINUTES = 10
@@ -51,53 +51,44 @@ class Holding:
     count: int
 
 
-HOLDING = """
-SELECT MIN(time), MAX(time), COUNT(*)
-FROM candle
-WHERE series = :series AND stretch = 0 AND (time - :origin) % :seconds = 0
-"""
-
-
 def list_holdings(db: apsw.Connection, symbol: Symbol) -> list[Holding]:
     """Return what is held of a symbol, timeframe by timeframe, clock by clock."""
-    others = [clock for clock in symbols.kept_clocks(db, symbol) if clock != UTC]
+    kept = symbols.kept_clocks(db, symbol)
     holdings = []
     for timeframe in TIMEFRAMES:
-        if timeframe == timeframes.MN1:
-            held = _hold(db, symbol, timeframe, UTC)
-        else:
-            bindings = {
-                "series": symbol.series(timeframe.number),
-                "seconds": timeframe.seconds,
-                "origin": MONDAY if timeframe == timeframes.W1 else 0,
-            }
-            held = store.value(db, HOLDING, bindings)
-        if held[2]:
-            holdings.append(Holding(timeframe.name, "UTC", *held))
-        for clock in others if timeframe != M1 else []:
-            held = _hold(db, symbol, timeframe, clock)
-            if held[2]:
-                holdings.append(Holding(timeframe.name, clock.name, *held))
+        series = {"series": symbol.series(timeframe.number)}
+        first, last = store.value(db, chain.FIRST, series), store.value(db, chain.LAST, series)
+        if first is None:
+            continue
+        for clock in kept:
+            if clock == UTC or not (timeframe.intraday and clock.cuts_like_utc(timeframe, first)):
+                runs = clock.runs(timeframe, first, last[0] + 1)
+                holdings += _hold(db, symbol, timeframe, clock, runs)
     return holdings
 
 
-BUCKETS = "SELECT time, stretch FROM candle WHERE series = :series ORDER BY time"
+HOLDING = """
+SELECT MIN(time), MAX(time), COUNT(*)
+FROM candle
+WHERE series = :series AND time >= :start AND time < :stop AND stretch = :stretch
+  AND (time - :start) % :length = 0
+"""
 
 
 def _hold(
-    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock
-) -> tuple[int, int, int]:
-    # A clock whose buckets are all UTC's has none of its own: they are listed there.
-    rows = store.query(db, BUCKETS, {"series": symbol.series(timeframe.number)})
-    if not rows:
-        return 0, 0, 0
-    mine = set(clock.buckets(timeframe, rows[0][0], rows[-1][0] + 1))
-    times = [time for time, stretch in rows if (time, time + timeframe.seconds + stretch) in mine]
-    if clock != UTC:
-        utc = set(UTC.buckets(timeframe, rows[0][0], rows[-1][0] + 1))
-        if mine <= utc:
-            return 0, 0, 0
-    return (times[0], times[-1], len(times)) if times else (0, 0, 0)
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock, runs: Iterable[Run]
+) -> list[Holding]:
+    series = symbol.series(timeframe.number)
+    held = []
+    for run in runs:
+        stretch = run.length - timeframe.seconds
+        found = store.value(db, HOLDING, run._asdict() | {"series": series, "stretch": stretch})
+        if found[2]:
+            held.append(found)
+    if not held:
+        return []
+    count = sum(number for _, _, number in held)
+    return [Holding(timeframe.name, clock.name, held[0][0], held[-1][1], count)]
 
 
 HAS_MINUTES = """

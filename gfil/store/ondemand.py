@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from gfil.clocks import TIME_MAX, Bucket, Clock
+from gfil.clocks import Bucket, Clock
 from gfil.store import chain, rollup, symbols
 from gfil.store import db as store
 from gfil.store.chain import Kept
@@ -36,7 +36,7 @@ def read(
     sources = [symbol.series(source.number) for source in (timeframe, *chain_below(timeframe))]
     found: list[Candle] = []
     wider = 1  # rows that make none of these candles: days of another clock, say
-    lower, upper = start, clock.bucket(timeframe, min(stop, TIME_MAX) - 1).stop
+    lower, upper = start, clock.bucket(timeframe, stop - 1).stop
     while len(found) < limit and lower < upper:
         first, last = _first_row(db, sources, lower), _last_row(db, sources, upper)
         if first is None or last is None or first > last:

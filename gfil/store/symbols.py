@@ -89,6 +89,25 @@ def read(db: apsw.Connection, name: str) -> Symbol:
     return symbol
 
 
+FIND_AGAIN = """
+SELECT id, name, clock, description, digits, digits_seen, price, base, quote, change
+FROM symbol
+WHERE id = :id
+"""
+
+
+def read_again(db: apsw.Connection, symbol: Symbol) -> Symbol:
+    """Return a symbol as it is by now: its clock may have changed since it was read.
+
+    Raises:
+        SymbolUnknown: it has been deleted.
+    """
+    row = store.value(db, FIND_AGAIN, {"id": symbol.id})
+    if row is None:
+        raise SymbolUnknown(symbol.name)
+    return Symbol(*row)
+
+
 LIST = """
 SELECT id, name, clock, description, digits, digits_seen, price, base, quote, change
 FROM symbol
@@ -211,8 +230,10 @@ def update(db: apsw.Connection, symbol: Symbol) -> Symbol:
         raise BadParameter(f"digits must be 0 to {DIGITS_MAX}, not {symbol.digits}")
     if symbol.price is not None and symbol.price not in PRICES:
         raise BadParameter(f"price must be one of {' '.join(PRICES)}, not {symbol.price!r}")
-    if len(symbol.description) > DESCRIPTION_LENGTH_MAX:
-        raise BadParameter(f"a description has at most {DESCRIPTION_LENGTH_MAX} characters")
+    if len(symbol.description) > DESCRIPTION_LENGTH_MAX or not symbol.description.isprintable():
+        raise BadParameter(
+            f"a description has at most {DESCRIPTION_LENGTH_MAX} characters, all printable"
+        )
     for currency in (symbol.base, symbol.quote):
         if not CURRENCY.fullmatch(currency):
             raise BadParameter(f"bad currency {currency[:32]!r}: up to 16 letters and digits")
@@ -240,7 +261,7 @@ REMEMBER_DELETED = "INSERT INTO deleted_symbol (id) VALUES (:id)"
 def delete(db: apsw.Connection, symbol: Symbol) -> int:
     """Take a symbol's name away; inside a transaction. Return the number of the change.
 
-    Its rows stay behind unseen: `candles.sweep` removes them in small batches.
+    Its rows stay behind unseen: `deletion.sweep` removes them in small batches.
     """
     db.execute(REMEMBER_DELETED, {"id": symbol.id})
     db.execute(DELETE, {"id": symbol.id})

@@ -54,6 +54,11 @@ def prepare(app: Flask, pool: Pool) -> None:
     app.after_request(_compress)
 
 
+def has_key_header() -> bool:
+    """Say whether a program sent a key, right or wrong."""
+    return "Authorization" in request.headers or "X-API-Key" in request.headers
+
+
 def reading() -> apsw.Connection:
     """Return this request's read-only connection; all its reads see one state of the database."""
     if "db" not in g:
@@ -62,9 +67,10 @@ def reading() -> apsw.Connection:
     return connection
 
 
-def _give_back(_: BaseException | None) -> None:
+def _give_back(error: BaseException | None) -> None:
     if "db" in g:
-        current_app.extensions["pool"].give(g.pop("db"))
+        is_sound = error is None and "has_failed" not in g
+        current_app.extensions["pool"].give(g.pop("db"), is_sound=is_sound)
 
 
 def json_response(body: Any, status: int = 200, content_type: str = "application/json") -> Response:
@@ -140,6 +146,7 @@ def _tell_http_error(error: HTTPException) -> Response:
 
 
 def _tell_unforeseen(error: Exception) -> Response:
+    g.has_failed = True
     if isinstance(error, apsw.Error) and isinstance(known := store.translate(error), GfilError):
         return _tell_error(known)
     log.error("unforeseen error in %s", request.path, exc_info=error)
@@ -149,6 +156,7 @@ def _tell_unforeseen(error: Exception) -> Response:
 
 
 def _compress(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
     if response.mimetype not in COMPRESSED_TYPES or response.is_streamed:
         return response
     response.vary.add("Accept-Encoding")

@@ -5,14 +5,21 @@ import os
 import secrets
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, g, redirect, render_template, request
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from gfil.errors import Busy, Forbidden, TooManyRequests, Unauthorized
+from gfil.errors import (
+    Busy,
+    DatabaseError,
+    DiskFull,
+    Forbidden,
+    TooManyRequests,
+    Unauthorized,
+)
 from gfil.store import api_keys
 from gfil.store import db as store
 from gfil.store.api_keys import ApiKey
@@ -76,7 +83,7 @@ def _check_secret(secret: str) -> ApiKey:
     now = time.time()
     key = api_keys.check(reading(), secret, now=now)
     if key is None:
-        _count_bad_key(request.remote_addr or "", now)
+        _count_bad_key(request.remote_addr or "", time.monotonic())
         raise Unauthorized("this key is not valid")
     if key.last_used != api_keys.used_on(now):
         _mark_used(key, now)
@@ -84,15 +91,15 @@ def _check_secret(secret: str) -> ApiKey:
 
 
 def _mark_used(key: ApiKey, now: float) -> None:
-    writer = store.connect(current_app.config["SETTINGS"].db)
-    try:
-        store.set_busy_timeout(writer, MARK_WAIT_MS)
-        with store.transaction(writer):
-            api_keys.mark_used(writer, key, now=now)
-    except Busy:
-        pass  # the next request of today tries again
-    finally:
-        writer.close()
+    # Whatever is in the way, reading goes on: the next request of today tries again.
+    with suppress(Busy, DiskFull, DatabaseError):
+        writer = store.connect(current_app.config["SETTINGS"].db)
+        try:
+            writer.set_busy_timeout(MARK_WAIT_MS)
+            with store.transaction(writer):
+                api_keys.mark_used(writer, key, now=now)
+        finally:
+            writer.close()
 
 
 # Address → when its window began, and how many bad keys came in it. Of this process alone: several
@@ -117,7 +124,7 @@ def _key_of_cookie() -> ApiKey | None:
     if value is None:
         return None
     try:
-        key_id = _signer().loads(value)
+        key_id = _signer().loads(value, max_age=COOKIE_MAX_AGE_S)
     except BadSignature:
         return None  # of another secret: as if it were not there
     key = api_keys.find(reading(), key_id) if isinstance(key_id, str) else None
@@ -129,8 +136,7 @@ def _key_of_cookie() -> ApiKey | None:
 
 
 def _is_same_origin() -> bool:
-    origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc == request.host
+    return request.headers.get("Origin") in (f"http://{request.host}", f"https://{request.host}")
 
 
 def _is_direct() -> bool:
@@ -145,9 +151,9 @@ def _is_direct() -> bool:
         return host.lower() == "localhost"
 
 
-def _signer() -> URLSafeSerializer:
+def _signer() -> URLSafeTimedSerializer:
     settings = current_app.config["SETTINGS"]
-    return URLSafeSerializer(settings.secret or _read_secret(settings.db), salt="login")
+    return URLSafeTimedSerializer(settings.secret or _read_secret(settings.db), salt="login")
 
 
 @lru_cache(maxsize=8)

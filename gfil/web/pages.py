@@ -22,7 +22,15 @@ from gfil.store import answers, candles, holdings, symbols
 from gfil.store.db import read_state
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe
-from gfil.web import PAGE_HEADERS, error_headers, instant_parameter, reading, scope, text_parameter
+from gfil.web import (
+    PAGE_HEADERS,
+    error_headers,
+    has_key_header,
+    instant_parameter,
+    reading,
+    scope,
+    text_parameter,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "static"
@@ -197,7 +205,7 @@ def static(version: str, name: str) -> Response:
 @bp.errorhandler(GfilError)
 def refuse(error: GfilError) -> Response:
     """Say in a plain sentence, on a page, why a page cannot be shown."""
-    if isinstance(error, Unauthorized):
+    if isinstance(error, Unauthorized) and not has_key_header():
         return redirect(f"/login?{urlencode({'next': request.full_path.rstrip('?')})}", 303)  # type: ignore[return-value]
     response = _page("refused.html", title=error.title, detail=error.detail)
     response.status_code = error.status

@@ -233,8 +233,9 @@ def test_a_failed_statement_leaves_no_transaction_open(db: apsw.Connection) -> N
 def test_a_write_gives_up_when_another_process_holds_the_lock(db: apsw.Connection) -> None:
     holder = python(HOLD, db.filename)
     assert holder.stdout.readline() == "held\n"
+    waiting = threading.Timer(0.2, holder.stdin.close)
     try:
-        store.set_busy_timeout(db, 50)
+        db.set_busy_timeout(50)
         with pytest.raises(Busy) as busy:
             write(db, "EURUSD", "M1", MINUTE)
         assert (busy.value.status, busy.value.retry_after_s) == (503, 1)
@@ -242,13 +243,12 @@ def test_a_write_gives_up_when_another_process_holds_the_lock(db: apsw.Connectio
         reader = store.connect(Path(db.filename), readonly=True)
         assert store.read_state(reader)[1] == 0  # READS-LIVE
         reader.close()
-        store.set_busy_timeout(db, 30_000)
-        waiting = threading.Timer(0.2, holder.stdin.close)
+        db.set_busy_timeout(30_000)
         waiting.start()
         assert write(db, "EURUSD", "M1", MINUTE).change == 1
     finally:
-        waiting.join()
-        holder.wait(10)
+        waiting.cancel()
+        holder.communicate(timeout=10)
         holder.stdout.close()
         holder.stderr.close()
 

@@ -1,6 +1,7 @@
 """Tests of gfil/store/deletion.py."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import apsw
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gfil import clocks, timeframes
 from gfil.store import candles, deletion, symbols
 from gfil.store import db as store
+from gfil.store.candles import Rows
 from gfil.store.deletion import Deleted
 from tests.store.model import read, tables, write
 from tests.store.reference import SECONDS, bucket
@@ -227,3 +229,23 @@ def test_sweeping_takes_many_transactions_when_there_are_many_rows(
         left.append(len(tables(db)[0]))
     assert left[-1] == 0
     assert max(one - other for one, other in pairwise(left)) <= 100
+
+
+def test_a_clock_set_while_a_range_is_deleted_is_kept_true(tmp_path: Path) -> None:
+    """The symbol is read again in every transaction."""
+    path = tmp_path / "gfil.db"
+    store.create(path)
+    ours, theirs = store.connect(path), store.connect(path)
+    hours = [1735516800 + 3600 * hour for hour in range(72)]
+    ones = [1.0] * 72
+    with store.transaction(ours):
+        symbol = symbols.ensure(ours, "EURUSD")
+        rows = Rows(hours, [0] * 72, ones, ones, ones, ones, ones)
+        candles.write(ours, symbol, timeframes.H1, rows)
+    athens = clocks.parse("Europe/Athens")
+    with store.transaction(theirs):
+        candles.set_clock(theirs, symbols.read(theirs, "EURUSD"), athens)
+    deletion.delete_range(ours, symbol, hours[0], hours[48])
+    symbol = symbols.read(ours, "EURUSD")
+    days = candles.read(ours, symbol, timeframes.D1, athens).candles
+    assert sum(day[5] for day in days) == 24.0

@@ -34,8 +34,6 @@ WHOLE_SERIES = {
     "deletion.SWEEP_UNTIL": "LIMIT 1",
     "deletion.SWEEP_YIELDED": "rows of a deleted symbol",
     "holdings.NEWEST": "LIMIT 1",
-    "holdings.HOLDING": "counts them",
-    "holdings.BUCKETS": "counts those of a clock",
 }
 
 

@@ -1,5 +1,9 @@
 """Who may read: the setting, the loopback default, and what a proxy in front changes."""
 
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from gfil import create_app
 from gfil.config import Settings
-from gfil.store import api_keys, db
+from gfil.store import api_keys, db, symbols
 from gfil.web import auth
 
 PATHS = ("/api/v1/symbols", "/api/v1/symbols/X", "/api/v1/candles", "/api/v1/export")
@@ -120,7 +124,8 @@ def test_every_route_opens_to_the_keys_of_its_scope_only(
                     elif scope == "open":
                         assert status not in (401, 403, 500)
                     elif kind not in api_keys.SCOPES:
-                        assert status == (303 if rule.endpoint.startswith("pages.") else 401)
+                        to_login = rule.endpoint.startswith("pages.") and kind == "none"
+                        assert status == (303 if to_login else 401)
                     elif api_keys.SCOPES.index(kind) < api_keys.SCOPES.index(scope):
                         assert status == 403
                     else:
@@ -298,3 +303,58 @@ def test_a_damaged_database_is_503_and_no_traceback(settings: Settings, hours: P
     assert response.json is not None
     assert response.json["type"] == "database"
     assert client.get("/healthz").status_code == 200
+
+
+def test_a_key_reads_though_its_day_of_use_cannot_be_written(
+    settings: Settings, secrets: dict[str, str]
+) -> None:
+    """Reading goes on whatever is wrong with writing."""
+    holder = db.connect(settings.db)
+    client = client_with(settings, "key")
+    with db.transaction(holder):
+        response = client.get("/api/v1/symbols", headers={"X-API-Key": secrets["read"]})
+    assert response.status_code == 200
+    with files_limited_to(0):
+        response = client.get("/api/v1/symbols", headers={"X-API-Key": secrets["write"]})
+    assert response.status_code == 200
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `size`, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "https://evil.example", "localhost", ""])
+def test_a_form_of_another_origin_does_not_log_in(
+    settings: Settings, secrets: dict[str, str], origin: str
+) -> None:
+    """Whatever stands in the header."""
+    headers = {"Origin": origin}
+    client = client_with(settings, "key")
+    response = client.post("/login", data={"key": secrets["read"]}, headers=headers)
+    assert response.status_code == 403
+    own = {"Origin": "http://localhost"}
+    assert client.post("/login", data={"key": secrets["read"]}, headers=own).status_code == 303
+
+
+def test_a_database_that_takes_the_place_of_another_is_seen(settings: Settings) -> None:
+    """Connections to a file that is gone are not kept."""
+    client = client_with(settings, "public")
+    connection = db.connect(settings.db)
+    with db.transaction(connection):
+        symbols.ensure(connection, "OLD")
+    connection.close()
+    assert client.get("/api/v1/symbols/OLD").status_code == 200
+    for path in settings.db.parent.glob(settings.db.name + "*"):
+        path.unlink()
+    assert client.get("/api/v1/symbols/OLD").status_code == 503
+    db.create(settings.db)
+    assert client.get("/api/v1/symbols").json == {"symbols": []}

@@ -1,5 +1,8 @@
 """`GET /api/v1/candles`: whole answers, pages both ways, tags, and a sentence for every mistake."""
 
+import base64
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +146,6 @@ def test_csv_is_sent_to_who_accepts_it(client: FlaskClient) -> None:
 
 def test_a_large_answer_is_compressed_for_who_takes_it(client: FlaskClient) -> None:
     """And only then."""
-    import gzip
-
     question = f"{PATH}?symbol=EUR_USD&tf=H1"
     plain = client.get(question)
     packed = client.get(question, headers={"Accept-Encoding": "gzip"})
@@ -253,3 +254,26 @@ def test_export_refuses_before_it_streams(client: FlaskClient, query: str, statu
     response = client.get(f"/api/v1/export?{query}")
     assert response.status_code == status
     assert response.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("tf", ["M1", "H1", "H2", "W1", "MN1"])
+@pytest.mark.parametrize("clock", ["UTC", "Europe/Athens"])
+@pytest.mark.parametrize("time", ["-99999999999", "0001-01-01", "9999-12-31", "99999999999"])
+def test_times_far_from_any_candle_are_an_empty_answer_or_all(
+    client: FlaskClient, tf: str, clock: str, time: str
+) -> None:
+    """And no arithmetic breaks on them."""
+    for query in ({"from_": time}, {"to": time}, {"from_": time, "to": time}):
+        assert len(ask(client, tf=tf, clock=clock, **query)["candles"]) <= 72
+
+
+@pytest.mark.parametrize("place", [2**63, -(2**63) - 1, 10**30, -(10**11), None, True, 1.5, "1"])
+@pytest.mark.parametrize("tf", ["H1", "MN1"])
+def test_a_forged_cursor_is_refused(client: FlaskClient, tf: str, place: object) -> None:
+    """Well-formed, of this very query, and leading nowhere."""
+    text = json.dumps(["EUR_USD", tf, "UTC", None, None, place]).encode()
+    cursor = base64.urlsafe_b64encode(text).decode().rstrip("=")
+    response = client.get(f"{PATH}?symbol=EUR_USD&tf={tf}&cursor={cursor}")
+    assert response.status_code == 400
+    assert response.json is not None
+    assert "malformed cursor" in response.json["detail"]
