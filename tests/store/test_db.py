@@ -248,9 +248,10 @@ def test_a_write_gives_up_when_another_process_holds_the_lock(db: apsw.Connectio
         assert write(db, "EURUSD", "M1", MINUTE).change == 1
     finally:
         waiting.cancel()
-        holder.communicate(timeout=10)
-        holder.stdout.close()
-        holder.stderr.close()
+        holder.kill()
+        holder.wait(10)
+        for pipe in (holder.stdin, holder.stdout, holder.stderr):
+            pipe.close()
 
 
 def test_a_snapshot_sees_one_state_while_others_write(db: apsw.Connection, db_path: Path) -> None:
