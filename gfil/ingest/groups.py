@@ -14,6 +14,7 @@ from gfil.store.candles import Rows
 from gfil.timeframes import Timeframe, UnknownTimeframe
 
 GROUPS_MAX = 10_000  # symbols times timeframes in one source
+REMEMBERED_LENGTH_MAX = 64  # characters of cells, which blanks may make as long as a line
 
 Cells = tuple[str, str]
 """What the columns of a row say: symbol and timeframe, blank where they say nothing."""
@@ -121,7 +122,8 @@ class Groups:
         group = self._of_cells.get(cells)
         if group is None:
             group = self._resolve(*cells)
-            if len(self._of_cells) < GROUPS_MAX or isinstance(group, Group):
+            short = sum(map(len, cells)) <= REMEMBERED_LENGTH_MAX
+            if short and len(self._of_cells) < GROUPS_MAX:
                 self._of_cells[cells] = group
         return group
 
@@ -138,12 +140,19 @@ class Groups:
             parsed = timeframes.parse(timeframe) if timeframe.strip() else self._told.timeframe
         except UnknownTimeframe:
             return "missing_field"
-        if parsed is None or len(self._groups) >= GROUPS_MAX:
+        if parsed is None:
+            return "missing_field"
+        return self._groups.get((name, parsed.name)) or self._begin(name, parsed, timeframe)
+
+    def _begin(self, name: str, timeframe: Timeframe, cell: str) -> Group | str:
+        if len(self._groups) >= GROUPS_MAX:
             return "missing_field"
         self._spelled[name.casefold()] = name
-        teller = "its column" if timeframe.strip() else self._told.teller
-        placer = Placer(parsed, self._clock, self._now, self._refuse)
-        return self._groups.setdefault((name, parsed.name), Group(name, parsed, placer, teller))
+        teller = "its column" if cell.strip() else self._told.teller
+        placer = Placer(timeframe, self._clock, self._now, self._refuse)
+        group = Group(name, timeframe, placer, teller)
+        self._groups[name, timeframe.name] = group
+        return group
 
 
 def _places_of_cells(table: Table) -> dict[Cells, list[int]]:

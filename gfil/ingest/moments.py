@@ -17,6 +17,7 @@ MICROSECONDS_FROM = 10**14
 EPOCH_MAX = 10**20
 NINE_DIGITS = 10**8  # fewer may be a date: 20170102
 REMEMBERED_MAX = 100_000  # texts, of days and of times of day
+REMEMBERED_LENGTH_MAX = 40  # characters of each; blanks may make a stamp as long as a line
 
 _DATE = re.compile(
     r"([0-9]{4})([-./])([0-9]{1,2})\2([0-9]{1,2})"
@@ -211,6 +212,8 @@ class _Times(dict[str, int]):
 
 
 def _remember(memory: dict[str, int], text: str, seconds: int) -> int:
+    if len(text) > REMEMBERED_LENGTH_MAX:
+        return seconds
     if len(memory) >= REMEMBERED_MAX:
         memory.clear()
     memory[text] = seconds

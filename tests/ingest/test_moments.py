@@ -145,3 +145,12 @@ def test_what_is_remembered_of_stamps_has_a_limit(monkeypatch: pytest.MonkeyPatc
     texts = [f"2024-01-01 00:00:{second:02}" for second in range(60)]
     assert moments.read_texts(texts) == ([NEW_YEAR + second for second in range(60)], False)
     assert len(moments._TIMES[False, ""]) <= 10
+
+
+def test_a_stamp_padded_to_a_whole_line_is_read_and_not_remembered() -> None:
+    padded = "2024-01-01 " + " " * 60_000 + "09:05"
+    before = [len(memory) for memory in (moments._DAYS, *moments._TIMES.values())]
+    assert moments.read_texts([padded] * 2) == ([NEW_YEAR + 9 * 3600 + 300] * 2, False)
+    after = [len(memory) for memory in (moments._DAYS, *moments._TIMES.values())]
+    assert sum(after) <= sum(before) + 1  # the day alone
+    assert max(map(len, moments._TIMES[False, ""]), default=0) <= moments.REMEMBERED_LENGTH_MAX
