@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gfil.ingest.pieces import Pieces
-from gfil.ingest.table import Refuse
+from gfil.ingest.table import TEXT_MAX, Refuse
 
 LINE_BYTES_MAX = 64 * 1024
-TEXT_MAX = 200  # characters of a refused row that are shown
 
 
 class Block(NamedTuple):
@@ -47,8 +46,18 @@ def read_blocks(pieces: Pieces, refuse: Refuse) -> Iterator[Block]:
         yield from _split(row, held, refuse)
 
 
+def may_be_overlong(data: bytes, *ends: bytes) -> bool:
+    """Whether what ends in one of `ends` may be beyond `LINE_BYTES_MAX` somewhere; False is sure.
+
+    What is too long covers a whole window of half the size.
+    """
+    half = LINE_BYTES_MAX // 2
+    windows = range(0, len(data) - half, half)
+    return any(all(data.find(end, at, at + half) < 0 for end in ends) for at in windows)
+
+
 def _split(row: int, data: bytes, refuse: Refuse) -> Iterator[Block]:
-    if not _may_be_overlong(data):
+    if not may_be_overlong(data, b"\n"):
         yield _block(row, data)
         return
     lines = data.split(b"\n")
@@ -61,11 +70,6 @@ def _split(row: int, data: bytes, refuse: Refuse) -> Iterator[Block]:
             start = place + 1
     if start < len(lines):
         yield _block(row + start, b"\n".join(lines[start:]))
-
-
-def _may_be_overlong(data: bytes) -> bool:
-    half = LINE_BYTES_MAX // 2  # an overlong line covers a whole window of this size
-    return any(data.find(b"\n", at, at + half) < 0 for at in range(0, len(data) - half, half))
 
 
 def _block(row: int, data: bytes) -> Block:

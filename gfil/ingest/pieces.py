@@ -4,9 +4,8 @@ import codecs
 import zlib
 from collections.abc import Iterable, Iterator
 
-PIECE_BYTES = (
-    256 * 1024
-)  # what a piece is split into must fit the processor's cache: 1 MB takes half as long again
+# What a piece is split into must fit the processor's cache: 1 MB takes half as long again.
+PIECE_BYTES = 256 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31  # zlib: expect a gzip header
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gfil.clocks import Clock, format_instant
+from gfil.ingest.table import TEXT_MAX
 from gfil.store.candles import Rows, Written
 
 ERRORS_MAX = 100  # refused rows that are told in full
-TEXT_MAX = 200  # characters of each
 WARNINGS_MAX = 20
 ERRORS_SHOWN = 10  # on a terminal
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import orjson
 
-from gfil.ingest.lines import LINE_BYTES_MAX, TEXT_MAX
+from gfil.ingest.lines import LINE_BYTES_MAX, may_be_overlong
 from gfil.ingest.pieces import Pieces
-from gfil.ingest.table import Refuse
+from gfil.ingest.table import TEXT_MAX, Refuse
 
 _OUTSIDE = re.compile(rb'["\[\]{},]')
 _INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # of a string
@@ -84,7 +84,7 @@ class _Splitter:
 
     def _at_once(self, data: bytes) -> tuple[Elements, bytes]:
         cut = max(data.rfind(b"},"), data.rfind(b"],"))
-        if cut >= 0 and not _may_be_overlong(data[:cut]):
+        if cut >= 0 and not may_be_overlong(data[:cut], b"}", b"]"):
             try:
                 # If what stands before the cut is a list of whole values, then the cut is between
                 # two elements: in a string or deeper down it would leave something open.
@@ -193,11 +193,3 @@ def _is_json(element: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
-
-
-def _may_be_overlong(data: bytes) -> bool:
-    half = LINE_BYTES_MAX // 2
-    windows = range(0, len(data) - half, half)
-    return any(
-        data.find(b"}", at, at + half) < 0 > data.find(b"]", at, at + half) for at in windows
-    )

@@ -8,6 +8,7 @@ from typing import Any
 
 PRICE_MAX = 1e12
 VOLUME_MAX = 1e15
+TEXT_MAX = 200  # characters of a refused row that are shown
 
 Refuse = Callable[[int, str, str], None]
 """Takes a refused row: its number, the reason, its text."""
