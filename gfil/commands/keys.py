@@ -7,6 +7,7 @@ import click
 
 from gfil import clocks, config, timeframes
 from gfil.commands import json_option, say
+from gfil.store import api_keys, db
 
 
 @click.group()
@@ -19,14 +20,12 @@ def key() -> None:
 @click.option(
     "--scope",
     required=True,
-    type=click.Choice(["read", "write", "admin"]),
+    type=click.Choice(api_keys.SCOPES),
     help="What it may do; each may do what those before it may.",
 )
 @click.option("--expires", metavar="DAYS", help="Such as 90d; without it never.")
 def create_key(name: str, scope: str, expires: str | None) -> None:
     """Make a key; its secret is printed alone on stdout, this once."""
-    from gfil.store import api_keys, db
-
     path, now = config.read().db, int(time.time())
     days = re.fullmatch(r"([1-9][0-9]{0,4})d", expires) if expires else None
     if expires and not days:
@@ -43,8 +42,6 @@ def create_key(name: str, scope: str, expires: str | None) -> None:
 @json_option
 def list_keys(as_json: bool) -> None:
     """Name every key, its scope, and when it was used last."""
-    from gfil.store import api_keys, db
-
     path = config.read().db
     keys = api_keys.list(db.connect(path, readonly=True))
 
@@ -66,8 +63,6 @@ def list_keys(as_json: bool) -> None:
 @json_option
 def revoke_key(key_id: str, as_json: bool) -> None:
     """Make a key invalid, and every login with it."""
-    from gfil.store import api_keys, db
-
     path = config.read().db
     connection = db.connect(path)
     with db.transaction(connection):

@@ -7,6 +7,7 @@ import click
 from gfil import clocks, config, timeframes
 from gfil.commands import json_option, say
 from gfil.errors import BadParameter
+from gfil.store import candles, db, deletion, holdings, symbols
 
 
 @click.group(name="symbol")
@@ -18,8 +19,6 @@ def symbol_group() -> None:
 @json_option
 def list_symbols(as_json: bool) -> None:
     """Name every symbol with its clock, digits and newest candle."""
-    from gfil.store import db, holdings, symbols
-
     path = config.read().db
     connection = db.connect(path, readonly=True)
     described = []
@@ -43,14 +42,12 @@ def list_symbols(as_json: bool) -> None:
 @click.option("--clock", help="What its charts are drawn on: UTC, a zone, an offset, or nyclose.")
 @click.option("--digits", type=click.IntRange(0, 8), help="Decimals of its prices.")
 @click.option("--description", help="A few words.")
-@click.option("--price", type=click.Choice(["bid", "ask", "mid", "last"]), help="A tick's price.")
+@click.option("--price", type=click.Choice(symbols.PRICES), help="A tick's price.")
 @click.option("--base", help="Base currency.")
 @click.option("--quote", help="Quote currency.")
 @json_option
 def set_symbol(name: str, clock: str | None, as_json: bool, **facts: Any) -> None:
     """Set facts of a symbol; a new clock derives H4 and D1 on it."""
-    from gfil.store import candles, db, symbols
-
     path = config.read().db
     given = {fact: value for fact, value in facts.items() if value is not None}
     if clock is None and not given:
@@ -71,8 +68,6 @@ def set_symbol(name: str, clock: str | None, as_json: bool, **facts: Any) -> Non
 @json_option
 def rename_symbol(old: str, new: str, as_json: bool) -> None:
     """Give a symbol a name that no other has."""
-    from gfil.store import db, symbols
-
     path = config.read().db
     connection = db.connect(path)
     with db.transaction(connection):
@@ -86,8 +81,6 @@ def rename_symbol(old: str, new: str, as_json: bool) -> None:
 @json_option
 def delete_symbol(name: str, as_json: bool) -> None:
     """Delete a symbol and all its candles."""
-    from gfil.store import db, deletion, symbols
-
     path = config.read().db
     connection = db.connect(path)
     with db.transaction(connection):
@@ -108,8 +101,6 @@ def delete(
     name: str, from_: str | None, to: str | None, tf: str | None, dry_run: bool, as_json: bool
 ) -> None:
     """Delete stored candles of a range; what was derived from them follows."""
-    from gfil.store import db, deletion, symbols
-
     path = config.read().db
     start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
     stop = clocks.parse_instant(to) if to else clocks.TIME_MAX

@@ -8,6 +8,7 @@ from werkzeug.routing import Rule
 
 from gfil import clocks, timeframes
 from gfil.config import VERSION
+from gfil.store import symbols
 from gfil.store.answers import CURSOR_LENGTH_MAX, LIMIT_DEFAULT, LIMIT_MAX
 from gfil.web import PAGE_HEADERS, PROBLEM, json_response, scope
 
@@ -91,7 +92,7 @@ SYMBOL: dict[str, Schema] = {
     "description": TEXT,
     "digits": {"type": "integer", "minimum": 0, "maximum": 8},
     "clock": TEXT,
-    "price": _or_null({"enum": ["bid", "ask", "mid", "last"]}),
+    "price": _or_null({"enum": [*symbols.PRICES]}),
     "base": TEXT,
     "quote": TEXT,
     "last": _or_null(NUMBER),

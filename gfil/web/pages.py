@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -17,6 +16,7 @@ from markupsafe import Markup
 
 from gfil import clocks, timeframes
 from gfil.clocks import Clock
+from gfil.config import ROOT
 from gfil.errors import GfilError, Unauthorized
 from gfil.store import answers, candles, holdings, symbols
 from gfil.store.db import read_state
@@ -32,7 +32,6 @@ from gfil.web import (
     text_parameter,
 )
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "static"
 INLINE_CANDLES = 300
 TABLE_ROWS = 12
