@@ -206,6 +206,26 @@ def test_a_constant_offset_only_where_no_change_is_near() -> None:
     assert athens.constant_offset(instant("2024-10-01"), instant("2024-11-30")) is None
 
 
+@pytest.mark.parametrize(
+    ("clock", "name", "since", "is_alike"),
+    [
+        ("UTC", "H1", "2024-01-01", True),
+        (ATHENS, "H1", "2024-01-01", True),
+        (ATHENS, "H1", "1910-01-01", False),  # local mean time until 1916
+        ("+05:30", "M30", "2024-01-01", True),
+        ("+05:30", "M20", "2024-01-01", False),
+        ("+05:30", "H1", "2024-01-01", False),
+        ("Asia/Kathmandu", "M15", "2024-01-01", True),
+        ("Asia/Kathmandu", "M30", "2024-01-01", False),
+        ("Australia/Lord_Howe", "M30", "2024-01-01", True),
+        ("Australia/Lord_Howe", "H1", "2024-01-01", False),
+    ],
+)
+def test_which_clocks_cut_hours_like_utc(clock, name, since, is_alike) -> None:
+    found = clocks.parse(clock).cuts_like_utc(timeframes.parse(name), instant(since))
+    assert found == is_alike
+
+
 def test_clocks_are_equal_by_name() -> None:
     assert clocks.parse("nyclose") == clocks.parse("America/New_York+7")
     assert clocks.parse("EET") != clocks.parse(ATHENS)
