@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -57,14 +58,9 @@ def read_sample(head: Head, before: int) -> Sample | None:
     """
     if head.data[before:].lstrip()[:1] not in (b"{", b"[", b"]", b""):
         return None
-    values: list[Any] = []
-    for elements in read_elements(Pieces([head.data]), before, lambda *_: None):
-        values += [
-            value for value in elements.values or map(_load, elements.raw) if _may_hold_a_row(value)
-        ]
-        if len(values) >= SAMPLE_MAX:
-            break
-    return Sample(before, values[:SAMPLE_MAX])
+    found = read_elements(Pieces([head.data]), before, lambda *_: None)
+    values = (value for each in found for value in each.values or map(_load, each.raw))
+    return Sample(before, list(filter(_may_hold_a_row, islice(values, SAMPLE_MAX))))
 
 
 def is_row(value: Any) -> bool:

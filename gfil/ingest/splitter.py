@@ -15,7 +15,8 @@ _INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # of a string
 _BETWEEN = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
 _PARTNER = {b"}": b"{", b"]": b"["}
 _BLANKS = b" \t\r\n"
-DEPTH_MAX = 1024  # brackets in brackets, as many as orjson reads
+DEPTH_MAX = 8  # brackets in brackets, where some do not match: each costs another look at them
+RAW_MAX = 1000  # elements given at once, where each is looked at by itself
 
 
 class Elements(NamedTuple):
@@ -48,6 +49,26 @@ def read_elements(
         splitter.refuse_next("truncated", splitter.rest)
     elif splitter.rest and not wrapped:
         pieces.warnings.append("what follows the array was ignored")
+
+
+class _Between:
+    """Where one element seems to end and the next to begin."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._from = 0
+        self._found = (-1, -1)
+
+    def find(self, at: int) -> tuple[int, int]:
+        """Return the first such place from `at` on, and where the next element begins.
+
+        Both are the length of the data if there is none.
+        """
+        if not self._from <= at <= self._found[0]:
+            match = _BETWEEN.search(self._data, at)
+            none = (len(self._data), len(self._data))
+            self._from, self._found = at, match.span() if match else none
+        return self._found
 
 
 class _Splitter:
@@ -100,8 +121,9 @@ class _Splitter:
     def _one_by_one(self, data: bytes, final: bool) -> Iterator[Elements]:
         raw: list[bytes] = []
         start = 0
+        between = _Between(data)
         while not self.ended:
-            end, stop = self._next_end(data, start, final)
+            end, stop = self._next_end(data, start, final, between)
             if end < 0:
                 break
             element = data[start:end]
@@ -113,23 +135,28 @@ class _Splitter:
                 self.refuse_next("too_long", element)
             elif element.strip(_BLANKS) or data[end : end + 1] == b",":
                 raw.append(element)
+                if len(raw) == RAW_MAX:
+                    yield self._give(raw)
+                    raw = []
             self.ended = data[end : end + 1] == b"]"
             start = stop
         yield self._give(raw)
         self._keep(data[start:])
 
-    def _next_end(self, data: bytes, start: int, final: bool) -> tuple[int, int]:
+    def _next_end(
+        self, data: bytes, start: int, final: bool, between: _Between
+    ) -> tuple[int, int]:
         if not self._skipping:
             self._end = _ElementEnd()
-        end = self._end.find(data, start)
+        end = self._end.find(data, start, between)
         if end >= 0 and self._end.suspect and not self._skipping and not _is_json(data[start:end]):
             end = -1
         if end < 0 and (self._end.broken or self._end.suspect or final):
             # Its brackets or quotes do not match, so where it ends is a guess: where the next
             # one seems to begin.
-            between = _BETWEEN.search(data, start)
-            if between:
-                return between.start() + 1, between.end()
+            first, after = between.find(start)
+            if first < len(data):
+                return first + 1, after
         return end, end + 1
 
     def _give(self, raw: list[bytes]) -> Elements:
@@ -157,7 +184,7 @@ class _ElementEnd:
         self._inside = False
         self._escaped = False
 
-    def find(self, data: bytes, at: int) -> int:
+    def find(self, data: bytes, at: int, between: _Between) -> int:
         at += self._escaped
         self._escaped = False
         opened = at
@@ -169,7 +196,8 @@ class _ElementEnd:
             token, at = match[0], match.end()
             if self._inside:
                 self._inside = token != b'"'
-                self.suspect |= not self._inside and bool(_BETWEEN.search(data, opened, at))
+                if not self._inside and not self.suspect:
+                    self.suspect = between.find(opened)[1] < at - 1
             elif token == b'"':
                 self._inside, opened = True, at
             elif token in (b"{", b"["):

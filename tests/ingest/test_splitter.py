@@ -1,13 +1,16 @@
 """Tests of gfil/ingest/splitter.py: one array's elements, whatever is wrong between them."""
 
+import time
 import tracemalloc
 
 import orjson
 import pytest
 
+from gfil.ingest.formats import UnknownFormat
 from gfil.ingest.lines import LINE_BYTES_MAX
 from gfil.ingest.pieces import PIECE_BYTES, Pieces
-from gfil.ingest.splitter import read_elements
+from gfil.ingest.splitter import RAW_MAX, read_elements
+from tests.ingest.reading import read_rows
 
 Read = tuple[list[tuple[int, object]], list[tuple[int, str]]]
 
@@ -113,3 +116,31 @@ def test_memory_stays_flat_whatever_never_ends(fill: bytes) -> None:
     assert refused == ["too_long", "truncated"]
     assert sum(len(elements.raw) for elements in given) == 0
     assert peak < 12 * PIECE_BYTES
+
+
+GOOD = b'{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1.5,"v":7}'
+UNITS = [
+    *(b'":[{},{:', b'},{",', b'{},{"', b"[},{", b'{"},{" ', b' "},{"', b'{"a":[{},', b'"},{":['),
+    *(b':[{},{"', b'":[[{},{"', b'":[{},{:[{},{:', b':[{},{:"', b'"],["', b"{},", b",", b"],["),
+    *(b'},{""', b'\\"},{', b'{"":[', b"} ,", b'"},{":[{'),
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("start", [b"[", b"[" + GOOD + b",\n{", b"[" + GOOD + b',\n{"'])
+def test_no_nesting_makes_the_reader_crawl(start: bytes, unit: bytes) -> None:
+    data = start + unit * (200_000 // len(unit))
+    began = time.monotonic()
+    try:
+        rows, _ = read_rows(data)
+    except UnknownFormat:
+        rows = []
+    assert time.monotonic() - began < 10  # of which it needs one; it was minutes
+    assert [row[0] for row in rows] == ([0] if GOOD in start else [])
+
+
+def test_many_broken_elements_are_given_in_parts_and_numbered_on() -> None:
+    count = 3 * RAW_MAX + 7
+    found, refused = read(b"[" + b'{"a":x},' * count + b"{}]")
+    assert [row for row, _ in found] == list(range(count + 1))
+    assert (found[count], refused) == ((count, {}), [])
