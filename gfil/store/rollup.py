@@ -1,6 +1,7 @@
 """The one derivation: candles of any timeframe and clock from finer ones, in one query."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import gcd
 from typing import Any, NamedTuple
 
 import apsw
@@ -8,8 +9,9 @@ import orjson
 
 from gfil.clocks import UTC, Clock, Run
 from gfil.store import db as store
+from gfil.store import symbols
 from gfil.store.symbols import Symbol
-from gfil.timeframes import Timeframe, chain_below
+from gfil.timeframes import M1, Timeframe, chain_below
 
 
 class Tile(NamedTuple):
@@ -71,7 +73,9 @@ def _lay_run(run: Run, candidates: Sequence[Base]) -> Iterator[tuple[Timeframe, 
     single = run.stop - run.start == run.length
     for base, clock in candidates:
         cuts = list(clock.runs(base, run.start, run.stop))
-        if len(cuts) > 1 and not single:  # the base's clock changes here: some buckets may not fit
+        if len(cuts) > 1 and not single:  # the base's clock changes here: some buckets may fit
+            if not _may_fit(run, base, clock):
+                continue
             for start in range(run.start, run.stop, run.length):
                 yield from _lay_run(Run(start, start + run.length, run.length), candidates)
             return
@@ -80,6 +84,15 @@ def _lay_run(run: Run, candidates: Sequence[Base]) -> Iterator[tuple[Timeframe, 
             bucket, length = run.start, run.length
             yield base, [Tile(cut.start, cut.stop, bucket, length, cut.length) for cut in cuts]
             return
+
+
+def _may_fit(run: Run, base: Timeframe, clock: Clock) -> bool:
+    # The walls on which both kinds of bucket may begin have these seconds between them.
+    step = gcd(run.length, base.seconds)
+    return any(
+        (run.start + segment.offset) % step == 0 or (segment.start - run.start) % run.length == 0
+        for segment in clock.segments(run.start, run.stop)
+    )
 
 
 # A temporary table, for its key is what lets the groups come in order: grouping by a column of
@@ -100,28 +113,44 @@ SELECT start, stop, bucket, length, base_s
 FROM laid
 """
 
-# First each tile is folded: group for group, a third of what windows take. Where one tile is the
+# First each tile is folded: group for group, a third of what windows take. (Where the candles of
+# several clocks lie mixed in a series, those on the tile's grid are meant.) Where one tile is the
 # whole bucket that is all. Those of a bucket that a clock change cuts are put together by windows.
 ROLL_UP = """
 WITH part AS (
-    SELECT tile.bucket, tile.length, tile.base_s - :base_s AS stretch,
-           tile.stop - tile.start = tile.length AS is_whole,
-           MIN(candle.time) AS first, MAX(candle.time) AS last,
+    SELECT tile.bucket, tile.length, tile.start, tile.stop, tile.base_s,
            MAX(candle.high) AS high, MIN(candle.low) AS low, SUM(candle.volume) AS volume
     FROM temp.tile
     CROSS JOIN candle
     ON candle.series = :series AND candle.time >= tile.start AND candle.time < tile.stop
-       AND candle.stretch = tile.base_s - :base_s AND (candle.time - tile.start) % tile.base_s = 0
+       AND candle.stretch = tile.base_s - :base_s
+       AND (NOT :is_mixed OR (candle.time - tile.start) % tile.base_s = 0)
     GROUP BY tile.start
 ),
 fold AS (
-    SELECT part.bucket, part.length, part.is_whole, part.first,
-           opening.open, part.high, part.low, closing.close, part.volume
+    SELECT part.bucket, part.length, part.start, part.stop - part.start = part.length AS is_whole,
+           (
+               SELECT candle.open FROM candle
+               WHERE candle.series = :series
+                 AND candle.time >= part.start AND candle.time < part.stop
+                 AND candle.stretch = part.base_s - :base_s
+                 AND (NOT :is_mixed OR (candle.time - part.start) % part.base_s = 0)
+               ORDER BY candle.time
+               LIMIT 1
+           ) AS open,
+           part.high,
+           part.low,
+           (
+               SELECT candle.close FROM candle
+               WHERE candle.series = :series
+                 AND candle.time >= part.start AND candle.time < part.stop
+                 AND candle.stretch = part.base_s - :base_s
+                 AND (NOT :is_mixed OR (candle.time - part.start) % part.base_s = 0)
+               ORDER BY candle.time DESC
+               LIMIT 1
+           ) AS close,
+           part.volume
     FROM part
-    CROSS JOIN candle AS opening
-    ON opening.series = :series AND opening.time = part.first AND opening.stretch = part.stretch
-    CROSS JOIN candle AS closing
-    ON closing.series = :series AND closing.time = part.last AND closing.stretch = part.stretch
 )
 SELECT bucket AS time, length - :target_s AS stretch, open, high, low, close, volume
 FROM fold
@@ -139,7 +168,7 @@ FROM fold
 WHERE NOT is_whole
 WINDOW pieces AS (
     PARTITION BY bucket
-    ORDER BY first
+    ORDER BY start
     ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
 )
 """
@@ -152,7 +181,7 @@ def roll_up(
     folds: dict[Key, Fold] = {}
     for base, tiles in laid.items():
         _put_tiles(db, tiles)
-        for time, stretch, *values in store.query(db, ROLL_UP, _bind(symbol, timeframe, base)):
+        for time, stretch, *values in store.query(db, ROLL_UP, _bind(db, symbol, timeframe, base)):
             folds[time, stretch] = Fold(*values)
     return folds
 
@@ -174,7 +203,7 @@ def derive(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, laid: Laid
     target = {"target": symbol.series(timeframe.number)}
     for base, tiles in laid.items():
         _put_tiles(db, tiles)
-        db.execute(DERIVE, _bind(symbol, timeframe, base) | target)
+        db.execute(DERIVE, _bind(db, symbol, timeframe, base) | target)
 
 
 def _put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
@@ -182,11 +211,16 @@ def _put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
     db.execute(LAY_TILES, {"tiles": orjson.dumps(tiles, default=tuple).decode()})
 
 
-def _bind(symbol: Symbol, timeframe: Timeframe, base: Timeframe) -> dict[str, Any]:
+def _bind(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, base: Timeframe
+) -> dict[str, Any]:
+    # Minutes are the same on every clock; M5 to H1 lie on UTC's grid unless somebody stored others.
+    is_mixed = base != M1 and (not base.intraday or bool(symbols.own_clocks(db, symbol)))
     return {
         "series": symbol.series(base.number),
         "base_s": base.seconds,
         "target_s": timeframe.seconds,
+        "is_mixed": is_mixed,
     }
 
 

@@ -131,6 +131,7 @@ def test_the_query_returns_one_row_for_a_bucket_of_several_tiles(db: apsw.Connec
     symbol = symbols.read(db, "EURUSD")
     found = rollup.roll_up(db, symbol, h4, {h1: tiles})
     bindings = {"series": symbol.series(h1.number), "base_s": HOUR, "target_s": 4 * HOUR}
+    bindings["is_mixed"] = True
     wanted = (0, 4, -1, 3, 4)
     assert found == {(DAY, 0): wanted}
     assert store.query(db, rollup.ROLL_UP, bindings) == [(DAY, 0, *wanted)]
