@@ -1,7 +1,7 @@
 """Candles: writing stored ones with all that follows from them, and reading any."""
 
 from itertools import chain as join
-from itertools import islice, repeat
+from itertools import islice
 from operator import lt
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from gfil import clocks
 from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Bucket, Clock
 from gfil.store import chain, ondemand, symbols
 from gfil.store import db as store
-from gfil.store.chain import DERIVED, STORED, Edits
+from gfil.store.chain import DERIVED, Edits
 from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
 from gfil.store.symbols import DIGITS_MAX, Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
@@ -125,14 +125,15 @@ def _is_untouched(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, row
 
 
 def _insert(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows) -> None:
-    series = repeat(symbol.series(timeframe.number))
-    values = [*join.from_iterable(zip(series, *rows, repeat(STORED)))]
+    series = symbol.series(timeframe.number)
+    values = [*join.from_iterable(zip(*rows, strict=True))]
     step = chain.COLUMNS * chain.INSERT_ROWS
     whole = len(values) // step * step
-    db.executemany(chain.INSERT_MANY, (values[at : at + step] for at in range(0, whole, step)))
+    many = ([series, *values[at : at + step]] for at in range(0, whole, step))
+    db.executemany(chain.INSERT_MANY, many)
     step = chain.COLUMNS
-    rest = range(whole, len(values), step)
-    db.executemany(chain.INSERT, (values[at : at + step] for at in rest))
+    rest = ([series, *values[at : at + step]] for at in range(whole, len(values), step))
+    db.executemany(chain.INSERT, rest)
 
 
 def _merge(

@@ -75,10 +75,10 @@ def read_yielded_at(db: apsw.Connection, series: int, times: Iterable[int]) -> d
 # Positional, because these run for every row of an import: a dict for each costs as much again.
 INSERT = """
 INSERT INTO candle (series, time, stretch, open, high, low, close, volume, kind)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-INSERT_ROWS = 20  # of one statement: a quarter faster than one by one, and no slower to prepare
-COLUMNS = 9
-INSERT_MANY = INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?)" * (INSERT_ROWS - 1)
+VALUES (?1, ?, ?, ?, ?, ?, ?, ?, 1)"""
+INSERT_ROWS = 50  # of one statement: a third faster than one by one
+COLUMNS = 7  # of a row but for the series and the kind, which are those of the statement
+INSERT_MANY = INSERT + ", (?1, ?, ?, ?, ?, ?, ?, ?, 1)" * (INSERT_ROWS - 1)
 PUT = """
 INSERT INTO candle (series, time, stretch, open, high, low, close, volume, kind)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)

@@ -37,6 +37,9 @@ WHOLE_SERIES = {
 }
 
 
+PLAIN = re.compile(r"\?(?![0-9])")  # a placeholder that is numbered after the last one
+
+
 def statements() -> Iterator[tuple[str, str]]:
     """Every SQL constant and its name, `module.NAME`."""
     for module in pkgutil.iter_modules(gfil.store.__path__):
@@ -71,7 +74,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection
 def plan(connection: apsw.Connection, sql: str) -> list[str]:
     names = set(re.findall(r":([a-z]\w*)", sql))
     numbers = [int(number) for number in re.findall(r"\?(\d+)", sql)]
-    bindings = dict.fromkeys(names) or (None,) * (max(numbers, default=0) or sql.count("?"))
+    bindings = dict.fromkeys(names) or (None,) * (max(numbers, default=0) + len(PLAIN.findall(sql)))
     return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, bindings)]
 
 
