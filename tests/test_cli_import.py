@@ -219,3 +219,27 @@ class TestExport:
         assert wrong.stderr.startswith(
             f"gfil: no database at {tmp_path}/none.db: `scripts/gfil init`"
         )
+
+
+def test_json_imports_back_without_a_clock_and_csv_needs_it(db: Path, tmp_path: Path) -> None:
+    days = tmp_path / "EURUSD_D1.csv"
+    days.write_bytes(b"2024-02-29T22:00:00Z,1,2,0.5,1,7\n2024-03-01T22:00:00Z,1,2,0.5,1,7\n")
+    assert run(db, "import", days, "--clock", "Europe/Athens").exit_code == 0
+    for form, *words, status, clock in (
+        ("json", 0, "Europe/Athens"),
+        ("json", "--clock", "UTC", 3, "UTC"),
+        ("csv", 3, "UTC"),
+        ("csv", "--clock", "Europe/Athens", 0, "Europe/Athens"),
+    ):
+        out = tmp_path / f"EURUSD_D1.{form}"
+        exported = ("--symbol", "EURUSD", "--tf", "D1", "--clock", "Europe/Athens", "-o", out)
+        assert run(db, "export", *exported, "--format", form).exit_code == 0
+        done = run(tmp_path / "back.db", "import", out, *words, "--json")
+        found = orjson.loads(done.stdout)
+        assert (done.exit_code, found["clock"]) == (status, clock)
+        assert found["reasons"] == ({"off_bucket": 2} if status else {})
+
+
+def test_help_tells_the_clock_that_is_taken_and_that_an_export_needs_the_same(db: Path) -> None:
+    assert "[default: (UTC)]" in " ".join(run(db, "import", "--help").stdout.split())
+    assert "same --clock" in " ".join(run(db, "export", "--help").stdout.split())

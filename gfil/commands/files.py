@@ -17,7 +17,9 @@ from gfil.commands import json_option, say
 @click.option("--symbol", help="Whose candles; without it columns or the file's name tell.")
 @click.option("--tf", help="Their timeframe; without it columns or the file's name tell.")
 @click.option(
-    "--clock", default="UTC", help="Clock of the stamps: UTC, a zone, an offset, nyclose."
+    "--clock",
+    show_default="UTC",
+    help="Clock of the stamps: UTC, a zone, an offset, nyclose; without it a JSON head tells.",
 )
 @click.option("--format", "format_", help="The format; without it the content tells.")
 @click.option(
@@ -37,7 +39,7 @@ def import_(
     sources: tuple[str, ...],
     symbol: str | None,
     tf: str | None,
-    clock: str,
+    clock: str | None,
     format_: str | None,
     columns: str | None,
     on_error: str,
@@ -53,7 +55,7 @@ def import_(
     options = Options(
         symbol=symbol,
         timeframe=timeframes.parse(tf) if tf else None,
-        clock=clocks.parse(clock),
+        clock=None if clock is None else clocks.parse(clock),
         format=formats.check_name(format_) if format_ else None,
         columns=layout.parse_columns(columns) if columns else None,
         abort=on_error == "abort",
@@ -105,7 +107,10 @@ def export(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Export candles; what was exported imports back to the same candles."""
+    """Export candles; what was exported imports back to the same candles.
+
+    Import them with the same --clock: only JSON names it in its head.
+    """
     from gfil.ingest import export as exporter
     from gfil.store import db, symbols
 

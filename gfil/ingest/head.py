@@ -19,9 +19,9 @@ Reader = Callable[[Pieces, Refuse], Iterator[Table]]
 class Format(NamedTuple):
     """A format that was recognised, and how to read it.
 
-    `columns` are the fields in the order of the cells, for a person to see. `symbol` and
-    `timeframe` are set where the file says them once for all its rows. A format without `read`
-    is known but cannot be imported; `refusal` says why.
+    `columns` are the fields in the order of the cells, for a person to see. `symbol`,
+    `timeframe` and `clock` are set where the file says them once for all its rows. A format
+    without `read` is known but cannot be imported; `refusal` says why.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Format(NamedTuple):
     read: Reader | None
     symbol: str | None = None
     timeframe: str | None = None
+    clock: str | None = None
     refusal: str = ""
 
 

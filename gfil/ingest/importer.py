@@ -1,13 +1,14 @@
 """The way of an import: recognise, read, check, place, store, and report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import apsw
 
-from gfil import timeframes
+from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
-from gfil.errors import BadParameter, Refused
+from gfil.errors import BadParameter, Conflict, Refused
 from gfil.ingest import formats, names, spacing, table
 from gfil.ingest.batches import Batches
 from gfil.ingest.groups import Groups, Told
@@ -22,13 +23,14 @@ from gfil.timeframes import Timeframe
 class Options(NamedTuple):
     """What the user says about the input; None where it must be found out.
 
+    A clock that neither the user nor the head of the input names is UTC.
     `abort`: one bad row refuses all. `fill`: stored candles stay. `whole`: all rows in one
     transaction, as `abort` has them too. `force_timeframe`: even if the rows contradict it.
     """
 
     symbol: str | None = None
     timeframe: Timeframe | None = None
-    clock: Clock = UTC
+    clock: Clock | None = None
     format: str | None = None
     columns: Sequence[str] | None = None
     abort: bool = False
@@ -63,14 +65,12 @@ def load(
 
     Raises:
         UnknownFormat: the content is of none, or not of the one announced.
-        BadParameter: symbol or timeframe are told nowhere.
+        BadParameter: symbol or timeframe are told nowhere, or the head names an unknown clock.
         SymbolCase: the symbol differs from a known one only in case.
         Refused: the rows contradict the timeframe; or some are bad and `abort` is set.
         Busy, DiskFull, DatabaseError: a batch could not be stored; those before it are.
     """
-    report = Report(name, options.clock.name)
-    sink: Sink = _Nowhere(report) if db is None else _batches(db, options, report)
-    return _run(db, sink, chunks, options, now, report)
+    return _run(db, db, chunks, options, now, name)
 
 
 def check(
@@ -86,23 +86,24 @@ def check(
     Raises:
         UnknownFormat, BadParameter, SymbolCase, Refused: as `load`.
     """
-    report = Report(name, options.clock.name)
-    return _run(db, _Nowhere(report), chunks, options, now, report)
+    return _run(db, None, chunks, options, now, name)
 
 
 def _run(
     db: apsw.Connection | None,
-    sink: Sink,
+    target: apsw.Connection | None,
     chunks: Iterable[bytes],
     options: Options,
     now: float,
-    report: Report,
+    name: str,
 ) -> Report:
     pieces = Pieces(chunks)
     found = formats.recognise(pieces.head(), options.format, options.columns)
     if found.read is None:
         raise formats.UnknownFormat(found.refusal)
-    report.format = found.name
+    clock = options.clock or (clocks.parse(found.clock) if found.clock else UTC)
+    report = Report(name, clock.name, found.name)
+    sink: Sink = _Nowhere(report) if target is None else _batches(target, clock, options, report)
 
     def find_known(name: str) -> str | None:
         symbol = symbols.find(db, name) if db else None
@@ -112,21 +113,30 @@ def _run(
     known = find_known(symbols.check_name(told.symbol)) if told.symbol else None
     if told.symbol and known not in (None, told.symbol):
         raise symbols.SymbolCase(told.symbol, known or "")
-    groups = Groups(told, options.clock, now, report.refuse, find_known)
-    try:
+    groups = Groups(told, clock, now, report.refuse, find_known)
+    with _telling_what_is_stored(report, options):
         sample = _pump(pieces, found, groups, sink, report)
-    except (BadParameter, Refused) as error:
-        if report.change:
-            stored = report.rows - report.rejected
-            raise Refused(f"{error.detail}; {stored} rows before are stored") from error
-        raise
-    if options.abort and report.rejected and not options.dry_run:
-        report.reject_all()
-        raise Refused(_say_aborted(report), report.as_json())
-    sink.finish()
+        if options.abort and report.rejected and not options.dry_run:
+            report.reject_all()
+            raise Refused(_say_aborted(report), report.as_json())
+        sink.finish()
     if options.dry_run:
-        report.recognised = _tell(pieces, found, options.clock, report, sample)
+        report.recognised = _tell(pieces, found, clock, report, sample)
     return report
+
+
+@contextmanager
+def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
+    try:
+        yield
+    except (BadParameter, Conflict, Refused) as error:
+        if not report.change or options.dry_run:
+            raise
+        error.detail += f"; {report.rows - report.rejected} rows before are stored"
+        error.args = (error.detail,)
+        if isinstance(error, BadParameter):  # not of the call: the rows before were good
+            raise Refused(error.detail) from error
+        raise
 
 
 def _pump(pieces: Pieces, found: Format, groups: Groups, sink: Sink, report: Report) -> list[int]:
@@ -158,9 +168,9 @@ class _Nowhere:
         pass
 
 
-def _batches(db: apsw.Connection, options: Options, report: Report) -> Batches:
+def _batches(db: apsw.Connection, clock: Clock, options: Options, report: Report) -> Sink:
     whole = options.whole or options.abort
-    return Batches(db, options.clock, report, fill=options.fill, whole=whole, trial=options.dry_run)
+    return Batches(db, clock, report, fill=options.fill, whole=whole, trial=options.dry_run)
 
 
 def _told(found: Format, options: Options, file: str) -> Told:

@@ -143,9 +143,7 @@ class _Splitter:
         yield self._give(raw)
         self._keep(data[start:])
 
-    def _next_end(
-        self, data: bytes, start: int, final: bool, between: _Between
-    ) -> tuple[int, int]:
+    def _next_end(self, data: bytes, start: int, final: bool, between: _Between) -> tuple[int, int]:
         if not self._skipping:
             self._end = _ElementEnd()
         end = self._end.find(data, start, between)

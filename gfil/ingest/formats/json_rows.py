@@ -36,6 +36,7 @@ def recognise(head: Head) -> Format | None:
         ),
         symbol=_text(told, "symbol"),
         timeframe=_text(told, "tf"),
+        clock=_text(told, "clock"),
     )
 
 
