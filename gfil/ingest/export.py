@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ import apsw
 import orjson
 
 from gfil.clocks import TIME_MAX, TIME_MIN, Clock, format_instant
-from gfil.errors import BadParameter
-from gfil.store import candles
+from gfil.errors import BadParameter, Conflict
+from gfil.store import candles, symbols
+from gfil.store import db as store
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, Timeframe
 
@@ -54,12 +56,20 @@ def stream(
 ) -> Iterator[bytes]:
     """Yield a series in pieces of a text format; `count` is told of the candles in each.
 
-    Times are UTC with a `Z`, so that the clock an importer names decides about buckets alone.
+    Times are UTC with a `Z`, so that the clock an importer names decides about buckets alone: CSV
+    and NDJSON are to be imported with the same clock, JSON names it in its head. The first page
+    is read before the first piece is given.
+
+    Raises:
+        SymbolUnknown: the symbol has been deleted since it was read.
+        Conflict: so it was on the way, or another one; what was given is not complete.
     """
     head, line, between, tail = _text_format(series, format_name)
+    pages = _pages(db, series)
+    first_page = next(pages, [])
     yield head
     first = True
-    for page in _pages(db, series):
+    for page in chain((first_page,), pages):
         count(len(page))
         text = between.join(map(line, page))
         yield (text if first or not page else between + text).encode()
@@ -115,10 +125,17 @@ def _replaced(file: Path) -> Iterator[Path]:
 
 def _pages(db: apsw.Connection, series: Series) -> Iterator[list[Candle]]:
     start: int | None = series.start
+    epoch: str | None = None
     while start is not None and start < series.stop:
-        page = candles.read(
-            db, series.symbol, series.timeframe, series.clock, start, series.stop, PAGE_ROWS
-        )
+        with store.snapshot(db):
+            now, _ = store.read_state(db)
+            if epoch not in (None, now):
+                raise Conflict(f"the database changed under the export of {series.name}")
+            symbol = symbols.read_again(db, series.symbol)  # what is kept depends on its clock
+            page = candles.read(
+                db, symbol, series.timeframe, series.clock, start, series.stop, PAGE_ROWS
+            )
+        epoch = now
         yield page.candles
         start = page.next
 

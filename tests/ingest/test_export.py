@@ -1,5 +1,6 @@
 """Tests of gfil/ingest/export.py: what was exported imports back to the same candles."""
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
-from gfil.errors import BadParameter
+from gfil.errors import BadParameter, Conflict, SymbolUnknown
 from gfil.ingest import export, importer
 from gfil.ingest.export import Series
 from gfil.ingest.importer import Options
@@ -155,7 +156,7 @@ def test_what_was_exported_imports_back(
         report = importer.load(
             back,
             [exported.encode()],
-            Options(clock=named),
+            Options(clock=None if form == "json" else named),  # JSON tells it
             now=10**10,
             name=f"{series.name}.{form}",
         )
@@ -203,6 +204,98 @@ def test_a_file_that_fails_leaves_what_was_there(
         list(export.write_files(db, [series], "csv", target))
     assert [path.name for path in tmp_path.glob("*EURUSD*")] == ["EURUSD_M1.csv"]
     assert target.read_text() == "before"
+
+
+def test_a_symbol_deleted_under_its_export_does_not_look_complete(
+    db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE_ROWS", 5)
+    series = Series(put(db, [START + 60 * minute for minute in range(10)]), M1, UTC)
+    pieces = export.stream(db, series, "csv")
+    assert [next(pieces).count(b"\n") for _ in range(2)] == [1, 5]
+    with store.transaction(db):
+        symbols.delete(db, series.symbol)
+    with pytest.raises(Conflict, match="the database changed under the export of EURUSD_M1"):
+        list(pieces)
+
+
+def test_a_file_whose_symbol_is_deleted_meanwhile_does_not_appear(
+    db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE_ROWS", 5)
+    series = Series(put(db, [START + 60 * minute for minute in range(10)]), M1, UTC)
+    whole = export._csv_line
+
+    def delete_then_write(candle: Any) -> str:
+        if symbols.find(db, "EURUSD"):
+            with store.transaction(db):
+                symbols.delete(db, series.symbol)
+        return whole(candle)
+
+    monkeypatch.setattr(export, "_csv_line", delete_then_write)
+    with pytest.raises(Conflict):
+        list(export.write_files(db, [series], "csv", tmp_path / "out.csv"))
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_writes_beside_an_export_do_not_stop_it(
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE_ROWS", 5)
+    series = Series(put(db, [START + 60 * minute for minute in range(10)]), M1, UTC)
+    pieces = export.stream(db, series, "csv")
+    head = next(pieces)
+    put(db, [START], name="GBPUSD")
+    assert (head + b"".join(pieces)).count(b"\n") == 11
+
+
+def test_the_first_page_is_read_before_the_first_piece_is_given(
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = Series(put(db, [START]), M1, UTC)
+
+    def fail(*_: Any) -> Any:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(candles, "read", fail)
+    for form in ("csv", "ndjson", "json"):
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(export.stream(db, series, form))
+
+
+@pytest.mark.parametrize("before", [ATHENS, UTC])
+@pytest.mark.parametrize("place", range(25))
+def test_days_are_all_there_while_the_symbol_changes_its_clock(
+    db: apsw.Connection, db_path: Path, place: int, before: Clock
+) -> None:
+    symbol = put(db, list(range(START, START + 20 * 86400, 3600)), H1)
+    whole = text(db, Series(symbol, D1, ATHENS), "csv")
+    assert whole.count("\n") == 22
+    with store.transaction(db):
+        symbol = candles.set_clock(db, symbol, before)
+    reader = store.connect(db_path, readonly=True)
+    statements = itertools.count()
+
+    def change_the_clock(*_: Any) -> bool:
+        if next(statements) == place:  # just before this one of the export's statements
+            with store.transaction(db):
+                candles.set_clock(db, symbol, UTC if before == ATHENS else ATHENS)
+        return True
+
+    try:
+        reader.exec_trace = change_the_clock
+        assert text(reader, Series(symbol, D1, ATHENS), "csv") == whole
+        assert next(statements) > 5
+    finally:
+        reader.close()
+
+
+def test_a_symbol_deleted_before_its_export_is_unknown(db: apsw.Connection) -> None:
+    series = Series(put(db, [START]), M1, UTC)
+    with store.transaction(db):
+        symbols.delete(db, series.symbol)
+    with pytest.raises(SymbolUnknown):
+        next(export.stream(db, series, "json"))
 
 
 def test_an_unknown_format_is_refused(db: apsw.Connection) -> None:
