@@ -1,6 +1,7 @@
 """Export over HTTP: a whole range of candles, streamed."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app
@@ -40,7 +41,9 @@ def read() -> Response:
     )
     if series.start > series.stop:
         raise BadParameter("from is after to")
-    body = _stream(current_app.config["SETTINGS"].db, series, form)
+    pieces = _stream(current_app.config["SETTINGS"].db, series, form)
+    first = next(pieces)  # what goes wrong before it still gets a status of its own
+    body = chain([first], pieces)
     response = current_app.response_class(body, content_type=CONTENT_TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="{series.name}.{form}"'
     response.headers["Cache-Control"] = "private, no-cache"
