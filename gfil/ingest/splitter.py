@@ -52,7 +52,7 @@ def read_elements(
 
 
 class _Between:
-    """Where one element seems to end and the next to begin."""
+    # Where one element seems to end and the next to begin.
 
     def __init__(self, data: bytes) -> None:
         self._data = data
