@@ -25,7 +25,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     from werkzeug.middleware.proxy_fix import ProxyFix
 
     from gfil import web
-    from gfil.store.db import Pool
+    from gfil.store.pool import Pool
     from gfil.web import auth, candles, export, health, openapi, pages, symbols
 
     settings = settings or config.read()

@@ -38,7 +38,7 @@ INSIDE = {
         *("groups", "report", "batches", "importer", "files", "export"),
     ),
     "gfil.ingest.formats": ("json_rows",),
-    "gfil.store": ("db", "symbols", "rollup", "chain", "ondemand", "candles"),
+    "gfil.store": ("db", "pool", "symbols", "rollup", "chain", "ondemand", "candles"),
 }
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "services", "models", "manager"}

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from gfil.errors import (
 )
 
 APPLICATION_ID = 0x4746494C  # "GFIL"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WRITER_WAIT_MS = 5000
 READER_WAIT_MS = 2000
 JOURNAL_SIZE_MAX_BYTES = 8 * 1024 * 1024
@@ -30,7 +30,7 @@ CHECKPOINT_PAGES = 4000  # 16 MB of WAL: fewer, larger checkpoints while a file 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
 # Changes to the schema, oldest first: UPGRADES[n] turns version n + 1 into n + 2. Append only.
-UPGRADES: list[Callable[[apsw.Connection], None]] = []
+UPGRADES = [(Path(__file__).parent / "upgrade_2.sql").read_text(encoding="utf-8")]
 
 
 class Connection(apsw.Connection):
@@ -49,7 +49,7 @@ def create(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    with _translated(path):
+    with translated(path):
         db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(WRITER_WAIT_MS)
@@ -74,7 +74,7 @@ def connect(path: Path, *, readonly: bool = False) -> Connection:
     if not path.exists():
         raise NoDatabase(path)
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
-    with _translated(path):
+    with translated(path):
         db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(READER_WAIT_MS if readonly else WRITER_WAIT_MS)
@@ -100,7 +100,7 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
         Busy: another process held the write lock longer than the timeout.
         DiskFull: the disk had no room; nothing was stored.
     """
-    with _translated(None):
+    with translated(None):
         db.execute("BEGIN IMMEDIATE")
         assert isinstance(db, Connection)
         db.change = None
@@ -116,7 +116,7 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
 @contextmanager
 def snapshot(db: apsw.Connection) -> Iterator[None]:
     """Let every read of the block see one and the same state of the database."""
-    with _translated(None):
+    with translated(None):
         db.execute("BEGIN DEFERRED")
         try:
             yield
@@ -168,7 +168,8 @@ def _new_epoch() -> str:
 
 
 @contextmanager
-def _translated(path: Path | None) -> Iterator[None]:
+def translated(path: Path | None) -> Iterator[None]:
+    """Raise errors of SQLite as what they mean to a user."""
     try:
         yield
     except apsw.Error as error:
@@ -258,50 +259,6 @@ def _upgrade(db: apsw.Connection) -> None:
         db.pragma("application_id", APPLICATION_ID)
     else:
         for step in UPGRADES[db.pragma("user_version") - 1 :]:
-            step(db)
+            db.execute(step).fetchall()
     if db.pragma("user_version") != SCHEMA_VERSION:  # setting the same again would be a write
         db.pragma("user_version", SCHEMA_VERSION)
-
-
-IDLE_MAX = 8
-
-
-class Pool:
-    """Read-only connections of one process, used one at a time and kept for the next user.
-
-    A connection costs a few hundred microseconds to open and a megabyte to keep: a few serve many
-    threads. When another file has taken the database's place they are dropped.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._idle: list[Connection] = []
-        self._home: tuple[int, int, int] | None = None  # process, device and inode of the idle ones
-
-    def take(self) -> Connection:
-        """Return a connection inside a fresh snapshot; hand it back with `give`."""
-        home = self._find_home()
-        if self._home != home:
-            self._idle, self._home = [], home
-        try:
-            db = self._idle.pop()  # atomic, unlike a look before it
-        except IndexError:
-            db = connect(self.path, readonly=True)
-        with _translated(self.path):
-            db.execute("BEGIN DEFERRED")
-        return db
-
-    def give(self, db: Connection, *, is_sound: bool = True) -> None:
-        """Take a connection back and end its snapshot; one that failed is not used again."""
-        if is_sound and self._home == self._find_home() and len(self._idle) < IDLE_MAX:
-            db.execute("ROLLBACK")
-            self._idle.append(db)
-        else:
-            db.close()
-
-    def _find_home(self) -> tuple[int, int, int] | None:
-        try:
-            file = self.path.stat()  # to look at a file does not drop its locks, to open it would
-        except OSError:
-            return None
-        return os.getpid(), file.st_dev, file.st_ino  # a connection must not cross a fork

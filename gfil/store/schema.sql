@@ -5,7 +5,7 @@
 CREATE TABLE store (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     epoch   TEXT    NOT NULL,            -- random; new when change numbers lose their meaning
-    change  INTEGER NOT NULL             -- +1 for every commit that changes a candle or a symbol
+    change  INTEGER NOT NULL             -- +1 for every commit that changes a candle, tick or symbol
 ) STRICT;
 
 CREATE TABLE symbol (
@@ -56,6 +56,26 @@ CREATE TABLE yielded (
     PRIMARY KEY (series, time, stretch)
 ) STRICT, WITHOUT ROWID;
 
+-- Ticks, as MetaTrader 5 gives them; a missing number is 0. M1 are derived from them.
+CREATE TABLE tick (
+    symbol_id  INTEGER NOT NULL,
+    time_msc   INTEGER NOT NULL CHECK (time_msc BETWEEN 0 AND 4102444800000),  -- UNIX ms UTC
+    place      INTEGER NOT NULL CHECK (place >= 0),  -- among those of its millisecond, as they came
+    bid        REAL    NOT NULL CHECK (bid > -1e12 AND bid < 1e12),
+    ask        REAL    NOT NULL CHECK (ask > -1e12 AND ask < 1e12),
+    last       REAL    NOT NULL CHECK (last > -1e12 AND last < 1e12),
+    volume     REAL    NOT NULL CHECK (volume >= 0 AND volume < 1e15),
+    flags      INTEGER NOT NULL CHECK (flags BETWEEN 0 AND 4294967295),
+    PRIMARY KEY (symbol_id, time_msc, place)  -- the order in which they are folded; no other index
+) STRICT, WITHOUT ROWID;
+
+-- Stored M1 that came before their minute had ended: they alone may give way to ticks.
+CREATE TABLE early (
+    series  INTEGER NOT NULL,
+    time    INTEGER NOT NULL,
+    PRIMARY KEY (series, time)
+) STRICT, WITHOUT ROWID;
+
 -- Keys of programs and people. The secret itself is nowhere: who has lost it makes another key.
 CREATE TABLE api_key (
     id         TEXT    PRIMARY KEY CHECK (length(id) = 8),   -- the part of the key that names it
@@ -66,6 +86,29 @@ CREATE TABLE api_key (
     expires    INTEGER,                  -- NULL: never
     revoked    INTEGER,                  -- NULL: not
     last_used  INTEGER                   -- the day it was used last, as its first second
+) STRICT, WITHOUT ROWID;
+
+-- The first answers to requests that carried an Idempotency-Key, to be given again.
+CREATE TABLE request (
+    key_id   TEXT    NOT NULL,           -- of the API key that sent it
+    route    TEXT    NOT NULL,           -- method and path
+    name     TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 255),  -- the Idempotency-Key
+    digest   BLOB    NOT NULL CHECK (length(digest) = 32),  -- SHA-256 of the query and the body
+    time     INTEGER NOT NULL,           -- when it was answered
+    status   INTEGER NOT NULL CHECK (status BETWEEN 200 AND 299),
+    answer   BLOB    NOT NULL,           -- the body, JSON
+    PRIMARY KEY (key_id, route, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX request_by_age ON request (key_id, time);  -- the oldest of a key go first
+
+-- What was done and how long it took, hour by hour, kept for 30 days.
+CREATE TABLE figure (
+    hour    INTEGER NOT NULL,            -- its first second
+    name    TEXT    NOT NULL,            -- what is counted
+    bucket  INTEGER NOT NULL,            -- of a histogram of latencies; 0 where it has none
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (hour, name, bucket)
 ) STRICT, WITHOUT ROWID;
 
 -- Deleted symbols whose rows are still being removed, in small batches.

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from gfil import clocks
 from gfil.errors import BadParameter, Busy, GfilError, TooManyRequests, Unauthorized
 from gfil.store import db as store
-from gfil.store.db import Pool
+from gfil.store.pool import Pool
 
 PROBLEM = "application/problem+json"
 COMPRESS_BYTES_MIN = 1400  # below that it is one packet anyway

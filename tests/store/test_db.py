@@ -1,6 +1,7 @@
 """Tests of gfil/store/db.py, on real files and with real processes."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import threading
@@ -43,7 +44,7 @@ def python(code: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def schema(path: Path) -> list[str]:
+def schema(path: Path) -> list[tuple[str, str, str | None]]:
     connection = store.connect(path, readonly=True)
     try:
         return store.query(connection, "SELECT type, name, sql FROM sqlite_schema ORDER BY name")
@@ -65,6 +66,39 @@ def test_four_processes_create_it_at_once(tmp_path: Path, db_path: Path) -> None
     connection = store.connect(path, readonly=True)
     assert store.query(connection, "SELECT id, change FROM store") == [(1, 0)]
     assert connection.pragma("integrity_check") == "ok"
+    connection.close()
+
+
+OLD_SCHEMA = Path(__file__).parent.parent / "data" / "schema_1.sql"
+COMMENT = re.compile(r"--[^\n]*")
+
+
+def make_old(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.pragma("auto_vacuum", "INCREMENTAL")
+    connection.pragma("journal_mode", "wal")
+    connection.execute(OLD_SCHEMA.read_text()).fetchall()
+    connection.execute("INSERT INTO store (id, epoch, change) VALUES (1, 'old', 7)")
+    connection.pragma("application_id", store.APPLICATION_ID)
+    connection.pragma("user_version", 1)
+    connection.close()
+
+
+def plain_schema(path: Path) -> set[str]:
+    """Every statement of a schema, its comments and blanks left out."""
+    return {" ".join(COMMENT.sub("", row[2] or "").split()) for row in schema(path)}
+
+
+def test_an_upgraded_old_file_has_the_schema_of_a_fresh_one(tmp_path: Path, db_path: Path) -> None:
+    """Also where four processes find it old at once; what it holds stays."""
+    path = tmp_path / "old.db"
+    make_old(path)
+    started = [python(CREATE, path) for _ in range(4)]
+    ended = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0] * 4, ended
+    assert plain_schema(path) == plain_schema(db_path)
+    connection = store.connect(path)
+    assert store.read_state(connection) == ("old", 7)
     connection.close()
 
 
@@ -301,22 +335,6 @@ def test_snapshots_agree_with_themselves_while_a_writer_runs(db_path: Path) -> N
         writer.join()
         reader.close()
     assert len(changes) == 30
-
-
-def test_a_pool_lends_a_fresh_state_each_time(db: apsw.Connection, db_path: Path) -> None:
-    pool = store.Pool(db_path)
-    first = pool.take()
-    assert store.read_state(first)[1] == 0
-    pool.give(first)
-    write(db, "EURUSD", "M1", MINUTE)
-    again, other = pool.take(), pool.take()
-    assert again is first
-    assert other is not first
-    assert [store.read_state(taken)[1] for taken in (again, other)] == [1, 1]
-    for taken in (again, other):
-        pool.give(taken)
-        assert not taken.in_transaction
-        taken.close()
 
 
 def test_people_who_know_the_old_table_find_the_minutes(db: apsw.Connection) -> None:

@@ -14,7 +14,10 @@ from gfil.store import db as store
 from tests.store.model import write
 
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
-TABLES = {"candle", "yielded", "symbol", "symbol_clock", "deleted_symbol", "store"}
+TABLES = {
+    *("candle", "yielded", "early", "tick", "symbol", "symbol_clock", "deleted_symbol", "store"),
+    *("request", "figure"),
+}
 
 # A table of one row, or one that is wanted whole.
 SCANNED = {

@@ -1,0 +1,108 @@
+"""The connections of a serving process: readers used in turn, and one writer."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from gfil.errors import Busy, DatabaseError, DiskFull
+from gfil.store.db import WRITER_WAIT_MS, Connection, connect, transaction, translated
+
+IDLE_MAX = 8
+
+Home = tuple[int, int, int]
+"""Where an open connection belongs: its process, and the device and inode of its file."""
+
+
+def find_home(path: Path) -> Home | None:
+    """Return where a connection opened now would belong; None where there is no file."""
+    try:
+        file = path.stat()  # to look at a file does not drop its locks, to open it would
+    except OSError:
+        return None
+    return os.getpid(), file.st_dev, file.st_ino  # a connection must not cross a fork
+
+
+class Pool:
+    """Read-only connections of one process, used one at a time and kept for the next user.
+
+    A connection costs a few hundred microseconds to open and a megabyte to keep: a few serve many
+    threads. When another file has taken the database's place they are dropped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._idle: list[Connection] = []
+        self._home: Home | None = None  # of the idle ones
+
+    def take(self) -> Connection:
+        """Return a connection inside a fresh snapshot; hand it back with `give`."""
+        home = find_home(self.path)
+        if self._home != home:
+            self._idle, self._home = [], home
+        try:
+            db = self._idle.pop()  # atomic, unlike a look before it
+        except IndexError:
+            db = connect(self.path, readonly=True)
+        with translated(self.path):
+            db.execute("BEGIN DEFERRED")
+        return db
+
+    def give(self, db: Connection, *, is_sound: bool = True) -> None:
+        """Take a connection back and end its snapshot; one that failed is not used again."""
+        if is_sound and self._home == find_home(self.path) and len(self._idle) < IDLE_MAX:
+            db.execute("ROLLBACK")
+            self._idle.append(db)
+        else:
+            db.close()
+
+
+class Writer:
+    """The one connection of a process that requests write through, one transaction at a time.
+
+    One, because each keeps megabytes of pages, and what others wrote makes them worthless. It
+    belongs to the process that opened it, and is opened anew when another file has taken the
+    database's place or when a write failed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._db: Connection | None = None
+        self._home: Home | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Run the block as one write, after those of other threads: all is committed, or nothing.
+
+        Raises:
+            Busy: other threads or processes held the write lock longer than the timeout.
+            DiskFull, DatabaseError: it could not be stored.
+        """
+        if not self._lock.acquire(timeout=WRITER_WAIT_MS / 1000):
+            raise Busy
+        try:
+            db = self._open()
+            try:
+                with transaction(db):
+                    yield db
+            except (DatabaseError, DiskFull, apsw.Error):
+                self._close()
+                raise
+        finally:
+            self._lock.release()
+
+    def _open(self) -> Connection:
+        home = find_home(self.path)
+        if self._db is None or self._home != home:
+            self._close()
+            self._db, self._home = connect(self.path), home
+        return self._db
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
