@@ -26,12 +26,13 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     from gfil import web
     from gfil.store.pool import Pool
-    from gfil.web import auth, candles, export, health, openapi, pages, symbols
+    from gfil.web import auth, background, candles, export, health, openapi, pages, symbols
 
     settings = settings or config.read()
     app = Flask("gfil", root_path=str(config.ROOT), static_folder=None)
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
     web.prepare(app, Pool(settings.db))
+    background.prepare(app)
     app.before_request(auth.check)
     for module in (auth, candles, export, symbols, health, openapi, pages):
         app.register_blueprint(module.bp)

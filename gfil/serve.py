@@ -22,6 +22,8 @@ from gfil.errors import BadParameter, ConfigError, GfilError
 RECEIVE_TIMEOUT_S = 10
 SEND_TIMEOUT_S = 20
 BACKLOG_MAX = 2048
+DRAIN_S = 21  # for a worker that ends to answer what it has begun
+LAST_WORDS_S = 3  # and then to store what its jobs have not yet stored
 
 
 class QuietLogger(Logger):  # type: ignore[misc]
@@ -48,6 +50,21 @@ def when_ready(server: Any) -> None:
     print(f"GFIL serves {read().db} at {places}", flush=True)
 
 
+def post_worker_init(worker: Any) -> None:
+    """Start the jobs of a worker."""
+    from gfil.web import background  # a worker has it loaded; the master never needs it
+
+    worker.cfg.set("graceful_timeout", DRAIN_S)  # the worker's own copy
+    background.start(worker)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Stop the jobs of a worker that has answered its last request."""
+    from gfil.web import background
+
+    background.stop(worker)
+
+
 # What gunicorn reads from here is every global that bears the name of one of its settings.
 # Left at their defaults on purpose: `preload_app` (a connection must not cross a fork) and
 # `max_requests` (with streams open a worker's restart costs seconds of outage).
@@ -58,7 +75,7 @@ worker_class = "gthread"
 threads = _settings.threads
 worker_connections = 4 * threads  # beyond the threads: idle kept-alive connections, which hold none
 keepalive = 15
-graceful_timeout = 24  # a restart ends within 25 s
+graceful_timeout = DRAIN_S + LAST_WORDS_S  # then the master kills: a restart ends within 25 s
 worker_tmp_dir = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 )  # a heartbeat is no disk I/O
