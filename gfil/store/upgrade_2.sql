@@ -37,8 +37,9 @@ CREATE INDEX request_by_age ON request (key_id, time);  -- the oldest of a key g
 -- What was done and how long it took, hour by hour, kept for 30 days.
 CREATE TABLE figure (
     hour    INTEGER NOT NULL,            -- its first second
-    name    TEXT    NOT NULL,            -- what is counted
-    bucket  INTEGER NOT NULL,            -- of a histogram of latencies; 0 where it has none
+    kind    TEXT    NOT NULL,            -- of requests: ticks and candles taken in, reads, pages
+    name    TEXT    NOT NULL,            -- 'took': requests; else rows: an outcome, or a reason
+    bucket  INTEGER NOT NULL,            -- of 'took': they took 2^(bucket / 4) µs at most; else 0
     count   INTEGER NOT NULL,
-    PRIMARY KEY (hour, name, bucket)
+    PRIMARY KEY (hour, kind, name, bucket)
 ) STRICT, WITHOUT ROWID;
