@@ -39,7 +39,17 @@ INSIDE = {
         *("groups", "report", "batches", "importer", "files", "export"),
     ),
     "gfil.ingest.formats": ("json_rows",),
-    "gfil.store": ("db", "pool", "symbols", "rollup", "chain", "ondemand", "candles"),
+    "gfil.store": (
+        "db",
+        "failstop",
+        "pool",
+        "symbols",
+        "rollup",
+        "chain",
+        "ondemand",
+        "ticks",
+        "candles",
+    ),
 }
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "services", "models", "manager"}

@@ -3,13 +3,14 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
 
 from gfil.errors import Busy, DatabaseError, DiskFull
 from gfil.store.db import WRITER_WAIT_MS, Connection, connect, transaction, translated
+from gfil.store.failstop import FailStop
 
 IDLE_MAX = 8
 
@@ -70,6 +71,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.failstop = FailStop()
         self._lock = threading.Lock()
         self._db: Connection | None = None
         self._home: Home | None = None
@@ -80,20 +82,30 @@ class Writer:
 
         Raises:
             Busy: other threads or processes held the write lock longer than the timeout.
+            InDoubt, Damaged: the disk failed, now or before, and no check has passed since.
             DiskFull, DatabaseError: it could not be stored.
         """
         if not self._lock.acquire(timeout=WRITER_WAIT_MS / 1000):
             raise Busy
         try:
+            self.failstop.check(self.path)
             db = self._open()
-            try:
-                with transaction(db):
-                    yield db
-            except (DatabaseError, DiskFull, apsw.Error):
-                self._close()
-                raise
+            with transaction(db):
+                yield db
+        except (DatabaseError, DiskFull, apsw.Error) as error:
+            self._close()
+            self.failstop.note(error, self.path)
+            raise
         finally:
             self._lock.release()
+
+    def check(self) -> None:
+        """Say whether what comes next could be stored.
+
+        Raises:
+            InDoubt, Damaged: as `transaction`.
+        """
+        self.failstop.check(self.path)
 
     def _open(self) -> Connection:
         home = find_home(self.path)
@@ -103,6 +115,7 @@ class Writer:
         return self._db
 
     def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        db, self._db = self._db, None
+        if db is not None:
+            with suppress(apsw.Error):  # the last one to close checkpoints, on a disk that may fail
+                db.close()

@@ -1,0 +1,1 @@
+"""What keeps a running database well."""
