@@ -26,6 +26,7 @@ SCANNED = {
     ("db.NEXT_CHANGE", "store"): "one row",
     ("db.RENEW_EPOCH", "store"): "one row",
     ("deletion.SWEEPABLE", "deleted_symbol"): "LIMIT 1",
+    ("requests.KEY_IDS", "request"): "once an hour, and the index alone",
 }
 # Candles of a whole series, whatever their time.
 WHOLE_SERIES = {

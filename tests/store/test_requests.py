@@ -1,0 +1,74 @@
+"""Answers to requests with an Idempotency-Key: given again for a day, and never too many."""
+
+import apsw
+import pytest
+
+from gfil.store import db as store
+from gfil.store import requests
+from gfil.store.requests import KEPT_FOR_S, KEPT_MAX, TRIM_EVERY, TRIMMED_TO, Answer, Asked
+
+NOW = 1_700_000_000.5
+ASKED = Asked("aaaaaaaa", "POST /api/v1/ticks", "1", b"d" * 32)
+ANSWER = Answer(200, b'{"rows":1}')
+COUNT = "SELECT COUNT(*) FROM request WHERE key_id = :key_id"
+
+
+def put(db: apsw.Connection, asked: Asked, now: float = NOW, answer: Answer = ANSWER) -> None:
+    with store.transaction(db):
+        requests.put(db, asked, answer, now=now)
+
+
+def test_the_same_request_finds_its_answer_for_a_day(db: apsw.Connection) -> None:
+    """And not longer."""
+    assert requests.find(db, ASKED, now=NOW) is None
+    put(db, ASKED)
+    assert requests.find(db, ASKED, now=NOW + KEPT_FOR_S - 1) == ANSWER
+    assert requests.find(db, ASKED, now=NOW + KEPT_FOR_S) is None
+
+
+@pytest.mark.parametrize("other", [{"key_id": "bbbbbbbb"}, {"route": "POST /x"}, {"name": "2"}])
+def test_another_key_route_or_name_is_another_request(
+    db: apsw.Connection, other: dict[str, str]
+) -> None:
+    """Two programs may count from 1."""
+    put(db, ASKED)
+    assert requests.find(db, ASKED._replace(**other), now=NOW) is None
+
+
+def test_another_body_under_the_same_name_is_refused(db: apsw.Connection) -> None:
+    """Until the day is over: then the name is free again, and takes the new answer."""
+    put(db, ASKED)
+    other = ASKED._replace(digest=b"e" * 32)
+    with pytest.raises(requests.KeyTaken) as refused:
+        requests.find(db, other, now=NOW)
+    assert (refused.value.status, refused.value.type) == (422, "idempotency_key")
+    later = NOW + KEPT_FOR_S
+    assert requests.find(db, other, now=later) is None
+    put(db, other, later, Answer(200, b"{}"))
+    assert requests.find(db, other, now=later) == Answer(200, b"{}")
+
+
+def test_the_oldest_answers_go_first_and_there_are_never_too_many(db: apsw.Connection) -> None:
+    """Those of another key stay, also where all came in one second."""
+    put(db, ASKED._replace(key_id="bbbbbbbb"))
+    with store.transaction(db):
+        for n in range(KEPT_MAX + TRIM_EVERY):
+            requests.put(db, ASKED._replace(name=f"{n:06}"), ANSWER, now=NOW)
+            if n % TRIM_EVERY == 0:
+                assert store.value(db, COUNT, {"key_id": ASKED.key_id}) <= KEPT_MAX
+    last = ASKED._replace(name=f"{KEPT_MAX + TRIM_EVERY - 1:06}")
+    assert requests.find(db, last, now=NOW) == ANSWER
+    assert requests.find(db, ASKED._replace(name="000000"), now=NOW) is None
+    with store.transaction(db):
+        requests.trim(db, ASKED.key_id, now=NOW)
+    assert store.value(db, COUNT, {"key_id": ASKED.key_id}) == TRIMMED_TO
+    assert requests.list_key_ids(db) == ["aaaaaaaa", "bbbbbbbb"]
+
+
+def test_old_answers_are_forgotten_without_being_asked_for(db: apsw.Connection) -> None:
+    """A pump's of two days would be large."""
+    put(db, ASKED)
+    put(db, ASKED._replace(name="2"), NOW + KEPT_FOR_S - 1)
+    with store.transaction(db):
+        requests.trim(db, ASKED.key_id, now=NOW + KEPT_FOR_S)
+    assert store.value(db, COUNT, {"key_id": ASKED.key_id}) == 1
