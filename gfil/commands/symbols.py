@@ -100,7 +100,7 @@ def delete_symbol(name: str, as_json: bool) -> None:
 def delete(
     name: str, from_: str | None, to: str | None, tf: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Delete stored candles of a range; what was derived from them follows."""
+    """Delete stored candles of a range, and its ticks; what was derived from them follows."""
     path = config.read().db
     start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
     stop = clocks.parse_instant(to) if to else clocks.TIME_MAX
@@ -112,5 +112,6 @@ def delete(
     run = deletion.count_range if dry_run else deletion.delete_range
     done = run(connection, symbol, start, stop, timeframe)
     verb = "would go" if dry_run else "deleted"
-    lines = [f"{path}: {done.deleted} candles of {symbol.name} {verb}", *done.warnings]
-    say("\n".join(lines), as_json, db=path, deleted=done.deleted, ticks=0, warnings=done.warnings)
+    line = f"{path}: {done.deleted} candles and {done.ticks} ticks of {symbol.name} {verb}"
+    told = {"deleted": done.deleted, "ticks": done.ticks, "warnings": done.warnings}
+    say("\n".join([line, *done.warnings]), as_json, db=path, **told)

@@ -1,7 +1,7 @@
 """Candles: writing stored ones with all that follows from them, and reading any."""
 
-from itertools import chain as join
 from itertools import islice
+from math import inf
 from operator import lt
 from typing import Any, NamedTuple
 
@@ -9,14 +9,14 @@ import apsw
 
 from gfil import clocks
 from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Bucket, Clock
-from gfil.store import chain, ondemand, symbols
+from gfil.store import chain, ondemand, symbols, ticks
 from gfil.store import db as store
 from gfil.store.chain import DERIVED, Edits
 from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
-from gfil.store.symbols import DIGITS_MAX, Symbol
+from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
 
-SAMPLE_ROWS = 500  # so many of a write show all decimals there are
+REPRICED_MINUTES = 10_000  # of ticks that are derived at once
 
 
 class Rows(NamedTuple):
@@ -54,29 +54,35 @@ def write(
     *,
     clock: Clock = UTC,
     fill: bool = False,
+    now: float = inf,
 ) -> Written:
     """Store candles and derive all that is kept above them; inside a transaction.
 
     Of two rows in one bucket the larger volume wins, then the later. A later candle corrects an
     earlier one, unless that proves it was saved while forming. `fill` leaves stored ones alone.
     `clock` is that of the rows' source: where their buckets are not UTC's, it is kept from now on.
+    M1 that end after `now`, when the rows came, may give way to ticks.
     """
     rows, duplicates = _distinct(rows)
     if not rows.time:
         return Written(0, 0, 0, 0, duplicates, 0, [])
     _keep_own_clock(db, symbol, timeframe, rows, clock)
     if _is_untouched(db, symbol, timeframe, rows):
-        _insert(db, symbol, timeframe, rows)
+        series = symbol.series(timeframe.number)
+        values = list(zip(*rows, strict=True))
+        chain.insert(db, chain.INSERT, chain.INSERT_MANY, series, values)
+        if timeframe == M1:
+            ticks.mark_early(db, symbol, _find_early(rows, now), ())
         written = Written(len(rows.time), 0, 0, 0, duplicates, 0, [])
         spans = chain.spans_of(timeframe, rows.time, rows.stretch)
     else:
-        written, changed = _merge(db, symbol, timeframe, rows, clock, fill)
+        written, changed = _merge(db, symbol, timeframe, rows, clock, fill, now)
         written = written._replace(duplicates=duplicates)
         if not changed:
             return written
         spans = chain.spans_of(timeframe, *zip(*sorted(changed), strict=True))
     chain.derive(db, symbol, timeframe, spans)
-    _see_digits(db, symbol, rows)
+    symbols.see_prices(db, symbol, *rows[2:6])
     return written._replace(change=symbols.touch(db, symbol))
 
 
@@ -124,16 +130,8 @@ def _is_untouched(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, row
     return not store.value(db, IS_OCCUPIED, {"series": series, **span})
 
 
-def _insert(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows) -> None:
-    series = symbol.series(timeframe.number)
-    values = [*join.from_iterable(zip(*rows, strict=True))]
-    step = chain.COLUMNS * chain.INSERT_ROWS
-    whole = len(values) // step * step
-    many = ([series, *values[at : at + step]] for at in range(0, whole, step))
-    db.executemany(chain.INSERT_MANY, many)
-    step = chain.COLUMNS
-    rest = ([series, *values[at : at + step]] for at in range(whole, len(values), step))
-    db.executemany(chain.INSERT, rest)
+def _find_early(rows: Rows, now: float) -> set[int]:
+    return {time for time in rows.time if time + M1.seconds > now}
 
 
 def _merge(
@@ -143,42 +141,57 @@ def _merge(
     rows: Rows,
     clock: Clock,
     fill: bool,
+    now: float,
 ) -> tuple[Written, list[Key]]:
     edits = Edits(symbol.series(timeframe.number))
     present = chain.read_at(db, edits.series, rows.time)
     spare = chain.read_yielded_at(db, edits.series, rows.time)
-    folds = _fold_below(db, symbol, timeframe, rows, clock)
+    early = _find_early(rows, now) if timeframe == M1 else set()
+    closed = ticks.early_at(db, symbol, rows.time) - early if timeframe == M1 else set()
+    folds = _fold_below(db, symbol, timeframe, rows, clock, early)
     changed: list[Key] = []
+    taken: set[int] = set()
     inserted = unchanged = kept = 0
     protected: list[int] = []
     for time, stretch, *values in zip(*rows, strict=True):
         key, new = (time, stretch), Fold(*values)
         have = present.get(key)
         stored = have.values if have and have.kind != DERIVED else spare.get(key)
-        if new == stored:
+        if new == stored and time not in closed:
             unchanged += 1
-        elif stored is not None and fill:
+        elif stored not in (None, new) and fill:
             kept += 1
         elif stored is not None and _protects(stored, new):
             kept += 1
             protected.append(time)
         else:
+            taken.add(time)
             wanted = edits.resolve(key, have, spare.get(key), new, folds.get(key))
             if wanted is not None and wanted.kind == DERIVED:
                 kept += 1  # the finer candles know better; it comes back should they go
+            elif new == stored and wanted == have:
+                unchanged += 1
             else:
                 inserted += have is None
             if wanted != have:
                 changed.append(key)
     edits.apply(db)
+    ticks.mark_early(db, symbol, early & taken, closed & taken)
     updated = len(rows.time) - inserted - unchanged - kept
     return Written(inserted, updated, unchanged, kept, 0, 0, _warn(timeframe, protected)), changed
 
 
 def _fold_below(
-    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows, clock: Clock
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    rows: Rows,
+    clock: Clock,
+    early: set[int],
 ) -> dict[Key, Fold]:
-    if timeframe not in CHAIN or timeframe == M1:
+    if timeframe == M1:  # the broker's stays, unless it came early
+        return {(time, 0): fold for time, fold in ticks.fold(db, symbol, early).items()}
+    if timeframe not in CHAIN:
         return {}
     kept = symbols.kept_clocks(db, symbol)
     folds: dict[Key, Fold] = {}
@@ -203,15 +216,6 @@ def _warn(timeframe: Timeframe, protected: list[int]) -> list[str]:
     ]
 
 
-def _see_digits(db: apsw.Connection, symbol: Symbol, rows: Rows) -> None:
-    digits = symbol.digits_seen
-    prices = set().union(*(column[:SAMPLE_ROWS] for column in rows[2:6]))
-    while digits < DIGITS_MAX and not all(price == round(price, digits) for price in prices):
-        digits += 1
-    if digits > symbol.digits_seen:
-        symbols.see_digits(db, symbol, digits)
-
-
 def set_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> Symbol:
     """Draw a symbol on another clock and keep H4 and D1 on it; inside a transaction."""
     before = clocks.parse(symbol.clock)
@@ -220,6 +224,23 @@ def set_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> Symbol:
     changed = symbols.update(db, symbol._replace(clock=clock.name))
     chain.derive_clock(db, changed, clock)
     chain.drop_clock(db, changed, before)
+    return changed
+
+
+def set_price(db: apsw.Connection, symbol: Symbol, price: str | None) -> Symbol:
+    """Say which price of a tick counts, and derive all M1 of ticks again; inside a transaction.
+
+    None is `last` where it is not 0, else `bid`.
+
+    Raises:
+        BadParameter: it is no such price.
+    """
+    if price == symbol.price:
+        return symbol
+    changed = symbols.update(db, symbol._replace(price=price))
+    minutes = ticks.minutes_of(db, changed, 0, TIME_MAX * 1000)
+    for at in range(0, len(minutes), REPRICED_MINUTES):
+        ticks.derive(db, changed, minutes[at : at + REPRICED_MINUTES], shrunk=True)
     return changed
 
 

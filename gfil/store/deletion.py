@@ -7,20 +7,22 @@ import apsw
 
 from gfil import clocks
 from gfil.clocks import UTC, Bucket
-from gfil.store import chain, symbols
+from gfil.store import chain, symbols, ticks
 from gfil.store import db as store
 from gfil.store.symbols import SERIES_PER_SYMBOL, Symbol
 from gfil.timeframes import CHAIN, DAY, M1, TIMEFRAMES, Timeframe
 
 SLICE_S = 14 * DAY  # deleted in one transaction: about 20 000 M1
+SLICE_TICKS = 20_000  # or so many
 SWEEP_ROWS = 20_000
 OVERLAPS_NAMED_MAX = 5
 
 
 class Deleted(NamedTuple):
-    """How many stored and settled candles went; `change` is 0 where none did."""
+    """How many stored and settled candles and ticks went; `change` is 0 where none did."""
 
     deleted: int
+    ticks: int
     change: int
     warnings: list[str]
 
@@ -34,21 +36,23 @@ def delete_range(
 ) -> Deleted:
     """Delete a range, one transaction after another, each leaving true what is derived.
 
-    Stored and settled candles whose whole bucket lies in `[start, stop)` go: of one timeframe or
-    of all, on every clock. Those that lie only partly in it stay and are named in the warnings.
+    Stored and settled candles whose whole bucket lies in `[start, stop)` go: of one timeframe, or
+    of all and the ticks too, on every clock. Candles that lie only partly in it stay and are named
+    in the warnings.
     """
-    deleted = change = 0
+    deleted = gone_ticks = change = 0
     lower = start
     while (first := _first_time(db, symbol, lower)) is not None and first < stop:
-        lower = min(first + SLICE_S, stop)
+        lower = min(_end_of_slice(db, symbol, first), stop)
         with store.transaction(db):
             symbol = symbols.read_again(db, symbol)
             done = delete(db, symbol, Bucket(first, lower), stop, timeframe)
-        deleted, change = deleted + done.deleted, done.change or change
+        deleted, gone_ticks = deleted + done.deleted, gone_ticks + done.ticks
+        change = done.change or change
     if symbols.own_clocks(db, symbol):
         with store.transaction(db):
             release_clocks(db, symbols.read_again(db, symbol))
-    return Deleted(deleted, change, overlapping(db, symbol, start, stop, timeframe))
+    return Deleted(deleted, gone_ticks, change, overlapping(db, symbol, start, stop, timeframe))
 
 
 def count_range(
@@ -61,10 +65,13 @@ def count_range(
         series = {"series": symbol.series(target.number), "seconds": target.seconds}
         deleted += store.value(db, COUNT, bounds | series)[0]
         deleted += store.value(db, COUNT_YIELDED, bounds | series)
-    return Deleted(deleted, 0, overlapping(db, symbol, start, stop, timeframe))
+    span = _tick_span(symbol, Bucket(start, stop))
+    gone_ticks = 0 if timeframe else store.value(db, COUNT_TICKS, span)
+    return Deleted(deleted, gone_ticks, 0, overlapping(db, symbol, start, stop, timeframe))
 
 
 FIRST_TIME = "SELECT MIN(time) FROM candle WHERE series = :series AND time >= :time"
+FIRST_TICK = "SELECT MIN(time_msc) FROM tick WHERE symbol_id = :symbol_id AND time_msc >= :time_msc"
 
 
 def _first_time(db: apsw.Connection, symbol: Symbol, time: int) -> int | None:
@@ -72,7 +79,24 @@ def _first_time(db: apsw.Connection, symbol: Symbol, time: int) -> int | None:
         store.value(db, FIRST_TIME, {"series": symbol.series(timeframe.number), "time": time})
         for timeframe in TIMEFRAMES
     )
-    return min((first for first in firsts if first is not None), default=None)
+    tick = store.value(db, FIRST_TICK, {"symbol_id": symbol.id, "time_msc": time * 1000})
+    of_tick = None if tick is None else tick // 1000
+    return min((first for first in (*firsts, of_tick) if first is not None), default=None)
+
+
+END_OF_TICKS = """
+SELECT time_msc
+FROM tick
+WHERE symbol_id = :symbol_id AND time_msc >= :time_msc
+ORDER BY time_msc
+LIMIT 1 OFFSET :ticks
+"""
+
+
+def _end_of_slice(db: apsw.Connection, symbol: Symbol, first: int) -> int:
+    bindings = {"symbol_id": symbol.id, "time_msc": first * 1000, "ticks": SLICE_TICKS}
+    tick = store.value(db, END_OF_TICKS, bindings)
+    return first + SLICE_S if tick is None else min(tick // 1000 + 1, first + SLICE_S)
 
 
 COUNT = """
@@ -90,6 +114,19 @@ COUNT_YIELDED = """
 SELECT COUNT(*)
 FROM yielded
 WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + stretch <= :stop
+"""
+COUNT_TICKS = """
+SELECT COUNT(*)
+FROM tick
+WHERE symbol_id = :symbol_id AND time_msc >= :start_msc AND time_msc < :stop_msc
+"""
+DELETE_TICKS = """
+DELETE FROM tick
+WHERE symbol_id = :symbol_id AND time_msc >= :start_msc AND time_msc < :stop_msc
+"""
+DELETE_EARLY = """
+DELETE FROM early
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds <= :stop
 """
 DELETE_YIELDED = """
 DELETE FROM yielded
@@ -109,6 +146,7 @@ def delete(
     What is derived from it is derived again.
     """
     deleted = 0
+    gone_ticks = 0 if timeframe else _delete_ticks(db, symbol, piece)
     for target in [timeframe] if timeframe else TIMEFRAMES:
         bindings = {
             "series": symbol.series(target.number),
@@ -124,7 +162,30 @@ def delete(
             db.execute(DELETE, bindings)
             deleted += count
             _derive_again(db, symbol, target, [Bucket(first, last)])
-    return Deleted(deleted, symbols.touch(db, symbol) if deleted else 0, [])
+        if target == M1:
+            db.execute(DELETE_EARLY, bindings)
+    is_changed = deleted or gone_ticks
+    return Deleted(deleted, gone_ticks, symbols.touch(db, symbol) if is_changed else 0, [])
+
+
+def _delete_ticks(db: apsw.Connection, symbol: Symbol, piece: Bucket) -> int:
+    span = _tick_span(symbol, piece)
+    minutes = ticks.minutes_of(db, symbol, span["start_msc"], span["stop_msc"])
+    if not minutes:
+        return 0
+    count: int = store.value(db, COUNT_TICKS, span)
+    db.execute(DELETE_TICKS, span)
+    ticks.follow(db, symbol, minutes)
+    chain.derive(db, symbol, M1, [Bucket(minutes[0], minutes[-1] + M1.seconds)], shrunk=True)
+    return count
+
+
+def _tick_span(symbol: Symbol, span: Bucket) -> dict[str, int]:
+    return {
+        "symbol_id": symbol.id,
+        "start_msc": span.start * 1000,
+        "stop_msc": span.stop * 1000,
+    }
 
 
 def _derive_again(
@@ -133,7 +194,10 @@ def _derive_again(
     if timeframe not in CHAIN:
         return
     kept = symbols.kept_clocks(db, symbol)
-    if timeframe != M1:
+    if timeframe == M1:
+        for start, stop in spans:
+            ticks.follow(db, symbol, ticks.minutes_of(db, symbol, start * 1000, stop * 1000))
+    else:
         for clock in [UTC] if timeframe.intraday else kept:
             chain.follow(db, symbol, timeframe, clock, kept, spans, shrunk=True)
     chain.derive(db, symbol, timeframe, spans, shrunk=True)
@@ -206,6 +270,15 @@ SWEEP = """
 DELETE FROM candle
 WHERE series >= :first AND series <= :series AND (series, time) < (:series, :time)
 """
+SWEEP_TICKS_UNTIL = """
+SELECT time_msc
+FROM tick
+WHERE symbol_id = :id
+ORDER BY time_msc
+LIMIT 1 OFFSET :rows
+"""
+SWEEP_TICKS = "DELETE FROM tick WHERE symbol_id = :id AND time_msc < :time_msc"
+SWEEP_EARLY = "DELETE FROM early WHERE series >= :first AND series < :after"
 SWEEP_YIELDED = "DELETE FROM yielded WHERE series >= :first AND series < :after"
 SWEPT = "DELETE FROM deleted_symbol WHERE id = :id"
 
@@ -215,6 +288,8 @@ def sweep(db: apsw.Connection) -> bool:
     symbol_id = store.value(db, SWEEPABLE)
     if symbol_id is None:
         return False
+    if _sweep_ticks(db, symbol_id):
+        return True
     first, after = symbol_id * SERIES_PER_SYMBOL, (symbol_id + 1) * SERIES_PER_SYMBOL
     bounds = {"first": first, "after": after}
     until = store.value(db, SWEEP_UNTIL, bounds | {"rows": SWEEP_ROWS})
@@ -222,8 +297,16 @@ def sweep(db: apsw.Connection) -> bool:
     db.execute(SWEEP, {"first": first, "series": series, "time": time})
     if until is None:
         db.execute(SWEEP_YIELDED, bounds)
+        db.execute(SWEEP_EARLY, bounds)
         db.execute(SWEPT, {"id": symbol_id})
     return True
+
+
+def _sweep_ticks(db: apsw.Connection, symbol_id: int) -> bool:
+    until = store.value(db, SWEEP_TICKS_UNTIL, {"id": symbol_id, "rows": SWEEP_ROWS})
+    time_msc = clocks.TIME_MAX * 1000 if until is None else until + 1
+    db.execute(SWEEP_TICKS, {"id": symbol_id, "time_msc": time_msc})
+    return until is not None
 
 
 def sweep_all(db: apsw.Connection) -> None:

@@ -16,6 +16,7 @@ DIGITS_MAX = 8
 DESCRIPTION_LENGTH_MAX = 200
 CURRENCY = re.compile(r"[A-Za-z0-9]{0,16}")
 PRICES = ("bid", "ask", "mid", "last")
+SAMPLE_ROWS = 500  # so many of a write show all decimals there are
 SERIES_PER_SYMBOL = 32  # numbers of timeframes are below this
 
 
@@ -175,9 +176,14 @@ def touch(db: apsw.Connection, symbol: Symbol) -> int:
 SEE_DIGITS = "UPDATE symbol SET digits_seen = :digits WHERE id = :id AND digits_seen < :digits"
 
 
-def see_digits(db: apsw.Connection, symbol: Symbol, digits: int) -> None:
-    """Remember that a price had this many decimals."""
-    db.execute(SEE_DIGITS, {"digits": min(digits, DIGITS_MAX), "id": symbol.id})
+def see_prices(db: apsw.Connection, symbol: Symbol, *columns: Sequence[float]) -> None:
+    """Remember how many decimals prices have, if they are more than any before."""
+    digits = symbol.digits_seen
+    distinct = set().union(*(column[:SAMPLE_ROWS] for column in columns))
+    while digits < DIGITS_MAX and not all(price == round(price, digits) for price in distinct):
+        digits += 1
+    if digits > symbol.digits_seen:
+        db.execute(SEE_DIGITS, {"digits": digits, "id": symbol.id})
 
 
 OWN_CLOCKS = "SELECT clock FROM symbol_clock WHERE symbol_id = :id ORDER BY clock"

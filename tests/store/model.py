@@ -9,11 +9,20 @@ import apsw
 
 from gfil import clocks, timeframes
 from gfil.clocks import TIME_MIN
-from gfil.store import candles, chain, db, deletion, symbols
+from gfil.store import candles, chain, db, deletion, symbols, ticks
 from gfil.store.candles import Rows, Written
 from gfil.store.symbols import SERIES_PER_SYMBOL
+from gfil.store.ticks import Ticks
 from gfil.timeframes import TIMEFRAMES
-from tests.store.reference import SECONDS, Bucket, Candle, Key, Reference, check_ascending
+from tests.store.reference import (
+    SECONDS,
+    Bucket,
+    Candle,
+    Key,
+    Reference,
+    Tick,
+    check_ascending,
+)
 
 VOLUME_TOLERANCE = 1e-9
 EVERYTHING = 10**7
@@ -54,6 +63,13 @@ def write(
             clock=clocks.parse(clock),
             **options,
         )
+
+
+def write_ticks(connection: apsw.Connection, symbol: str, given: Sequence[Tick]) -> ticks.Written:
+    """Send ticks of one symbol in one transaction."""
+    with db.transaction(connection):
+        columns = Ticks(*zip(*given, strict=True)) if given else Ticks(*[()] * 6)
+        return ticks.write(connection, symbols.ensure(connection, symbol), columns)
 
 
 def read(
@@ -101,16 +117,31 @@ class Model:
     def change(self) -> int:
         return db.read_state(self.connection)[1]
 
-    def write(self, timeframe: str, clock: str, rows: Sequence[Row], *, fill: bool = False) -> None:
+    def write(self, timeframe: str, clock: str, rows: Sequence[Row], **options: Any) -> None:
         """Send rows to both and compare what is said of them."""
         change = self.change
-        wanted = self.reference.write(timeframe, clock, rows, fill=fill)
+        wanted = self.reference.write(timeframe, clock, rows, **options)
         moved = int(wanted.pop("changed"))
-        written = write(self.connection, self.symbol, timeframe, rows, clock, fill=fill)
+        written = write(self.connection, self.symbol, timeframe, rows, clock, **options)
         assert {name: getattr(written, name) for name in wanted} == wanted
         assert written.change == (change + 1) * moved
         assert self.change == change + moved
         assert sum(wanted.values()) == len(rows)
+
+    def write_ticks(self, given: Sequence[Tick]) -> None:
+        """Send ticks to both and compare what is said of them."""
+        change = self.change
+        new, known = self.reference.write_ticks(given)
+        written = write_ticks(self.connection, self.symbol, given)
+        assert written[:3] == (new, known, [])
+        assert written.change == (change + 1 if new else 0)
+        assert self.change == change + bool(new)
+
+    def set_price(self, price: str | None) -> None:
+        """Let another price of a tick count in both."""
+        with db.transaction(self.connection):
+            candles.set_price(self.connection, symbols.read(self.connection, self.symbol), price)
+        self.reference.set_price(price)
 
     def delete(self, start: int, stop: int, timeframe: str | None = None) -> None:
         """Delete a range in both."""
@@ -119,7 +150,9 @@ class Model:
         foretold = deletion.count_range(self.connection, symbol, start, stop, parsed)
         done = deletion.delete_range(self.connection, symbol, start, stop, parsed)
         gone = self.reference.delete(start, stop, timeframe)
+        gone_ticks = 0 if timeframe else self.reference.delete_ticks(start, stop)
         assert (foretold.deleted, done.deleted) == (gone, gone)
+        assert (foretold.ticks, done.ticks) == (gone_ticks, gone_ticks)
 
     def set_clock(self, clock: str) -> None:
         """Draw the symbol on another clock in both."""

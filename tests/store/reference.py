@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
+from math import inf
 from zoneinfo import ZoneInfo
 
 Candle = tuple[float, float, float, float, float]
 Bucket = tuple[int, int]
 Key = tuple[str, int, int]  # timeframe, start, stop
 Shown = tuple[int, int, bool, Candle]  # start, stop, stored?, values
+Tick = tuple[int, float, float, float, float, int]  # time_msc, bid, ask, last, volume, flags
 
 MINUTE, QUARTER, HOUR, DAY = 60, 900, 3600, 86400
 SECONDS = {
@@ -119,6 +121,21 @@ def proves_forming(fuller: Candle, candle: Candle) -> bool:
     return same_open and as_wide and wider
 
 
+def price_of(tick: Tick, price: str | None) -> float:
+    """What a tick is worth; 0 where it has no such price."""
+    _, bid, ask, last, _, _ = tick
+    mid = (bid + ask) / 2 if bid and ask else 0.0
+    return {"bid": bid, "ask": ask, "mid": mid, "last": last, None: last or bid}[price]
+
+
+def fold_ticks(ticks: Iterable[Tick], price: str | None = None) -> Candle | None:
+    """The M1 of the ticks of a minute, which come in their order."""
+    worth = [tick for tick in ticks if price_of(tick, price)]
+    prices = [price_of(tick, price) for tick in worth]
+    volume = sum(tick[4] for tick in worth) or float(len(worth))
+    return (prices[0], max(prices), min(prices), prices[-1], volume) if prices else None
+
+
 class Reference:
     """What one symbol holds and what every timeframe and clock should show of it."""
 
@@ -126,6 +143,9 @@ class Reference:
         self.stored: dict[Key, Candle] = {}
         self.clock = "UTC"
         self.own: set[str] = set()  # clocks with stored candles of their own
+        self.ticks: dict[int, list[Tick]] = {}  # by their minute, in order
+        self.early: set[int] = set()  # minutes whose stored M1 came before they had ended
+        self.price: str | None = None
         self._series: dict[tuple[str, str], list[Shown]] = {}
 
     def kept_clocks(self) -> list[str]:
@@ -150,6 +170,8 @@ class Reference:
 
     def fold_base(self, timeframe: str, clock: str, within: Bucket) -> Candle | None:
         """What the base says of a bucket."""
+        if timeframe == "M1":
+            return fold_ticks(self.ticks.get(within[0], ()), self.price)
         base = self.base(timeframe, clock, within)
         if base is None:
             return None
@@ -166,6 +188,8 @@ class Reference:
                 stored = self.stored.get((timeframe, *within))
                 folded = self.fold_base(timeframe, clock, within)
                 gives_way = stored and folded and proves_forming(folded, stored)
+                if timeframe == "M1":
+                    gives_way = gives_way and within[0] in self.early
                 if stored and not gives_way:
                     shown.append((*within, True, stored))
                 elif folded:
@@ -180,7 +204,7 @@ class Reference:
             if name in CHAIN and SECONDS[name] < SECONDS[timeframe]
         }
         own = {time for name, time, stop in self.stored if name == timeframe}
-        return sorted({bucket(timeframe, clock, time) for time in finer | own})
+        return sorted({bucket(timeframe, clock, time) for time in finer | own | {*self.ticks}})
 
     def read(
         self, timeframe: str, clock: str, start: int = ALWAYS[0], stop: int = ALWAYS[1]
@@ -220,6 +244,7 @@ class Reference:
         rows: Sequence[tuple[Bucket, Candle]],
         *,
         fill: bool = False,
+        now: float = inf,
     ) -> dict[str, int]:
         """Send rows; return what became of them, and whether anything shown has changed."""
         counts = dict.fromkeys(("inserted", "updated", "unchanged", "kept", "duplicates"), 0)
@@ -232,13 +257,17 @@ class Reference:
             self.own.add(clock)
             self._series.clear()
         before = {within: self._lying((timeframe, *within)) for within in best}
-        outcomes = {within: self._put((timeframe, *within), best[within], fill) for within in best}
+        outcomes = {
+            within: self._put((timeframe, *within), best[within], fill, now) for within in best
+        }
         self._series.clear()
         after = {within: self._lying((timeframe, *within)) for within in best}
         for within, outcome in outcomes.items():
             if outcome == "stored":
                 gave_way = not after[within][0]
                 outcome = "kept" if gave_way else "updated" if before[within] else "inserted"
+            elif outcome == "confirmed":
+                outcome = "unchanged" if before[within] == after[within] else "updated"
             counts[outcome] += 1
         return counts | {"changed": before != after}
 
@@ -251,15 +280,51 @@ class Reference:
             return series[place][2:] if found else None
         return (True, self.stored[key]) if key in self.stored else None
 
-    def _put(self, key: Key, new: Candle, fill: bool) -> str:
+    def _put(self, key: Key, new: Candle, fill: bool, now: float) -> str:
         stored = self.stored.get(key)
+        is_early = key[0] == "M1" and key[2] > now
+        if stored == new and key[0] == "M1" and key[1] in self.early and not is_early:
+            self.early.discard(key[1])  # it comes again, of a minute that has ended by now
+            return "confirmed"
         if stored == new:
             return "unchanged"
         both_with_volume = stored and stored[4] and new[4]
         if stored and (fill or (both_with_volume and proves_forming(stored, new))):
             return "kept"
         self.stored[key] = new
+        if key[0] == "M1":
+            (self.early.add if is_early else self.early.discard)(key[1])
         return "stored"
+
+    def write_ticks(self, ticks: Iterable[Tick]) -> tuple[int, int]:
+        """Send ticks; return how many were new, and how many known."""
+        new = known = 0
+        for tick in ticks:
+            minute = self.ticks.setdefault(tick[0] // 60_000 * 60, [])
+            if tick in minute:
+                known += 1
+            else:
+                new += 1
+                minute.append(tick)
+                minute.sort(key=lambda tick: tick[0])
+        self._series.clear()
+        return new, known
+
+    def set_price(self, price: str | None) -> None:
+        """Say which price of a tick counts."""
+        self.price = price
+        self._series.clear()
+
+    def delete_ticks(self, start: int, stop: int) -> int:
+        """Delete the ticks of a range; return how many."""
+        before = sum(map(len, self.ticks.values()))
+        left = {
+            minute: [tick for tick in ticks if not start * 1000 <= tick[0] < stop * 1000]
+            for minute, ticks in self.ticks.items()
+        }
+        self.ticks = {minute: ticks for minute, ticks in left.items() if ticks}
+        self._series.clear()
+        return before - sum(map(len, self.ticks.values()))
 
     def delete(self, start: int, stop: int, timeframe: str | None = None) -> int:
         """Delete stored candles whose whole bucket lies in a range; return how many."""
@@ -270,6 +335,8 @@ class Reference:
         ]
         for key in gone:
             del self.stored[key]
+            if key[0] == "M1":
+                self.early.discard(key[1])
         self.own = {clock for clock in self.own if self._has_own(clock)}
         self._series.clear()
         return len(gone)

@@ -49,7 +49,7 @@ def test_what_lies_in_the_range_goes_and_what_held_it_is_derived_again(
 ) -> None:
     write(db, "EURUSD", "M1", [minute(0, 5.0), minute(1, 9.0), minute(2, 4.0), minute(90, 6.0)])
     done = delete(db, DAY + 60, DAY + 180)
-    assert done == Deleted(2, 2, [])
+    assert done == Deleted(2, 0, 2, [])
     assert times(db, "M1") == [0, 5400]
     assert read(db, "EURUSD", "M5").candles[0] == (DAY, 5.0, 5.0, 5.0, 5.0, 1.0)
     assert read(db, "EURUSD", "D1").candles == [(DAY, 5.0, 6.0, 5.0, 6.0, 2.0)]

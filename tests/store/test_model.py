@@ -3,6 +3,7 @@
 GFIL_SEED chooses the seed of the random walk, GFIL_LONG=1 the long size.
 """
 
+import math
 import os
 import random
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from gfil.store import symbols
 from tests.store.model import Model, Row
-from tests.store.reference import SECONDS, Candle, bucket
+from tests.store.reference import SECONDS, Candle, Tick, bucket
 
 LONG = os.environ.get("GFIL_LONG") == "1"
 SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
@@ -97,20 +99,37 @@ def random_rows(
     return rows
 
 
+def random_ticks(rng: random.Random, change: str) -> list[Tick]:
+    spots = rng.sample(places(change), 4)
+    ticks = []
+    for _ in range(rng.choice((1, 3, 10, 40))):
+        second = rng.choice(spots) + rng.choice((0, 59, rng.randrange(300)))
+        volume = rng.choice((0, 0, 0, rng.randrange(3)))
+        bid, ask, last = rng.choice((*PRICES, 0)), rng.choice((*PRICES, 0)), rng.choice((0, 0, 1.2))
+        ticks.append((second * 1000 + rng.choice((0, 0, 500, 999)), bid, ask, last, volume, 6))
+    return ticks
+
+
 def step(rng: random.Random, model: Model, change: str, clocks: tuple[str, ...]) -> None:
     """Do one thing to both."""
-    what = rng.choices(("write", "fill", "delete", "clock"), (12, 2, 3, 1))[0]
+    doings, weights = ("write", "fill", "ticks", "delete", "clock", "price"), (12, 2, 6, 3, 1, 1)
+    what = rng.choices(doings, weights)[0]
     timeframe = rng.choice(TIMEFRAMES)
     clock = rng.choice(("UTC", *clocks))
     if what == "clock":
         model.set_clock(clock)
+    elif what == "price":
+        model.set_price(rng.choice((None, *symbols.PRICES)))
+    elif what == "ticks":
+        model.write_ticks(random_ticks(rng, change))
     elif what == "delete":
         start = rng.choice(places(change)) + rng.choice((0, 60, -90))
         stop = start + rng.choice((HOUR, 5 * HOUR, DAY, 3 * DAY, 40 * DAY))
         model.delete(start, stop, rng.choice((None, timeframe)))
     else:
         rows = random_rows(rng, model, change, timeframe, clock)
-        model.write(timeframe, clock, rows, fill=what == "fill")
+        now = rng.choice((math.inf, math.inf, rows[0][0][0] + 30))  # M1 may be forming
+        model.write(timeframe, clock, rows, fill=what == "fill", now=now)
 
 
 @pytest.fixture
@@ -170,15 +189,25 @@ class StoreMachine(RuleBasedStateMachine):
         timeframe=st.sampled_from(TIMEFRAMES),
         clock=st.integers(0, 4),
         fill=st.sampled_from((False, False, False, True)),
+        early=st.sampled_from((False, False, True)),
     )
-    def write(self, rows: list[tuple], timeframe: str, clock: int, fill: bool) -> None:
+    def write(self, rows: list[tuple], timeframe: str, clock: int, fill: bool, early: bool) -> None:
         name = self.clock(clock)
         made = []
         for place, minute, prices, volume, how in rows:
             time = places(self.change)[place] + 60 * minute
             values = like(self.model, timeframe, name, time, how) if how != "free" else None
             made.append((bucket(timeframe, name, time), values or candle(prices, volume)))
-        self.model.write(timeframe, name, made, fill=fill)
+        now = made[0][0][0] + 30 if early else math.inf
+        self.model.write(timeframe, name, made, fill=fill, now=now)
+
+    @rule(seed=st.integers(0, 999))
+    def write_ticks(self, seed: int) -> None:
+        self.model.write_ticks(random_ticks(random.Random(seed), self.change))
+
+    @rule(price=st.sampled_from((None, *symbols.PRICES)))
+    def set_price(self, price: str | None) -> None:
+        self.model.set_price(price)
 
     @rule(
         place=st.integers(0, 15),
