@@ -25,16 +25,33 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     from werkzeug.middleware.proxy_fix import ProxyFix
 
     from gfil import web
-    from gfil.store.pool import Pool
-    from gfil.web import auth, background, candles, export, health, openapi, pages, symbols
+    from gfil.store.pool import Pool, Writer
+    from gfil.web import (
+        auth,
+        background,
+        bodies,
+        candles,
+        export,
+        figures,
+        health,
+        logs,
+        metrics,
+        openapi,
+        pages,
+        symbols,
+    )
 
     settings = settings or config.read()
     app = Flask("gfil", root_path=str(config.ROOT), static_folder=None)
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
-    web.prepare(app, Pool(settings.db))
+    logs.prepare(app)  # first: its hooks stand around all others
+    web.prepare(app, Pool(settings.db), Writer(settings.db))
     background.prepare(app)
+    bodies.prepare(app)
+    figures.prepare(app)
+    metrics.prepare()
     app.before_request(auth.check)
-    for module in (auth, candles, export, symbols, health, openapi, pages):
+    for module in (auth, candles, export, symbols, health, metrics, openapi, pages):
         app.register_blueprint(module.bp)
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
 """What can go wrong, each kind with its HTTP status and its exit status."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,14 @@ class SymbolUnknown(NotFound):
         self.symbol = symbol
 
 
+class TooSlow(GfilError):
+    """A body that stopped coming, or took longer than a body may."""
+
+    status = 408
+    type = "too_slow"
+    title = "Too slow"
+
+
 class Conflict(GfilError):
     """A change that what is there already does not allow."""
 
@@ -104,6 +112,14 @@ class TooLarge(GfilError):
     status = 413
     type = "too_large"
     title = "Too large"
+
+
+class UnsupportedEncoding(GfilError):
+    """A body packed in a way that nothing here unpacks."""
+
+    status = 415
+    type = "unsupported_encoding"
+    title = "Unsupported encoding"
 
 
 class Refused(GfilError):
@@ -133,6 +149,23 @@ class Busy(GfilError):
     def __init__(self, detail: str = "the database is busy", retry_after_s: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class NotReady(GfilError):
+    """A server that cannot do all it is there for; `problems` names what is wrong."""
+
+    status = 503
+    type = "not_ready"
+    title = "Not ready"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What is wrong, one by one."""
+        return {"problems": self.problems}
 
 
 class DiskFull(GfilError):

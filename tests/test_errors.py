@@ -27,6 +27,7 @@ HERE = [kind for kind in kinds() if kind.__module__ == errors.__name__]
         (errors.Conflict("XAU is taken"), 409, 1, "conflict", "XAU is taken"),
         (errors.TooLarge("over 2 MB"), 413, 1, "too_large", "over 2 MB"),
         (errors.Refused("3 bad rows"), 422, 1, "refused", "3 bad rows"),
+        (errors.NotReady(["no room", "slow"]), 503, 1, "not_ready", "no room; slow"),
         (errors.Busy(), 503, 1, "busy", "the database is busy"),
         (errors.DiskFull(), 507, 1, "disk_full", "the disk is full: nothing was stored"),
         (

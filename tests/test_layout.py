@@ -17,7 +17,7 @@ SCRIPT_LINES_MAX = 200
 # A module of gfil/ may import what stands in a row above its own. "" is gfil/__init__.py.
 LAYERS = (
     ("errors",),
-    ("config", "timeframes"),
+    ("config", "counting", "logs", "timeframes"),
     ("clocks",),
     ("store",),
     ("ingest", "upkeep"),
@@ -36,9 +36,10 @@ INSIDE = {
     "gfil.ingest": (
         *("table", "numbers", "moments", "layout", "pieces", "lines", "delimited", "splitter"),
         *("elements", "head", "header", "jsonhead", "formats", "spacing", "names", "placing"),
-        *("groups", "report", "batches", "importer", "files", "export"),
+        *("groups", "report", "storing", "batches", "prepared", "importer", "files", "export"),
     ),
     "gfil.ingest.formats": ("json_rows",),
+    "gfil.web": ("metrics",),
     "gfil.store": (
         "db",
         "failstop",

@@ -1,8 +1,8 @@
 """What every route shares: the request's snapshot, its parameters, the shape of answers."""
 
 import gzip
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import apsw
@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from gfil import clocks
 from gfil.errors import BadParameter, Busy, GfilError, TooManyRequests, Unauthorized
 from gfil.store import db as store
-from gfil.store.pool import Pool
+from gfil.store.pool import Pool, Writer
 
 PROBLEM = "application/problem+json"
 COMPRESS_BYTES_MIN = 1400  # below that it is one packet anyway
@@ -31,11 +31,12 @@ PAGE_HEADERS = {
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-log = logging.getLogger("gfil")
-
 
 def scope(name: str) -> Callable[[View], View]:
-    """Declare who may use a route: `open`, or keys of at least `read`, `write`, `admin`."""
+    """Declare who may use a route: `open`, or keys of at least `read`, `write`, `admin`.
+
+    `key` is a key of any scope, also where everybody may read.
+    """
 
     def declare(view: View) -> View:
         view.scope = name  # type: ignore[attr-defined]
@@ -44,9 +45,10 @@ def scope(name: str) -> Callable[[View], View]:
     return declare
 
 
-def prepare(app: Flask, pool: Pool) -> None:
+def prepare(app: Flask, pool: Pool, writer: Writer) -> None:
     """Give the application its connections, error shape and compression."""
     app.extensions["pool"] = pool
+    app.extensions["writer"] = writer
     app.teardown_request(_give_back)
     app.register_error_handler(GfilError, _tell_error)
     app.register_error_handler(HTTPException, _tell_http_error)
@@ -65,6 +67,22 @@ def reading() -> apsw.Connection:
         g.db = current_app.extensions["pool"].take()
     connection: apsw.Connection = g.db
     return connection
+
+
+def done_reading() -> None:
+    """Give this request's read-only connection back early: the next `reading` is of a new state."""
+    _give_back(None)
+
+
+@contextmanager
+def writing() -> Iterator[apsw.Connection]:
+    """Run the block as one write: all of it is committed, or nothing.
+
+    Raises:
+        As `Writer.transaction`.
+    """
+    with current_app.extensions["writer"].transaction() as db:
+        yield db
 
 
 def _give_back(error: BaseException | None) -> None:
@@ -123,7 +141,10 @@ def error_headers(error: GfilError) -> dict[str, str]:
 
 
 def _problem(status: int, kind: str, title: str, detail: str, extra: Any = None) -> Response:
+    g.detail = detail  # for the log
     body = {"type": kind, "title": title, "status": status, "detail": detail, **(extra or {})}
+    if status >= 500 and "request_id" in g:
+        body["request_id"] = g.request_id
     return json_response(body, status, PROBLEM)
 
 
@@ -149,7 +170,7 @@ def _tell_unforeseen(error: Exception) -> Response:
     g.has_failed = True
     if isinstance(error, apsw.Error) and isinstance(known := store.translate(error), GfilError):
         return _tell_error(known)
-    log.error("unforeseen error in %s", request.path, exc_info=error)
+    g.unforeseen = error
     return _problem(
         500, "internal_error", "Internal error", "something went wrong; it is in the log"
     )

@@ -1,8 +1,16 @@
-"""Health over HTTP: alive?"""
+"""Health over HTTP: alive, and able to serve and to store?"""
 
-from flask import Blueprint, Response
+import time
+from collections.abc import Iterator
 
-from gfil.web import json_response, scope
+import apsw
+from flask import Blueprint, Response, current_app
+
+from gfil.errors import BadParameter, DiskFull, GfilError, NotReady
+from gfil.store import db as store
+from gfil.store import holdings, symbols
+from gfil.upkeep import disk
+from gfil.web import json_response, reading, scope, text_parameter
 
 bp = Blueprint("health", __name__)
 
@@ -12,3 +20,41 @@ bp = Blueprint("health", __name__)
 def healthz() -> Response:
     """Say that this process answers."""
     return json_response({"status": "ok"})
+
+
+@bp.get("/readyz")
+@scope("open")
+def readyz() -> Response:
+    """Say whether data can be read and stored, and with `stale=1` whether it keeps coming."""
+    stale = text_parameter("stale", "0")
+    if stale not in ("0", "1"):
+        raise BadParameter("stale must be 0 or 1")
+    problems = [*_problems()]
+    if stale == "1" and not problems and (names := _list_stale()):
+        problems.append(f"stale: {', '.join(names)}")
+    if problems:
+        raise NotReady(problems)
+    return json_response({"status": "ok"})
+
+
+def _problems() -> Iterator[str]:
+    # For anybody to read: what it is, but not where on the machine, nor in whose words.
+    settings = current_app.config["SETTINGS"]
+    try:
+        store.read_state(reading())
+    except (GfilError, apsw.Error):
+        yield "the database cannot be read"
+        return
+    try:
+        current_app.extensions["writer"].check()
+    except GfilError as error:
+        yield f"nothing can be stored: {error.title.lower()}"
+    try:
+        disk.check_room(settings.db, settings.min_free_mb)
+    except DiskFull:
+        yield f"nothing is taken in: less than GFIL_MIN_FREE_MB ({settings.min_free_mb} MB) is free"
+
+
+def _list_stale() -> list[str]:
+    db, now = reading(), int(time.time())
+    return [each.name for each in symbols.list(db) if holdings.is_stale(db, each, now)]

@@ -78,6 +78,7 @@ PARAMETERS = {
         "On whose wall the buckets are cut: UTC, a zone, an offset, or both.",
         {"type": "string", "default": "UTC", "examples": ["UTC", *clocks.NAMED, "+05:30"]},
     ),
+    "stale": _parameter("stale", "1: not ready while a symbol is stale.", {"enum": ["0", "1"]}),
     "format": _parameter("format", "The shape of the file.", {"enum": ["csv", "ndjson", "json"]}),
 }
 CANDLE: Schema = {
@@ -146,6 +147,12 @@ OPERATIONS: dict[str, tuple[tuple[str, ...], dict[str, Schema], tuple[int, ...]]
         (404,),
     ),
     "health.healthz": ((), {"application/json": _record({"status": {"const": "ok"}})}, ()),
+    "health.readyz": (
+        ("stale",),
+        {"application/json": _record({"status": {"const": "ok"}})},
+        (400, 503),
+    ),
+    "metrics.read": ((), {"text/plain": TEXT}, ()),
     "openapi.document": ((), {"application/json": ANY}, ()),
 }
 

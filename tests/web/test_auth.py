@@ -31,7 +31,7 @@ def test_every_route_declares_its_scope(settings: Settings) -> None:
     app = create_app(settings)
     for rule in app.url_map.iter_rules():
         scope = getattr(app.view_functions[rule.endpoint], "scope", None)
-        assert scope in ("open", "read", "write", "admin"), rule.rule
+        assert scope in ("open", "key", "read", "write", "admin"), rule.rule
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -126,10 +126,27 @@ def test_every_route_opens_to_the_keys_of_its_scope_only(
                     elif kind not in api_keys.SCOPES:
                         to_login = rule.endpoint.startswith("pages.") and kind == "none"
                         assert status == (303 if to_login else 401)
-                    elif api_keys.SCOPES.index(kind) < api_keys.SCOPES.index(scope):
+                    elif scope != "key" and not ranks(kind, scope):
                         assert status == 403
                     else:
                         assert status not in (401, 403, 500)
+
+
+def ranks(scope: str, needed: str) -> bool:
+    """Say whether one scope is the other, or a wider one."""
+    return api_keys.SCOPES.index(scope) >= api_keys.SCOPES.index(needed)
+
+
+@pytest.mark.parametrize("scope", api_keys.SCOPES)
+def test_metrics_take_any_key_and_none_is_refused(
+    settings: Settings, secrets: dict[str, str], scope: str
+) -> None:
+    """Even where everybody may read."""
+    for rule, loopback in (("public", False), ("key", False), (None, True)):
+        client = client_with(settings, rule, loopback=loopback)
+        assert client.get("/metrics").status_code == 401
+        answer = client.get("/metrics", headers={"X-API-Key": secrets[scope]})
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("style", ["Bearer {}", "bearer {}", None])

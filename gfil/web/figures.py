@@ -1,0 +1,66 @@
+"""Hourly figures of this worker: counted in memory, stored once a minute."""
+
+import threading
+import time
+from collections.abc import Mapping
+
+import apsw
+from flask import Flask, current_app
+
+from gfil.errors import GfilError
+from gfil.store import figures
+from gfil.store.figures import TOOK, Figure
+from gfil.store.pool import Writer
+from gfil.timeframes import HOUR
+
+FLUSH_S = 60
+
+Key = tuple[int, str, str, int]
+
+
+class Figures:
+    """What has been counted and is not stored yet; `app.extensions["figures"]`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[Key, int] = {}
+
+    def count(self, kind: str, name: str, number: int, bucket: int = 0) -> None:
+        """Count so many of the hour that it is now."""
+        key = (int(time.time()) // HOUR * HOUR, kind, name, bucket)
+        with self._lock:
+            self._counts[key] = self._counts.get(key, 0) + number
+
+    def count_request(self, kind: str, took_s: float) -> None:
+        """Count one request by how long it took."""
+        self.count(kind, TOOK, 1, figures.bucket_of(took_s))
+
+    def flush(self, writer: Writer, now: float) -> None:
+        """Store what has been counted; what cannot be stored now is kept for the next time."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        if not counts:
+            return
+        try:
+            with writer.transaction() as db:
+                figures.add(db, (Figure(*key, count) for key, count in counts.items()))
+                figures.drop_old(db, now)
+        except (GfilError, apsw.Error):
+            self._take_back(counts, now)
+
+    def _take_back(self, counts: Mapping[Key, int], now: float) -> None:
+        with self._lock:
+            for key, count in counts.items():
+                if key[0] > now - figures.KEPT_S:
+                    self._counts[key] = self._counts.get(key, 0) + count
+
+
+def prepare(app: Flask) -> None:
+    """Give the application its figures and, in a server's worker, the job that stores them."""
+    counted = Figures()
+    app.extensions["figures"] = counted
+
+    def flush() -> None:
+        counted.flush(current_app.extensions["writer"], time.time())
+
+    app.extensions["jobs"].add("figures", FLUSH_S, flush, at_exit=True)

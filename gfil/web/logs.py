@@ -1,0 +1,68 @@
+"""What is logged of requests: those that failed, were refused, or took long; each has an id."""
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
+
+from gfil import logs
+from gfil.web import metrics
+
+REQUEST_ID = re.compile(r"(?!gfil_)[A-Za-z0-9._-]{1,64}")  # a key is no id, whoever mistook it
+SLOW_S = 1.0
+TOLD_ALWAYS = (401, 403, 429)
+LENGTH_MAX = 300
+
+
+def prepare(app: Flask) -> None:
+    """Watch every request from its first hook to its last."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+    g.request_id = sent if sent and REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+
+
+def _end(response: Response) -> Response:
+    if "began" not in g:
+        return response
+    took_s = time.perf_counter() - g.began
+    response.headers["X-Request-ID"] = g.request_id
+    metrics.count_request(response, took_s)
+    if response.status_code >= 400 or took_s > SLOW_S or g.get("refused"):
+        _tell(response, took_s)
+    return response
+
+
+def _tell(response: Response, took_s: float) -> None:
+    status = response.status_code
+    if status >= 500:
+        level = logging.ERROR
+    elif status in TOLD_ALWAYS or took_s > SLOW_S or g.get("refused") or _is_write():
+        level = logging.WARNING
+    else:
+        return
+    key = g.get("key")
+    facts: dict[str, Any] = {
+        "request_id": g.request_id,
+        "method": request.method[:LENGTH_MAX],
+        "path": request.path[:LENGTH_MAX],  # without the query, where a key may stand by mistake
+        "status": status,
+        "ms": round(1e3 * took_s, 1),
+        "key": key.id if key else None,
+        "address": request.remote_addr,
+        "refused": g.get("refused"),
+        "detail": g.get("detail"),
+    }
+    logs.say(level, "request", g.get("unforeseen"), **facts)
+
+
+def _is_write() -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return getattr(view, "scope", None) in ("write", "admin")

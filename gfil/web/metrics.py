@@ -1,0 +1,213 @@
+"""Metrics over HTTP: `GET /metrics`, and the counting of what each request was and took."""
+
+import logging
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import prometheus_client
+from flask import Blueprint, Response, current_app, g, has_request_context, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from gfil import counting, logs
+from gfil.config import VERSION
+from gfil.store import errorlog
+from gfil.store.figures import OUTCOMES
+from gfil.web import scope
+
+bp = Blueprint("metrics", __name__)
+
+READ_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+INGEST_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0)
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+SCRAPE_TRIES = 5
+
+REGISTRY = CollectorRegistry()
+"""The counters and histograms of this process; under a server those of all its workers add up."""
+
+COUNTED: list[tuple[str, str, tuple[str, ...], str]] = []
+"""Their names, types, labels, and a sentence each."""
+
+prometheus_client.disable_created_metrics()
+
+
+def _counter(name: str, sentence: str, *labels: str) -> Counter:
+    COUNTED.append((name, "counter", labels, sentence))
+    return Counter(name, sentence, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, sentence: str, bounds: Sequence[float]) -> Histogram:
+    COUNTED.append((name, "histogram", ("kind",), sentence))
+    return Histogram(name, sentence, ("kind",), registry=REGISTRY, buckets=bounds)
+
+
+REQUESTS = _counter(
+    "gfil_requests_total", "Answers, by class of status.", "route", "method", "status"
+)
+READ = _histogram(
+    "gfil_read_seconds",
+    "Time until an answer to a reader was ready to be sent: `pages`, or `reads` of programs.",
+    READ_BOUNDS_S,
+)
+INGEST = _histogram(
+    "gfil_ingest_seconds",
+    "Time until `ticks` or `candles` were stored, from the request's head on.",
+    INGEST_BOUNDS_S,
+)
+ROWS = _counter(
+    "gfil_rows_total", "Rows that came over HTTP, by what became of them.", "kind", "outcome"
+)
+REFUSED = _counter("gfil_rows_refused_total", "The `rejected` rows by reason.", "kind", "reason")
+SQLITE_ERRORS = _counter(
+    "gfil_sqlite_errors_total", "Errors that SQLite logged by itself, by its names.", "code"
+)
+
+
+class Gauge(NamedTuple):
+    """What is looked at when it is asked for, and is the same for all workers."""
+
+    name: str
+    sentence: str
+    look: Callable[[Path], float]
+    labels: Mapping[str, str] = {}
+
+
+def _size(path: Path) -> float:
+    # By stat alone: to open a file that SQLite has open would drop its locks.
+    return path.stat().st_size if path.exists() else 0
+
+
+def _free(database: Path) -> float:
+    disk = os.statvfs(database.parent)
+    return disk.f_bavail * disk.f_frsize
+
+
+GAUGES = (
+    Gauge("gfil_info", "Always 1.", lambda _: 1, {"version": VERSION}),
+    Gauge("gfil_database_bytes", "Size of the database file.", _size),
+    Gauge(
+        "gfil_wal_bytes",
+        "Size of its write-ahead log.",
+        lambda database: _size(database.with_name(f"{database.name}-wal")),
+    ),
+    Gauge("gfil_disk_free_bytes", "Room that is left on its disk.", _free),
+)
+
+
+class _Looked(Collector):
+    # The gauges in the shape that the text is made from.
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def collect(self) -> Iterator[Metric]:
+        for gauge in GAUGES:
+            family = GaugeMetricFamily(gauge.name, gauge.sentence, labels=[*gauge.labels])
+            family.add_metric([*gauge.labels.values()], gauge.look(self._database))
+            yield family
+
+
+def describe() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """Return name, type, labels and sentence of every metric there is."""
+    looked = [(each.name, "gauge", tuple(each.labels), each.sentence) for each in GAUGES]
+    return [*COUNTED, *looked]
+
+
+@bp.get("/metrics")
+@scope("key")
+def read() -> Response:
+    """Tell what all workers have counted since the server's start, in Prometheus' format."""
+    looked = generate_latest(_Looked(current_app.config["SETTINGS"].db))
+    return current_app.response_class(
+        _read_counts() + looked, content_type=CONTENT_TYPE_PLAIN_0_0_4
+    )
+
+
+def _read_counts() -> bytes:
+    with counting.reading() as folder:
+        if folder is None:
+            return generate_latest(REGISTRY)
+        for left in reversed(range(SCRAPE_TRIES)):
+            try:
+                return generate_latest(MultiProcessCollector(None, os.fspath(folder)))
+            except (struct.error, FileNotFoundError):  # a worker that starts is making its files
+                if not left:
+                    raise
+    raise AssertionError
+
+
+class _Of(NamedTuple):
+    # What is counted of one sort of requests.
+    answers: Counter
+    read: Histogram | None
+    kind: str | None  # for the hourly figures
+
+
+_counted: dict[tuple[str | None, str, int], _Of] = {}
+
+
+def count_request(response: Response, took_s: float) -> None:
+    """Count the request that is answered with `response`, and how long that took."""
+    sort = (request.endpoint, request.method, response.status_code // 100)
+    of = _counted.get(sort) or _sort(*sort)
+    of.answers.inc()
+    kind = g.get("ingest_kind")
+    if kind:
+        INGEST.labels(kind).observe(took_s)
+    elif of.read:
+        of.read.observe(took_s)
+        kind = of.kind
+    if kind:
+        current_app.extensions["figures"].count_request(kind, took_s)
+
+
+def _sort(endpoint: str | None, method: str, hundreds: int) -> _Of:
+    rule = (
+        request.url_rule
+    )  # None where no route was found: the path is anything a client thinks of
+    known = method if method in METHODS else "other"
+    answers = REQUESTS.labels(rule.rule if rule else "none", known, f"{hundreds}xx")
+    is_read = endpoint and getattr(current_app.view_functions[endpoint], "scope", None) == "read"
+    if not is_read or hundreds > 3:
+        of = _Of(answers, None, None)
+    else:
+        kind = "pages" if str(endpoint).startswith("pages.") else "reads"
+        of = _Of(answers, READ.labels(kind), kind)
+    if known == method:
+        _counted[endpoint, method, hundreds] = of
+    return of
+
+
+def count_rows(kind: str, counts: Mapping[str, int], reasons: Mapping[str, int]) -> None:
+    """Count what became of rows, `ticks` or `candles`: of a request, or of one batch of it.
+
+    `counts` has the outcomes of an import's report, whatever else it has is not looked at.
+    """
+    figures = current_app.extensions["figures"]
+    for outcome in OUTCOMES:
+        if number := counts.get(outcome, 0):
+            ROWS.labels(kind, outcome).inc(number)
+            figures.count(kind, outcome, number)
+    for reason, number in reasons.items():
+        REFUSED.labels(kind, reason).inc(number)
+        figures.count(kind, reason, number)
+    if has_request_context():
+        g.ingest_kind = kind
+        refused = g.setdefault("refused", {})
+        for reason, number in reasons.items():
+            refused[reason] = refused.get(reason, 0) + number
+
+
+def prepare() -> None:
+    """Count what SQLite complains of from now on, and say it."""
+
+    def note(name: str, message: str) -> None:
+        SQLITE_ERRORS.labels(name).inc()
+        logs.say(logging.ERROR, "sqlite", code=name, detail=message)
+
+    errorlog.listen(note)
