@@ -46,19 +46,15 @@ def list_symbols(as_json: bool) -> None:
 @click.option("--base", help="Base currency.")
 @click.option("--quote", help="Quote currency.")
 @json_option
-def set_symbol(name: str, clock: str | None, as_json: bool, **facts: Any) -> None:
-    """Set facts of a symbol; a new clock derives H4 and D1 on it."""
+def set_symbol(name: str, as_json: bool, **facts: Any) -> None:
+    """Set facts of a symbol; a new clock derives H4 and D1 on it, a new price M1 of ticks."""
     path = config.read().db
     given = {fact: value for fact, value in facts.items() if value is not None}
-    if clock is None and not given:
+    if not given:
         raise click.UsageError("name at least one fact to set", click.get_current_context())
     connection = db.connect(path)
     with db.transaction(connection):
-        symbol = symbols.read(connection, name)
-        if given and symbol != symbol._replace(**given):
-            symbol = symbols.update(connection, symbol._replace(**given))
-        if clock is not None:
-            symbol = candles.set_clock(connection, symbol, clocks.parse(clock))
+        symbol = candles.set_facts(connection, symbols.read(connection, name), given)
     say(f"{path}: {symbol.name} is set", as_json, db=path, symbol=symbol.name, clock=symbol.clock)
 
 
@@ -80,7 +76,7 @@ def rename_symbol(old: str, new: str, as_json: bool) -> None:
 @click.argument("name", metavar="SYMBOL")
 @json_option
 def delete_symbol(name: str, as_json: bool) -> None:
-    """Delete a symbol and all its candles."""
+    """Delete a symbol, all its candles and ticks."""
     path = config.read().db
     connection = db.connect(path)
     with db.transaction(connection):

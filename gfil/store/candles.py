@@ -1,5 +1,6 @@
 """Candles: writing stored ones with all that follows from them, and reading any."""
 
+from collections.abc import Mapping
 from itertools import islice
 from math import inf
 from operator import lt
@@ -214,6 +215,21 @@ def _warn(timeframe: Timeframe, protected: list[int]) -> list[str]:
         "those stored are fuller than the new ones, which look as if saved while forming; "
         "delete first to force"
     ]
+
+
+def set_facts(db: apsw.Connection, symbol: Symbol, facts: Mapping[str, Any]) -> Symbol:
+    """Set facts of a symbol by the names of its fields, and derive again what depends on them.
+
+    Inside a transaction.
+
+    Raises:
+        BadParameter: a fact is out of range, the clock is none.
+    """
+    plain = {fact: value for fact, value in facts.items() if fact not in ("clock", "price")}
+    clock = clocks.parse(facts.get("clock", symbol.clock))
+    if symbol != symbol._replace(**plain):
+        symbol = symbols.update(db, symbol._replace(**plain))
+    return set_clock(db, set_price(db, symbol, facts.get("price", symbol.price)), clock)
 
 
 def set_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> Symbol:
