@@ -95,9 +95,10 @@ class Outcome:
         if len(self.reports) + len(self.refused) > 1:
             refused = f", {len(self.refused)} files refused" if self.refused else ""
             lines.append(f"{len(self.reports)} files{refused}: {describe_counts(counts, reasons)}")
-        change = max((report.change for report in self.reports), default=0)
-        end = "nothing stored" if self.dry_run or not self.reports else f"change {change}"
-        return [*lines, f"{self.db}: {end if change or self.dry_run else 'nothing changed'}"]
+        end = "nothing changed"
+        if any(report.has_changed for report in self.reports):
+            end = f"change {max(report.change for report in self.reports)}"
+        return [*lines, f"{self.db}: {'nothing stored' if self.dry_run else end}"]
 
     def as_json(self) -> dict[str, Any]:
         """Return the report of the only file, or all of them and their totals."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gfil.ingest import moments, numbers
 from gfil.ingest.delimited import read, split_line
@@ -30,6 +30,7 @@ class Format(NamedTuple):
     symbol: str | None = None
     timeframe: str | None = None
     clock: str | None = None
+    kind: Literal["candles", "ticks"] = "candles"
     refusal: str = ""
 
 

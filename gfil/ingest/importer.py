@@ -2,30 +2,33 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import apsw
 
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
-from gfil.errors import BadParameter, Conflict, Refused
+from gfil.errors import BadParameter, BadRequest, Conflict, Refused
 from gfil.ingest import formats, names, spacing, table
 from gfil.ingest.batches import Batches
 from gfil.ingest.groups import Groups, Told
 from gfil.ingest.head import Format
 from gfil.ingest.pieces import Pieces
+from gfil.ingest.prepared import Prepared
 from gfil.ingest.report import Report, show_time
+from gfil.ingest.storing import Columns, Manner
+from gfil.store import db as store
 from gfil.store import symbols
-from gfil.store.candles import Rows, Written
 from gfil.timeframes import Timeframe
+
+Kind = Literal["candles", "ticks"]
 
 
 class Options(NamedTuple):
     """What the user says about the input; None where it must be found out.
 
-    A clock that neither the user nor the head of the input names is UTC.
-    `abort`: one bad row refuses all. `fill`: stored candles stay. `whole`: all rows in one
-    transaction, as `abort` has them too. `force_timeframe`: even if the rows contradict it.
+    A clock that neither the user nor the head of the input names is UTC. `abort`: one bad row
+    refuses all. `fill`: stored candles stay. `force_timeframe`: even if the rows contradict it.
     """
 
     symbol: str | None = None
@@ -33,21 +36,29 @@ class Options(NamedTuple):
     clock: Clock | None = None
     format: str | None = None
     columns: Sequence[str] | None = None
+    kind: Kind | None = None
     abort: bool = False
     fill: bool = False
-    whole: bool = False
     dry_run: bool = False
     force_timeframe: bool = False
 
 
 class Sink(Protocol):
-    """Where candles go."""
+    """Where rows go."""
 
-    def add(self, symbol: str, timeframe: Timeframe, rows: Rows) -> None:
-        """Take rows of one symbol and timeframe."""
+    def add(self, symbol: str, timeframe: Timeframe | None, rows: Columns) -> None:
+        """Take rows of one symbol and timeframe, or ticks of one symbol."""
 
     def finish(self) -> None:
         """Take note that there are no more."""
+
+
+class _Source(NamedTuple):
+    pieces: Pieces
+    found: Format
+    clock: Clock
+    groups: Groups
+    report: Report
 
 
 def load(
@@ -58,10 +69,11 @@ def load(
     now: float,
     name: str = "-",
 ) -> Report:
-    """Read candles of any format from chunks of bytes and store them; return what became of them.
+    """Read rows of any format from chunks of bytes and store them; return what became of them.
 
-    `name` is the file's, which may tell symbol and timeframe. A dry run stores nothing and tells
-    what was recognised; only a dry run needs no database, then every good row counts as inserted.
+    `name` is the file's, which may tell symbol and timeframe. Rows are stored in batches, with
+    `abort` all at once. A dry run stores nothing and tells what was recognised; only a dry run
+    needs no database, then every good row counts as inserted.
 
     Raises:
         UnknownFormat: the content is of none, or not of the one announced.
@@ -70,7 +82,21 @@ def load(
         Refused: the rows contradict the timeframe; or some are bad and `abort` is set.
         Busy, DiskFull, DatabaseError: a batch could not be stored; those before it are.
     """
-    return _run(db, db, chunks, options, now, name)
+    if db is not None and options.abort and not options.dry_run:
+        prepared = prepare(db, chunks, options, now=now, name=name)
+        with store.transaction(db):
+            return prepared.store(db)
+    source = _open(db, chunks, options, now, name)
+    report = source.report
+    sink: Sink = _Nowhere(report)
+    if db is not None:
+        sink = Batches(db, report, _manner(source, options, now), trial=options.dry_run)
+    with _telling_what_is_stored(report, options):
+        sample = _pump(source, sink)
+        sink.finish()
+    if options.dry_run:
+        report.recognised = _tell(source, sample)
+    return report
 
 
 def check(
@@ -81,48 +107,76 @@ def check(
     now: float,
     name: str = "-",
 ) -> Report:
-    """Go the same way as `load` without the store, and raise what it would.
+    """Go the same way as `load` without storing anything, and raise what it would with `abort`.
 
     Raises:
         UnknownFormat, BadParameter, SymbolCase, Refused: as `load`.
     """
-    return _run(db, None, chunks, options, now, name)
+    source = _open(db, chunks, options, now, name)
+    sink: Sink = _Nowhere(source.report)
+    if db is not None and source.found.kind == "ticks":  # only the store knows what is settled
+        sink = Batches(db, source.report, _manner(source, options, now), trial=True)
+    _pump(source, sink)
+    sink.finish()
+    if source.report.rejected:
+        raise source.report.refuse_all()
+    return source.report
 
 
-def _run(
-    db: apsw.Connection | None,
-    target: apsw.Connection | None,
+def prepare(
+    db: apsw.Connection,
     chunks: Iterable[bytes],
     options: Options,
+    *,
     now: float,
-    name: str,
-) -> Report:
+    name: str = "-",
+) -> Prepared:
+    """Read and check a small request as a whole, and write nothing: `Prepared.store` does.
+
+    Raises:
+        BadRequest: it breaks off in the middle.
+        UnknownFormat, BadParameter, SymbolCase, Refused: as `load`.
+    """
+    source = _open(db, chunks, options, now, name)
+    report = source.report
+    manner = _manner(source, options, now)
+    prepared = Prepared(report, manner, abort=options.abort, dry_run=options.dry_run)
+    sample = _pump(source, prepared)
+    if report.reasons["truncated"]:
+        raise BadRequest("it breaks off in the middle: nothing was stored")
+    if options.abort and report.rejected and not options.dry_run:
+        raise report.refuse_all()
+    if options.dry_run:
+        report.recognised = _tell(source, sample)
+    return prepared
+
+
+def _open(
+    db: apsw.Connection | None, chunks: Iterable[bytes], options: Options, now: float, name: str
+) -> _Source:
     pieces = Pieces(chunks)
     found = formats.recognise(pieces.head(), options.format, options.columns)
     if found.read is None:
         raise formats.UnknownFormat(found.refusal)
+    if options.kind not in (None, found.kind):
+        raise formats.UnknownFormat(f"these are {found.kind}: they belong to /api/v1/{found.kind}")
     clock = options.clock or (clocks.parse(found.clock) if found.clock else UTC)
-    report = Report(name, clock.name, found.name)
-    sink: Sink = _Nowhere(report) if target is None else _batches(target, clock, options, report)
+    report = Report(name, clock.name, found.name, is_on_ticks=found.kind == "ticks")
 
     def find_known(name: str) -> str | None:
         symbol = symbols.find(db, name) if db else None
         return symbol.name if symbol else None
 
-    told = _told(found, options, report.file)
+    told = _told(found, options, name)
     known = find_known(symbols.check_name(told.symbol)) if told.symbol else None
     if told.symbol and known not in (None, told.symbol):
         raise symbols.SymbolCase(told.symbol, known or "")
     groups = Groups(told, clock, now, report.refuse, find_known)
-    with _telling_what_is_stored(report, options):
-        sample = _pump(pieces, found, groups, sink, report)
-        if options.abort and report.rejected and not options.dry_run:
-            report.reject_all()
-            raise Refused(_say_aborted(report), report.as_json())
-        sink.finish()
-    if options.dry_run:
-        report.recognised = _tell(pieces, found, clock, report, sample)
-    return report
+    return _Source(pieces, found, clock, groups, report)
+
+
+def _manner(source: _Source, options: Options, now: float) -> Manner:
+    return Manner(source.clock, options.fill, now)
 
 
 @contextmanager
@@ -130,7 +184,7 @@ def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
     try:
         yield
     except (BadParameter, Conflict, Refused) as error:
-        if not report.change or options.dry_run:
+        if not report.has_changed or options.dry_run:
             raise
         error.detail += f"; {report.rows - report.rejected} rows before are stored"
         error.args = (error.detail,)
@@ -139,16 +193,18 @@ def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
         raise
 
 
-def _pump(pieces: Pieces, found: Format, groups: Groups, sink: Sink, report: Report) -> list[int]:
+def _pump(source: _Source, sink: Sink) -> list[int]:
+    # Returns the times of the first rows, to tell how far they are apart.
+    pieces, found, _, groups, report = source
     assert found.read is not None
     sample: list[int] = []
     for rows in found.read(pieces, report.refuse):
         sample += rows.time[: spacing.SAMPLE_ROWS - len(sample)]
         for group, placed in groups.place(table.check(rows, report.refuse)):
-            report.see(group.symbol, group.timeframe.name, placed)
+            report.see(group.symbol, group.timeframe, placed)
             sink.add(group.symbol, group.timeframe, placed)
     for group, placed in groups.finish():
-        report.see(group.symbol, group.timeframe.name, placed)
+        report.see(group.symbol, group.timeframe, placed)
         sink.add(group.symbol, group.timeframe, placed)
     for warning in pieces.warnings:
         report.warn(warning)
@@ -159,18 +215,15 @@ class _Nowhere:
     def __init__(self, report: Report) -> None:
         self._report = report
 
-    def add(self, symbol: str, timeframe: Timeframe, rows: Rows) -> None:
-        distinct = len(set(rows.time))
-        duplicates = len(rows.time) - distinct
-        self._report.count(len(rows.time), Written(distinct, 0, 0, 0, duplicates, 0, []))
+    def add(self, symbol: str, timeframe: Timeframe | None, rows: Columns) -> None:
+        keys: Iterable[Any] = rows[0] if timeframe else zip(*rows[1:], strict=True)
+        distinct = len(set(keys))
+        self._report.rows += distinct
+        self._report.inserted += distinct
+        self._report.count_duplicates(len(rows[0]) - distinct)
 
     def finish(self) -> None:
         pass
-
-
-def _batches(db: apsw.Connection, clock: Clock, options: Options, report: Report) -> Sink:
-    whole = options.whole or options.abort
-    return Batches(db, clock, report, fill=options.fill, whole=whole, trial=options.dry_run)
 
 
 def _told(found: Format, options: Options, file: str) -> Told:
@@ -187,19 +240,9 @@ def _told(found: Format, options: Options, file: str) -> Told:
     return Told(symbol, None, "", options.force_timeframe)
 
 
-def _say_aborted(report: Report) -> str:
-    first = min(report.errors, key=lambda error: error["row"])
-    count = report.reasons.total()
-    bad = "1 row is" if count == 1 else f"{count} rows are"
-    return (
-        f"{bad} bad, the first is row {first['row']} ({first['reason']}): "
-        f"nothing of the {report.rows} was stored"
-    )
+def _tell(source: _Source, sample: list[int]) -> dict[str, Any]:
+    pieces, found, clock, _, report = source
 
-
-def _tell(
-    pieces: Pieces, found: Format, clock: Clock, report: Report, sample: list[int]
-) -> dict[str, Any]:
     def show(time: int | None) -> dict[str, str] | None:
         if time is None:
             return None

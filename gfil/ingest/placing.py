@@ -23,6 +23,18 @@ class Twice(NamedTuple):
     later: int
 
 
+class NumberedTicks(NamedTuple):
+    """Ticks as equally long columns: the row of the source each was, and what the store takes."""
+
+    row: Sequence[int]
+    time_msc: Sequence[int]
+    bid: Sequence[float]
+    ask: Sequence[float]
+    last: Sequence[float]
+    volume: Sequence[float]
+    flags: Sequence[int]
+
+
 Found = Bucket | Twice | str
 """Where a row belongs: a bucket, one of two, or the reason why nowhere."""
 

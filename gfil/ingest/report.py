@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gfil.clocks import Clock, format_instant
+from gfil.errors import Refused
+from gfil.ingest.placing import NumberedTicks
 from gfil.ingest.table import TEXT_MAX
-from gfil.store.candles import Rows, Written
+from gfil.store import candles, ticks
+from gfil.store.candles import Rows
+from gfil.timeframes import Timeframe
 
 ERRORS_MAX = 100  # refused rows that are told in full
 WARNINGS_MAX = 20
@@ -20,6 +24,8 @@ class Report:
 
     `rows = inserted + updated + unchanged + kept + duplicates + rejected`, always. `good` rows
     had nothing wrong with them; `first` and `last` are the starts of their earliest and latest.
+    `change` is the number of the database's newest change, `has_changed` whether one is ours.
+    Of ticks `last_ticks` holds the newest one stored of each symbol, in UNIX ms.
     """
 
     file: str
@@ -41,6 +47,9 @@ class Report:
     first: int | None = None
     last: int | None = None
     change: int = 0
+    has_changed: bool = False
+    is_on_ticks: bool = False
+    last_ticks: dict[str, int] = field(default_factory=dict)
     recognised: dict[str, Any] = field(default_factory=dict)
     """What a dry run tells beside the counts."""
 
@@ -53,34 +62,62 @@ class Report:
             shown = text[:TEXT_MAX].encode("utf-8", "replace").decode()
             self.errors.append({"row": row, "reason": reason, "text": shown})
 
-    def see(self, symbol: str, timeframe: str, rows: Rows) -> None:
+    def see(self, symbol: str, timeframe: Timeframe | None, rows: Rows | NumberedTicks) -> None:
         """Remember good rows: whose they are and how far they reach."""
         if symbol not in self.symbols:
             self.symbols.append(symbol)
-        if timeframe not in self.timeframes:
-            self.timeframes.append(timeframe)
-        self.good += len(rows.time)
-        if rows.time:
-            low, high = min(rows.time), max(rows.time)
+        if timeframe is None:
+            self.is_on_ticks = True
+        elif timeframe.name not in self.timeframes:
+            self.timeframes.append(timeframe.name)
+        times = rows.time if isinstance(rows, Rows) else rows.time_msc
+        unit = 1 if isinstance(rows, Rows) else 1000
+        self.good += len(times)
+        if times:
+            low, high = min(times) // unit, max(times) // unit
             self.first = low if self.first is None else min(low, self.first)
             self.last = high if self.last is None else max(high, self.last)
 
-    def reject_all(self) -> None:
-        """Count every row as rejected, the good ones too: nothing was stored."""
+    def refuse_all(self) -> Refused:
+        """Count every row as rejected, the good ones too; return the error that tells why."""
         self.rows = self.rejected = self.good + self.reasons.total()
         self.inserted = self.updated = self.unchanged = self.kept = self.duplicates = 0
+        first = min(self.errors, key=lambda error: error["row"])
+        count = self.reasons.total()
+        bad = "1 row is" if count == 1 else f"{count} rows are"
+        detail = (
+            f"{bad} bad, the first is row {first['row']} ({first['reason']}): "
+            f"nothing of the {self.rows} was stored"
+        )
+        return Refused(detail, self.as_json())
 
-    def count(self, rows: int, written: Written) -> None:
-        """Add what the store made of so many rows."""
+    def count(self, rows: int, written: candles.Written) -> None:
+        """Add what the store made of so many candles."""
         self.rows += rows
         self.inserted += written.inserted
         self.updated += written.updated
         self.unchanged += written.unchanged
         self.kept += written.kept
         self.duplicates += written.duplicates
-        self.change = max(self.change, written.change)
+        self.has_changed |= bool(written.change)
         for warning in written.warnings:
             self.warn(warning)
+
+    def count_ticks(self, given: NumberedTicks, written: ticks.Written) -> None:
+        """Add what the store made of ticks; those that are settled are refused rows."""
+        self.rows += written.inserted + written.duplicates
+        self.inserted += written.inserted
+        self.duplicates += written.duplicates
+        self.has_changed |= bool(written.change)
+        for place in written.settled:
+            values = [column[place] for column in given[1:]]
+            self.good -= 1
+            self.refuse(given.row[place], "settled", ",".join(map(repr, values)))
+
+    def count_duplicates(self, rows: int) -> None:
+        """Add rows that others of the same bucket outdid."""
+        self.rows += rows
+        self.duplicates += rows
 
     def warn(self, warning: str) -> None:
         """Add a warning, once."""
@@ -89,38 +126,38 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in the names of the contract."""
+        reach: dict[str, Any] = {"from": self.first, "to": self.last}
         return {
             "file": self.file,
             "format": self.format,
             "symbol": _only(self.symbols),
-            "tf": _only(self.timeframes),
+            **({} if self.is_on_ticks else {"tf": _only(self.timeframes)}),
             "clock": self.clock,
             **({"symbols": sorted(self.symbols)} if len(self.symbols) > 1 else {}),
             **self.counts(),
             "reasons": dict(self.reasons),
             "errors": sorted(self.errors, key=lambda error: error["row"]),
             "warnings": self.warnings,
-            "from": self.first,
-            "to": self.last,
+            **({"last": self.last_ticks} if self.is_on_ticks else reach),
             "change": self.change,
             **self.recognised,
         }
 
     def counts(self) -> dict[str, int]:
-        """Return the seven counts."""
+        """Return the counts: seven of candles, four of ticks, which are never updated."""
+        of_candles = {"updated": self.updated, "unchanged": self.unchanged, "kept": self.kept}
         return {
             "rows": self.rows,
             "inserted": self.inserted,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "kept": self.kept,
+            **({} if self.is_on_ticks else of_candles),
             "duplicates": self.duplicates,
             "rejected": self.rejected,
         }
 
     def describe(self) -> list[str]:
         """Return the report as lines for a person."""
-        whose = " ".join([", ".join(self.symbols[:5]) or "no rows", *self.timeframes])
+        kinds = ["ticks"] if self.is_on_ticks else self.timeframes
+        whose = " ".join([", ".join(self.symbols[:5]) or "no rows", *kinds])
         reach = ""
         if self.first is not None and self.last is not None:
             reach = f", {format_instant(self.first)} to {format_instant(self.last)}"

@@ -10,12 +10,14 @@ from gfil.clocks import UTC
 from gfil.ingest import batches
 from gfil.ingest.batches import BATCH_ROWS_FIRST, BATCH_ROWS_MAX, BATCH_ROWS_MIN, Batches
 from gfil.ingest.report import Report
+from gfil.ingest.storing import Manner
 from gfil.store import candles, symbols
 from gfil.store import db as store
 from gfil.store.candles import Rows
 from gfil.timeframes import H1, M1
 
 START = 1709251200
+MANNER = Manner(UTC, fill=False, now=START + 400 * 86400)
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def write_one(db: apsw.Connection, name: str = "OTHER", close: float = 1.0) -> N
 
 def test_a_batch_is_written_as_soon_as_it_is_full(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = Batches(db, UTC, report)
+    batch = Batches(db, report, MANNER)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST - 1))
     assert (report.inserted, store.read_state(db)[1]) == (0, 0)
     batch.add("EURUSD", M1, rows_of(2, BATCH_ROWS_FIRST - 1))
@@ -60,7 +62,7 @@ def test_alone_batches_grow_to_their_limit_and_never_rest(
     connect: Callable[[], apsw.Connection],
 ) -> None:
     db, report, rests = connect(), Report("", "UTC"), list[float]()
-    batch = Batches(db, UTC, report, rest=rests.append)
+    batch = Batches(db, report, MANNER, rest=rests.append)
     batch.add("EURUSD", M1, rows_of(100_000))
     batch.finish()
     sizes, left = [BATCH_ROWS_FIRST, 2 * BATCH_ROWS_FIRST, 4 * BATCH_ROWS_FIRST], 100_000
@@ -81,7 +83,7 @@ def test_beside_another_writer_batches_shrink_and_rest(
         write_one(other, close=float(next(closes)))
 
     report = Report("", "UTC")
-    batch = Batches(db, UTC, report, rest=rest)
+    batch = Batches(db, report, MANNER, rest=rest)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     assert rests == []
     write_one(other)
@@ -97,7 +99,7 @@ def test_a_second_after_the_other_writer_it_is_alone_again(
 ) -> None:
     monkeypatch.setattr(batches, "SHARED_FOR_S", 0)
     db, rests = connect(), list[float]()
-    batch = Batches(db, UTC, Report("", "UTC"), rest=rests.append)
+    batch = Batches(db, Report("", "UTC"), MANNER, rest=rests.append)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     write_one(connect())
     batch.add("EURUSD", M1, rows_of(60_000, BATCH_ROWS_FIRST))
@@ -105,19 +107,9 @@ def test_a_second_after_the_other_writer_it_is_alone_again(
     assert rests == []
 
 
-def test_a_whole_request_is_one_change(connect: Callable[[], apsw.Connection]) -> None:
-    db, report = connect(), Report("", "UTC")
-    batch = Batches(db, UTC, report, whole=True)
-    batch.add("EURUSD", M1, rows_of(50_000))
-    batch.add("EURUSD", M1, rows_of(1))
-    assert store.read_state(db)[1] == 0
-    batch.finish()
-    assert (store.read_state(db)[1], report.inserted, report.duplicates) == (1, 50_000, 1)
-
-
 def test_several_symbols_share_a_batch(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = Batches(db, UTC, report)
+    batch = Batches(db, report, MANNER)
     for name in ("A1", "B1", "C1"):
         batch.add(name, M1, rows_of(1000))
         batch.add(name, H1, rows_of(10, step=3600))
@@ -129,7 +121,7 @@ def test_several_symbols_share_a_batch(connect: Callable[[], apsw.Connection]) -
 def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
     write_one(db)
-    batch = Batches(db, UTC, report, trial=True)
+    batch = Batches(db, report, MANNER, trial=True)
     batch.add("OTHER", M1, rows_of(30_000))
     batch.finish()
     assert (report.inserted, report.updated) == (29_999, 1)
@@ -140,7 +132,7 @@ def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection
 
 def test_a_batch_that_fails_leaves_those_before(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = Batches(db, UTC, report)
+    batch = Batches(db, report, MANNER)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     write_one(connect(), "eurusd2")
     with pytest.raises(symbols.SymbolCase):

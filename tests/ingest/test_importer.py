@@ -90,7 +90,7 @@ def test_rows_are_stored_and_counted(db: apsw.Connection) -> None:
     }
     again = load(db, data)
     assert again.counts() == {**report.counts(), "inserted": 0, "unchanged": 3}
-    assert (again.change, store.read_state(db)[1]) == (0, 1)
+    assert (again.change, again.has_changed, store.read_state(db)[1]) == (1, False, 1)
 
 
 def test_bad_rows_are_named_and_the_good_ones_stored(db: apsw.Connection) -> None:

@@ -12,7 +12,7 @@ def recognise(head: Head) -> Format | None:
     """Return the format of rows that have bid and ask where candles have prices."""
     words = _json_keys(head) if head.is_json else read_words(head)[1]
     if {"bid", "ask"} <= set(words) and not {"open", "close"} & set(words):
-        return Format(NAME, words, None, refusal=REFUSAL)
+        return Format(NAME, words, None, kind="ticks", refusal=REFUSAL)
     return None
 
 
