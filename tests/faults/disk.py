@@ -1,0 +1,123 @@
+"""A disk that remembers every write, truncation, sync and deletion in order, and fails on demand.
+
+It is an SQLite VFS that inherits from the default one, so WAL and several connections work on it as
+ever: the index of a WAL is shared memory, which no cut of the power leaves behind.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+NAME = "remembering"
+BELOW = "unix"
+KINDS = ("write", "truncate", "sync", "delete")
+
+
+class Op(NamedTuple):
+    """One thing done to a file: `at` is the offset of a write or the new size of a truncation."""
+
+    kind: str
+    file: str
+    at: int = 0
+    data: bytes = b""
+
+
+class Tape:
+    """What was done to the files of one database, and what was promised when.
+
+    `before` are the files as they lay on the disk at first. Each mark is the number of operations
+    that had been done when a promise was given, and what was promised.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        files = database.parent.glob(f"{database.name}*")
+        self.before = {path.name: path.read_bytes() for path in files}
+        self.ops: list[Op] = []
+        self.marks: list[tuple[int, Any]] = []
+
+    def mark(self, state: Any) -> None:
+        """Promise that nothing but `state`, or what comes after it, is found from now on."""
+        self.marks.append((len(self.ops), state))
+
+
+Fault = Callable[[Op], apsw.Error | None]
+
+
+def full() -> apsw.Error:
+    """The error of a disk without room."""
+    return apsw.FullError("no space left on device")
+
+
+def broken() -> apsw.Error:
+    """The error of a disk that fails."""
+    error = apsw.IOError("disk I/O error")
+    error.extendedresult = apsw.SQLITE_IOERR_WRITE
+    return error
+
+
+class Disk(apsw.VFS):
+    """The VFS. `tape` takes down what is done, `fault` may make anything fail instead."""
+
+    def __init__(self) -> None:
+        self.tape: Tape | None = None
+        self.fault: Fault | None = None
+        super().__init__(NAME, BELOW, makedefault=True)
+
+    def do(self, op: Op) -> None:
+        """Fail, or take down what is about to be done."""
+        if self.fault is not None and (error := self.fault(op)) is not None:
+            raise error
+        if self.tape is not None and op.file.startswith(self.tape.database.name):
+            self.tape.ops.append(op)
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 (SQLite's name)
+        """Open a file that tells of everything done to it."""
+        return _File(self, name, flags)
+
+    def xDelete(self, name: str, sync_directory: bool) -> None:  # noqa: N802
+        """Delete a file; the directory may remember it until it is synced."""
+        self.do(Op("delete", os.path.basename(name), int(sync_directory)))  # noqa: PTH119
+        super().xDelete(name, sync_directory)
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._disk = disk
+        self._name = os.path.basename(path or "temporary")  # noqa: PTH119
+        super().__init__(BELOW, name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        self._disk.do(Op("write", self._name, offset, bytes(data)))
+        super().xWrite(data, offset)
+
+    def xTruncate(self, size: int) -> None:  # noqa: N802
+        self._disk.do(Op("truncate", self._name, size))
+        super().xTruncate(size)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        self._disk.do(Op("sync", self._name))  # the disk below need not do it: its power stays on
+
+
+@contextmanager
+def mounted() -> Iterator[Disk]:
+    """Let every connection that is opened meanwhile lie on a disk of this kind."""
+    disk = Disk()
+    try:
+        yield disk
+    finally:
+        disk.unregister()
+        assert apsw.vfs_names()[0] == BELOW
+
+
+@contextmanager
+def recorded(database: Path) -> Iterator[Tape]:
+    """Take down all that connections opened meanwhile do to a database; none may be open before."""
+    with mounted() as disk:
+        disk.tape = Tape(database)
+        yield disk.tape

@@ -1,0 +1,148 @@
+"""What must be true of any database, read from its tables and folded in plain Python."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import Any
+
+import apsw
+
+from gfil.store import db as store
+from gfil.timeframes import TIMEFRAMES
+from tests.store.model import close
+from tests.store.reference import (
+    CHAIN,
+    HOUR,
+    MINUTE,
+    SECONDS,
+    Bucket,
+    Candle,
+    Key,
+    Reference,
+    Tick,
+    bucket,
+    fold,
+    fold_ticks,
+    proves_forming,
+)
+
+DERIVED, STORED, SETTLED = 0, 1, 2
+SERIES_PER_SYMBOL = 32
+STATE = (  # not the hourly figures: they are counted beside the requests, not with them
+    *("store", "symbol", "symbol_clock", "candle", "yielded", "tick", "early"),
+    *("api_key", "request", "deleted_symbol"),
+)
+State = dict[str, list[Any]]
+
+
+def read_state(connection: apsw.Connection) -> State:
+    """Everything a database holds, in the order of its keys."""
+    return {
+        name: store.query(connection, f"SELECT * FROM {name}")  # noqa: S608 (names above)
+        for name in STATE
+    }
+
+
+SYMBOLS = "SELECT id, name, clock, price FROM symbol ORDER BY id"
+OWN = "SELECT clock FROM symbol_clock WHERE symbol_id = :id"
+CANDLES = """
+SELECT series % 32, time, stretch, kind, open, high, low, close, volume
+FROM candle WHERE series / 32 = :id ORDER BY series, time, stretch
+"""
+YIELDED = """
+SELECT series % 32, time, stretch, 0, open, high, low, close, volume
+FROM yielded WHERE series / 32 = :id ORDER BY series, time, stretch
+"""
+EARLY = "SELECT time FROM early WHERE series = :id * 32"
+TICKS = """
+SELECT time_msc, bid, ask, last, volume, flags
+FROM tick WHERE symbol_id = :id ORDER BY time_msc, place
+"""
+
+
+def fold_minutes(ticks: list[Tick], rule: str | None = None) -> dict[int, Candle]:
+    """The M1 of ticks that stand in their order, by their time."""
+    minutes: dict[int, list[Tick]] = defaultdict(list)
+    for tick in ticks:
+        minutes[tick[0] // 60_000 * 60].append(tick)
+    folded = {time: fold_ticks(some, rule) for time, some in minutes.items()}
+    return {time: candle for time, candle in folded.items() if candle}
+
+
+class _Holding:
+    # One symbol as its tables have it, and what each kept bucket should show of it.
+    def __init__(self, connection: apsw.Connection, symbol: tuple[int, str, str, str | None]):
+        symbol_id, self.name, clock, rule = symbol
+        which = {"id": symbol_id}
+        self.candles = _by_key(store.query(connection, CANDLES, which))
+        self.yielded = _by_key(store.query(connection, YIELDED, which))
+        self.early = {time for (time,) in store.query(connection, EARLY, which)}
+        self.from_ticks = fold_minutes(store.query(connection, TICKS, which), rule)
+        self.laws = Reference()
+        self.laws.clock = clock
+        self.laws.own = {name for (name,) in store.query(connection, OWN, which)}
+        self.starts: dict[str, list[Key]] = defaultdict(list)
+        for key in sorted(self.candles):
+            self.starts[key[0]].append(key)
+
+    def wrongs(self) -> list[Any]:
+        found = []
+        folds: dict[Key, Candle] = {
+            ("M1", time, time + MINUTE): candle for time, candle in self.from_ticks.items()
+        }
+        for timeframe in CHAIN[1:]:
+            for clock in ["UTC"] if SECONDS[timeframe] <= HOUR else self.laws.kept_clocks():
+                folds |= self._folds(timeframe, clock)
+        for key in self.candles.keys() | self.yielded.keys() | folds.keys():
+            if not self._is_right(key, folds.get(key)):
+                found.append((self.name, key, self.candles.get(key), folds.get(key)))
+        return found
+
+    def _folds(self, timeframe: str, clock: str) -> dict[Key, Candle]:
+        shorter = CHAIN[: CHAIN.index(timeframe)]
+        starts = {key[1] for name in shorter for key in self.starts[name]}
+        found = {}
+        for within in sorted({bucket(timeframe, clock, start) for start in starts}):
+            base = self.laws.base(timeframe, clock, within)
+            candles = self._base_candles(*base, within) if base else []
+            if candles:
+                found[timeframe, *within] = fold(candles)
+        return found
+
+    def _base_candles(self, timeframe: str, clock: str, within: Bucket) -> list[Candle]:
+        keys = self.starts[timeframe]
+        first = bisect_left(keys, (timeframe, within[0]))
+        after = bisect_left(keys, (timeframe, within[1]))
+        return [
+            self.candles[key][1]
+            for key in keys[first:after]
+            if bucket(timeframe, clock, key[1]) == key[1:]
+        ]
+
+    def _is_right(self, key: Key, folded: Candle | None) -> bool:
+        kind, values = self.candles.get(key, (None, None))
+        spare = self.yielded.get(key)
+        yields = key[0] != "M1" or key[1] in self.early  # the broker's own M1 stays
+        if spare is not None:
+            gave_way = folded is not None and proves_forming(folded, spare[1])
+            return kind == DERIVED and gave_way and close(values, folded)
+        if folded is None:
+            return kind in (STORED, SETTLED)
+        if kind == STORED:
+            return not (yields and proves_forming(folded, values))
+        return kind == SETTLED or (kind == DERIVED and close(values, folded))
+
+
+def _by_key(rows: list[tuple[Any, ...]]) -> dict[Key, tuple[int, Candle]]:
+    found = {}
+    for number, time, stretch, kind, *values in rows:
+        timeframe = TIMEFRAMES[number]
+        key = (timeframe.name, time, time + timeframe.seconds + stretch)
+        found[key] = (kind, tuple(values))
+    return found
+
+
+def check_derived(connection: apsw.Connection) -> None:
+    """DERIVED=BASE: each kept candle is what the candles below it, or its ticks, make it."""
+    for symbol in store.query(connection, SYMBOLS):
+        wrongs = _Holding(connection, symbol).wrongs()
+        assert wrongs == [], f"{len(wrongs)} candles are not what their base makes them"

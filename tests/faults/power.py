@@ -1,0 +1,133 @@
+"""The power is cut at every moment of something done: what a fresh start finds on the disk."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from gfil.store import db as store
+from tests.faults.disk import Tape, recorded
+from tests.faults.images import Image, images, lay
+from tests.faults.laws import State, check_derived, read_state
+from tests.faults.sizes import LONG
+
+IMAGES_MIN = 20_000 if LONG else 2000
+RETRIED_EVERY = 150  # images
+Step = Callable[[apsw.Connection], Any]
+
+
+class Lost(AssertionError):
+    """A disk on which something promised is missing, or something half done is found."""
+
+
+def record(database: Path, steps: list[Step]) -> Tape:
+    """Do one step after another; what each has left is promised when it has returned."""
+    with recorded(database) as tape, closing(store.connect(database)) as connection:
+        promise(tape, connection)
+        for step in steps:
+            step(connection)
+            promise(tape, connection)
+    return tape
+
+
+def promise(tape: Tape, connection: apsw.Connection) -> None:
+    """Promise what the connection sees, if it obeys the laws."""
+    check_derived(connection)
+    tape.mark(read_state(connection))
+
+
+def record_commits(database: Path, work: Step) -> Tape:
+    """Do something that commits as often as it likes; each commit is promised when it is made."""
+    told: list[Callable[[], None]] = []
+    with (
+        recorded(database) as tape,
+        _told_of_commits(lambda: told[0]()),
+        closing(store.connect(database)) as connection,
+        closing(store.connect(database, readonly=True)) as seeing,
+    ):
+        promise(tape, seeing)
+        told.append(lambda: promise(tape, seeing))
+        work(connection)
+    return tape
+
+
+@contextmanager
+def _told_of_commits(told: Callable[[], None]) -> Iterator[None]:
+    def look(event: dict[str, Any]) -> None:
+        if event["sql"] == "COMMIT":
+            told()
+
+    def hook(connection: apsw.Connection) -> None:
+        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, look)
+
+    apsw.connection_hooks.append(hook)
+    try:
+        yield
+    finally:
+        apsw.connection_hooks.remove(hook)
+
+
+def cut_everywhere(
+    tape: Tape,
+    folder: Path,
+    rng: random.Random,
+    *,
+    at_least: int = IMAGES_MIN,
+    again: Callable[[apsw.Connection, int], Any] | None = None,
+    syncs_hold: bool = True,
+) -> None:
+    """Check disks cut off at every point of a tape.
+
+    `again` gets some of the databases found, and how many steps were promised by then: it does what
+    a client does who has no answer to the step after those, and what comes after. Then everything
+    must be as if the power had never been cut.
+
+    Raises:
+        Lost: a disk breaks a promise.
+    """
+    for count, image in enumerate(images(tape, rng, at_least, syncs_hold=syncs_hold)):
+        lay(image, folder)
+        _check(folder / tape.database.name, image, [state for _, state in tape.marks])
+        if again is not None and count % RETRIED_EVERY == 0:
+            _retry(folder / tape.database.name, image, again, tape.marks[-1][1])
+
+
+def _check(database: Path, image: Image, promises: list[State]) -> None:
+    try:
+        connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.pragma("locking_mode", "EXCLUSIVE")  # spares a file for shared memory
+            sound = connection.pragma("integrity_check")
+            found = read_state(connection)
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        raise Lost(f"{_when(image)}: {error!r}") from error
+    if sound != "ok":
+        raise Lost(f"{_when(image)}: {sound}")
+    if found not in promises[image.promised - 1 : image.promised + 1]:
+        if found in promises:
+            raise Lost(f"{_when(image)}: back at promise {promises.index(found) + 1}")
+        raise Lost(f"{_when(image)}: half of something")
+
+
+def _when(image: Image) -> str:
+    return f"cut after {image.ops} operations and {image.promised} promises"
+
+
+def _retry(
+    database: Path, image: Image, again: Callable[[apsw.Connection, int], Any], wanted: State
+) -> None:
+    connection = store.connect(database)
+    again(connection, image.promised - 1)
+    found = read_state(connection)
+    connection.close()
+    if _without_epoch(found) != _without_epoch(wanted):
+        raise Lost(f"{_when(image)}: done again it ends elsewhere")
+
+
+def _without_epoch(state: State) -> State:
+    return state | {"store": [row[2:] for row in state["store"]]}  # it is random

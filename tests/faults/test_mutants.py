@@ -1,0 +1,125 @@
+"""The proof of the proof: what breaks a promise on purpose is caught by the cut of the power.
+
+kill -9 cannot tell most of these from what is right: the kernel still has what was not synced.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.store import chain
+from gfil.store import db as store
+from tests.faults import works
+from tests.faults.disk import recorded
+from tests.faults.power import Lost, Step, cut_everywhere, promise, record, record_commits
+from tests.faults.sizes import seeded
+
+
+def in_weak_mode(step: Step, synchronous: str) -> Step:
+    """The step on a connection that syncs less than it should."""
+
+    def weakened(connection: apsw.Connection) -> None:
+        connection.pragma("synchronous", synchronous)
+        step(connection)
+
+    return weakened
+
+
+@pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
+@pytest.mark.parametrize("work", [works.pumped_candles, works.pumped_ticks])
+def test_weaker_syncs_are_caught(
+    work: Callable[[random.Random], list[Step]], synchronous: str, db_path: Path, folder: Path
+) -> None:
+    rng = seeded(f"{work.__name__} {synchronous}")
+    tape = record(db_path, [in_weak_mode(step, synchronous) for step in work(rng)])
+    with pytest.raises(Lost, match="back at promise"):
+        cut_everywhere(tape, folder, rng)
+
+
+def test_an_unsynced_checkpoint_is_caught(db_path: Path, folder: Path) -> None:
+    """With checkpoints between, synchronous OFF does not only lose: it breaks the file."""
+    rng = seeded("unsynced checkpoint")
+    steps = [in_weak_mode(step, "OFF") for step in works.pumped_candles(rng)[:12]]
+    checkpoint: Step = lambda connection: connection.wal_checkpoint()  # noqa: E731
+    tape = record(db_path, [each for step in steps for each in (step, checkpoint)])
+    with pytest.raises(Lost):
+        cut_everywhere(tape, folder, rng)
+
+
+def test_a_disk_that_lies_about_syncs_is_caught(db_path: Path, folder: Path) -> None:
+    rng = seeded("lying disk")
+    tape = record(db_path, works.pumped_candles(rng))
+    with pytest.raises(Lost):
+        cut_everywhere(tape, folder, rng, syncs_hold=False)
+
+
+def test_an_answer_before_the_commit_is_caught(
+    db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = seeded("early answer")
+    in_time = store.transaction
+    with recorded(db_path) as tape:
+        connection = store.connect(db_path)
+        promise(tape, connection)
+
+        @contextmanager
+        def too_early(db: apsw.Connection) -> Iterator[None]:
+            with in_time(db):
+                yield
+                promise(tape, db)
+
+        monkeypatch.setattr(store, "transaction", too_early)
+        for step in works.pumped_candles(rng):
+            step(connection)
+        connection.close()
+    with pytest.raises(Lost, match="back at promise"):
+        cut_everywhere(tape, folder, rng)
+
+
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let nothing be derived until the function returned is called."""
+    waiting: list[Callable[[], None]] = []
+    at_once = chain.derive
+
+    def put_off(*arguments: object, **options: object) -> None:
+        waiting.append(lambda: at_once(*arguments, **options))
+
+    def derive() -> None:
+        while waiting:
+            waiting.pop(0)()
+
+    monkeypatch.setattr(chain, "derive", put_off)
+    return derive
+
+
+def test_deriving_in_a_second_transaction_is_caught(
+    db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = seeded("derived later")
+    derive = later(monkeypatch)
+
+    def in_two(step: Step) -> Step:
+        def both(connection: apsw.Connection) -> None:
+            step(connection)
+            with store.transaction(connection):
+                derive()
+
+        return both
+
+    tape = record(db_path, [in_two(step) for step in works.pumped_candles(rng)])
+    with pytest.raises(Lost, match="half of something"):
+        cut_everywhere(tape, folder, rng)
+
+
+def test_a_commit_without_what_is_derived_is_caught_at_once(
+    db_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DERIVED=BASE is asked of every commit, not only of disks after a cut."""
+    later(monkeypatch)
+    step = works.pumped_candles(seeded("never derived"))[0]
+    with pytest.raises(AssertionError, match="are not what their base makes them"):
+        record_commits(db_path, step)

@@ -1,0 +1,79 @@
+"""A cut of the power at any moment: what was acknowledged stays, and nothing is half there.
+
+ACK-DURABLE, ATOMIC-REQUEST, DERIVED=BASE and, where a client asks again, EXACTLY-ONCE.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.ingest import batches
+from tests.faults import works
+from tests.faults.power import Step, cut_everywhere, record, record_commits
+from tests.faults.sizes import seeded
+
+
+def repeat(steps: list[Step]) -> Callable[[apsw.Connection, int], None]:
+    """Do the steps again from one on, as a client does that has no answer to it."""
+
+    def again(connection: apsw.Connection, done: int) -> None:
+        for step in steps[done:]:
+            step(connection)
+
+    return again
+
+
+@pytest.mark.parametrize(
+    "work", [works.pumped_ticks, works.late_ticks, works.pumped_candles, works.late_candles]
+)
+def test_ticks_and_candles_survive_a_cut_at_any_write(
+    work: Callable[[random.Random], list[Step]], db_path: Path, folder: Path
+) -> None:
+    rng = seeded(work.__name__)
+    steps = work(rng)
+    tape = record(db_path, steps)
+    cut_everywhere(tape, folder, rng, again=repeat(steps))
+
+
+def test_a_revoked_key_stays_revoked_after_a_cut_at_any_write(db_path: Path, folder: Path) -> None:
+    rng = seeded("keys")
+    tape = record(db_path, works.keys_made_and_revoked(rng))
+    cut_everywhere(tape, folder, rng)
+
+
+def test_a_cut_in_a_checkpoint_loses_nothing(db_path: Path, folder: Path) -> None:
+    rng = seeded("checkpoints")
+    steps = works.checkpoints(rng, db_path)
+    tape = record(db_path, steps)
+    assert {op.file for op in tape.ops} == {"gfil.db", "gfil.db-wal"}
+    cut_everywhere(tape, folder, rng)
+
+
+def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
+    db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IMPORT-RESUME: each batch is whole, and the file sent again completes it."""
+    monkeypatch.setattr(batches, "BATCH_ROWS_FIRST", 16)
+    monkeypatch.setattr(batches, "BATCH_ROWS_MAX", 20)
+    rng = seeded("import")
+    rows = works.minutes(rng, works.DAY, 600)
+    work = works.load(works.csv(rows))
+    tape = record_commits(db_path, work)
+    assert len(tape.marks) > 30
+    again = lambda connection, _: work(connection)  # noqa: E731
+    cut_everywhere(tape, folder, rng, again=again)
+
+
+def test_a_deletion_is_whole_piece_by_piece(db_path: Path, folder: Path) -> None:
+    rng = seeded("deletions")
+    steps = works.deletions(rng)
+
+    def work(connection: apsw.Connection) -> None:
+        for step in steps:
+            step(connection)
+
+    tape = record_commits(db_path, work)
+    cut_everywhere(tape, folder, rng)
