@@ -1,7 +1,7 @@
 """What every route shares: the request's snapshot, its parameters, the shape of answers."""
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -129,6 +129,27 @@ def number_parameter(name: str, default: int, least: int, most: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18 or not least <= int(text) <= most:
         raise BadParameter(f"{name} must be a whole number from {least} to {most}")
     return int(text)
+
+
+def choice_parameter(name: str, choices: Sequence[str]) -> str:
+    """Return a query parameter that is one of a few words; the first where it is not given.
+
+    Raises:
+        BadParameter: it is another word.
+    """
+    text = text_parameter(name, "") or choices[0]
+    if text not in choices:
+        raise BadParameter(f"{name} must be one of {' '.join(choices)}, not {text[:32]!r}")
+    return text
+
+
+def flag_parameter(name: str) -> bool:
+    """Return whether a query parameter is 1 or true.
+
+    Raises:
+        BadParameter: it is neither that nor 0 or false.
+    """
+    return choice_parameter(name, ("0", "1", "false", "true")) in ("1", "true")
 
 
 def error_headers(error: GfilError) -> dict[str, str]:

@@ -1,0 +1,279 @@
+"""The body of a request: counted against its length, unpacked, ended when it comes too slowly."""
+
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+from flask import Flask, current_app, request
+from gunicorn.http.errors import ParseException
+
+from gfil.errors import BadRequest, TooLarge, TooSlow, UnsupportedEncoding
+from gfil.web import done_reading
+
+MB = 1024 * 1024
+PIECE_BYTES = 256 * 1024
+SMALL_BYTES = 8 * MB  # so much is gathered, and stored in one transaction
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_WINDOW = 31  # zlib: expect a gzip header
+GZIP_LAYERS_MAX = 2  # a packed file, and the packing of its way here
+
+# A whole body has so long, or a few that drip hold all threads for hours.
+DEADLINE_S = 60
+RATE_BYTES_PER_S = 50_000
+WATCH_S = 1.0
+
+DRAINED_BYTES_MAX = (
+    2 * MB
+)  # of a body that is refused: many clients read no answer before it is sent
+DRAIN_S = 2
+
+
+class BodyTooLarge(TooLarge):
+    """A body beyond the limit of its route; a program finds the limit in `limit_bytes`."""
+
+    def __init__(self, limit_mb: int, hint: str) -> None:
+        super().__init__(f"the body has more than {limit_mb} MB unpacked: {hint}")
+        self.limit_bytes = limit_mb * MB
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """The limit."""
+        return {"limit_bytes": self.limit_bytes}
+
+
+class Body:
+    """What a request brings, unpacked: `content` where it is small, else an iterator of pieces.
+
+    Nothing is read before it is asked for.
+    """
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._head: list[bytes] = []
+
+    @cached_property
+    def is_small(self) -> bool:
+        """Whether it has at most `SMALL_BYTES`, which are then all read."""
+        size = 0
+        for piece in self._pieces:
+            self._head.append(piece)
+            size += len(piece)
+            if size > SMALL_BYTES:
+                return False
+        self._head = [b"".join(self._head)]
+        return True
+
+    @property
+    def content(self) -> bytes:
+        """The whole of a small body."""
+        assert self.is_small
+        return self._head[0]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces; once, where it is not small.
+
+        Raises:
+            BadRequest: the body is cut short, or its chunks or its gzip are damaged.
+            TooLarge: it is beyond the limit of its route.
+            TooSlow: it took too long.
+        """
+        if self.is_small:
+            yield self.content
+            return
+        while self._head:
+            yield self._head.pop(0)
+        yield from self._pieces
+
+
+@contextmanager
+def receive(limit_mb: int, hint: str) -> Iterator[Body]:
+    """Read this request's body, of at most so many MB unpacked; `hint` says what to do with more.
+
+    After an error a little of what is left is read and thrown away, so that the client, which may
+    still be sending, comes to read the answer; the server closes a connection that has still more.
+
+    Raises:
+        BadRequest, TooLarge, TooSlow: as reading the body.
+        UnsupportedEncoding: it is packed with something else than gzip.
+    """
+    done_reading()  # or a body that takes minutes would hold back the checkpoints
+    source = _Source(request.environ)
+    try:
+        with _watcher().watching(source):
+            if (source.length or 0) > limit_mb * MB:
+                raise BodyTooLarge(limit_mb, hint)
+            pieces = _unpack(iter(source), limit_mb, hint)
+            yield Body(pieces)
+            for _ in pieces:
+                pass  # whatever the reader did not want: a body that is cut short must say so
+    except BaseException:
+        source.drain()
+        raise
+
+
+def _unpack(pieces: Iterator[bytes], limit_mb: int, hint: str) -> Iterator[bytes]:
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", "gzip", "x-gzip"):
+        raise UnsupportedEncoding(f"Content-Encoding {encoding[:32]!r}: gzip or nothing is read")
+    is_packed = encoding.endswith("gzip")
+    pieces = _limited(pieces, limit_mb, hint)
+    for _ in range(GZIP_LAYERS_MAX):
+        if not is_packed:
+            first, pieces = _peek(pieces)
+            if first != GZIP_MAGIC:
+                return pieces
+        pieces, is_packed = _limited(_gunzip(pieces), limit_mb, hint), False
+    first, pieces = _peek(pieces)
+    if first == GZIP_MAGIC:
+        raise BadRequest("the body is packed more than twice")
+    return pieces
+
+
+def _peek(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= len(GZIP_MAGIC):
+            break
+    return head[: len(GZIP_MAGIC)], chain([head], pieces)
+
+
+def _limited(pieces: Iterator[bytes], limit_mb: int, hint: str) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit_mb * MB:
+            raise BodyTooLarge(limit_mb, hint)
+        yield piece
+
+
+def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    member = zlib.decompressobj(GZIP_WINDOW)
+    try:
+        for data in pieces:
+            while data:
+                if member.eof:  # there may be several, one after another, and padding
+                    data = data.lstrip(b"\0")
+                    if not data:
+                        break
+                    member = zlib.decompressobj(GZIP_WINDOW)
+                yield member.decompress(data, PIECE_BYTES)
+                data = member.unused_data if member.eof else member.unconsumed_tail
+        yield member.flush()
+    except zlib.error:
+        raise BadRequest("the gzip data of the body is damaged") from None
+    if not member.eof:
+        raise BadRequest("the gzip data of the body is cut short")
+
+
+def _length(environ: Mapping[str, Any]) -> int | None:
+    if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return None
+    text = environ.get("CONTENT_LENGTH") or "0"
+    if not text.isascii() or not text.isdigit():
+        raise BadRequest("Content-Length must be a number")
+    return int(text)
+
+
+def prepare(app: Flask) -> None:
+    """Have bodies that come too slowly ended, in every worker."""
+    app.extensions["bodies"] = watcher = _Watcher()
+    app.extensions["jobs"].add("bodies", WATCH_S, watcher.end_slow)
+
+
+class _Source:
+    # The bytes as they come. Whoever reads on when a client has gone away gets a shorter body and
+    # no error, from gunicorn and so from Flask: only counting tells.
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self.length = _length(environ)  # None: it comes in chunks
+        self.received = 0
+        self.socket = environ.get("gunicorn.socket")
+        self.began = time.monotonic()
+        self.is_ended = False  # by the watcher
+        self.is_over = self.length == 0
+        self._stream = environ["wsgi.input"]
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self.is_over:
+            wanted = PIECE_BYTES
+            if self.length is not None:
+                wanted = min(wanted, self.length - self.received)
+            piece = self._read(wanted)
+            self.received += len(piece)
+            self.is_over = not piece or self.received == self.length
+            if self.is_ended:
+                raise TooSlow(self._say("came too slowly"))
+            if self.length is not None and len(piece) < wanted:
+                raise BadRequest(self._say("is cut short"))
+            if piece:
+                yield piece
+
+    def _read(self, wanted: int) -> bytes:
+        try:
+            piece: bytes = self._stream.read(wanted)
+            return piece
+        except (BlockingIOError, TimeoutError):  # the listening socket's SO_RCVTIMEO
+            self.is_over = True
+            raise TooSlow(self._say("stopped coming")) from None
+        except OSError:  # gunicorn's NoMoreData too, in a chunk
+            self.is_over = True
+            raise BadRequest(self._say("is cut short")) from None
+        except ParseException as error:
+            self.is_over = True
+            if self.is_ended:
+                raise TooSlow(self._say("came too slowly")) from None
+            raise BadRequest(self._say(f"is cut short or no chunks ({error})")) from None
+
+    def _say(self, what: str) -> str:
+        of = "" if self.length is None else f" of {self.length}"
+        return f"the body {what}: {self.received} bytes{of} came, nothing of the rest is stored"
+
+    @property
+    def deadline(self) -> float:
+        return self.began + DEADLINE_S + self.received / RATE_BYTES_PER_S
+
+    def drain(self) -> None:
+        self.began = time.monotonic() + DRAIN_S - DEADLINE_S - self.received / RATE_BYTES_PER_S
+        until = self.received + DRAINED_BYTES_MAX
+        with suppress(BadRequest, TooSlow):
+            for _ in self:
+                if self.received > until or time.monotonic() > self.deadline:
+                    break
+
+
+class _Watcher:
+    # A read returns when it has all it wants, or when the socket was silent for seconds: against a
+    # byte every second a clock outside is needed. It ends the receiving half; the answer goes out.
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sources: set[_Source] = set()
+
+    @contextmanager
+    def watching(self, source: _Source) -> Iterator[None]:
+        with self._lock:
+            self._sources.add(source)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sources.discard(source)
+
+    def end_slow(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for source in self._sources:
+                if source.socket is not None and not source.is_over and now > source.deadline:
+                    source.is_ended = True
+                    with suppress(OSError):
+                        source.socket.shutdown(socket.SHUT_RD)
+
+
+def _watcher() -> _Watcher:
+    watcher: _Watcher = current_app.extensions["bodies"]
+    return watcher

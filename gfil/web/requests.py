@@ -1,0 +1,98 @@
+"""Requests that write: one transaction each, and done once however often it is sent."""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import orjson
+from flask import Response, current_app, g, request
+
+from gfil.errors import BadRequest
+from gfil.store import requests
+from gfil.store.requests import Answer, Asked
+from gfil.web import done_reading, json_response, reading, writing
+
+HEADER = "Idempotency-Key"
+HEADER_FORM = re.compile("[!-~]([ -~]{0,253}[!-~])?")
+TOO_LARGE_FOR_KEY = (
+    f"the {HEADER} is not used for a body above 8 MB: sent again, it changes nothing twice"
+)
+
+Work = Callable[[apsw.Connection], dict[str, Any]]
+"""Writes inside a transaction and returns the body of the answer."""
+
+
+class _Undone(Exception):
+    pass  # ends a transaction that was only a trial
+
+
+def answer_once(content: bytes, prepare: Callable[[], Work]) -> Response:
+    """Do what a request asks in one transaction, unless it was done before; return the answer.
+
+    `prepare` is called before the transaction, `content` is the body unpacked. The answer commits
+    together with what it tells, and is given again to the same request with the same
+    Idempotency-Key. Only what was done is remembered: a refused request may be sent again.
+
+    Raises:
+        BadRequest: the Idempotency-Key is none.
+        KeyTaken: it came with another query or body.
+    """
+    now = time.time()
+    asked = _asked(content)
+    if asked and (known := requests.find(reading(), asked, now=now)):
+        return _replay(known)
+    work = prepare()
+    done_reading()
+    with writing() as db:
+        # The same request may have been answered meanwhile, also by another worker.
+        if asked and (known := requests.find(db, asked, now=now)):
+            return _replay(known)
+        body = orjson.dumps(work(db))
+        if asked:
+            requests.put(db, asked, Answer(200, body), now=now)
+    return current_app.response_class(body, content_type="application/json")
+
+
+def answer_trial(work: Work) -> Response:
+    """Do what a request asks in a transaction that is undone; return the answer."""
+    done_reading()
+    try:
+        with writing() as db:
+            answer = work(db)
+            raise _Undone
+    except _Undone:
+        return json_response(answer)
+
+
+def has_key() -> bool:
+    """Say whether the request carries an Idempotency-Key.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    return bool(_name())
+
+
+def _asked(content: bytes) -> Asked | None:
+    name = _name()
+    if name is None:
+        return None
+    digest = hashlib.sha256(request.query_string + b"\n")
+    digest.update(content)
+    return Asked(g.key.id, f"{request.method} {request.path}", name, digest.digest())
+
+
+def _name() -> str | None:
+    name = request.headers.get(HEADER)
+    if name is not None and not HEADER_FORM.fullmatch(name):
+        raise BadRequest(f"{HEADER} must be 1 to 255 printable ASCII characters")
+    return name
+
+
+def _replay(known: Answer) -> Response:
+    response = current_app.response_class(known.body, known.status, content_type="application/json")
+    response.headers["Idempotent-Replayed"] = "true"
+    return response
