@@ -71,28 +71,26 @@ def keep(worker: int) -> None:
 
     So the files of workers that come and go do not pile up.
     """
-    from prometheus_client.mmap_dict import MmapedDict
-    from prometheus_client.multiprocess import mark_process_dead
-
     folder = find()
     if folder is None or not folder.is_dir():
         return
-    mark_process_dead(worker, os.fspath(folder))
     with _locked(folder, fcntl.LOCK_EX) as alone:
-        if not alone:
-            return  # its file goes on being read as it is
-        for path in folder.glob(f"*_{worker}.db"):
-            kind = path.name.removesuffix(f"_{worker}.db")
-            total = MmapedDict(os.fspath(folder / f"{kind}_{OF_THE_DEAD}.db"))
-            with contextlib.suppress(struct.error, RuntimeError):  # killed as it made the file
-                for key, value, stamp in MmapedDict.read_all_values_from_file(os.fspath(path)):
-                    before, _ = total.read_value(key)
-                    is_gauge = kind.startswith("gauge")
-                    total.write_value(
-                        key, max(before, value) if is_gauge else before + value, stamp
-                    )
-            total.close()
-            path.unlink()
+        if alone:  # else its files go on being read as they are
+            for path in folder.glob(f"*_{worker}.db"):
+                with contextlib.suppress(struct.error, RuntimeError):  # killed as it made the file
+                    _add(path, folder / path.name.replace(f"_{worker}.", f"_{OF_THE_DEAD}."))
+                path.unlink()
+
+
+def _add(path: Path, dead: Path) -> None:
+    from prometheus_client.mmap_dict import MmapedDict
+
+    total = MmapedDict(os.fspath(dead))
+    for key, value, stamp, _ in MmapedDict.read_all_values_from_file(os.fspath(path)):
+        before, _ = total.read_value(key)
+        both = max(before, value) if path.name.startswith("gauge_max") else before + value
+        total.write_value(key, both, stamp)
+    total.close()
 
 
 @contextlib.contextmanager

@@ -22,13 +22,17 @@ class JsonLines(logging.Formatter):
         line: dict[str, Any] = {
             "time": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
-            "event": getattr(record, "event", record.module),
+            "event": getattr(record, "event", None) or _source(record),
         }
         line |= getattr(record, "facts", None) or {"detail": record.getMessage()}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)[-TEXT_LENGTH_MAX:]
         text = json.dumps(line, ensure_ascii=False, default=str)
         return SECRET.sub(r"\1…", text).encode("utf-8", "replace").decode()
+
+
+def _source(record: logging.LogRecord) -> str:
+    return "gunicorn" if record.name.startswith("gunicorn") else record.module
 
 
 def configure() -> None:

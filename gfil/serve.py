@@ -4,6 +4,7 @@ Gunicorn alone reads them with `gunicorn -c python:gfil.serve wsgi:app`.
 """
 
 import ipaddress
+import logging
 import os
 import socket
 import struct
@@ -15,6 +16,7 @@ from gunicorn.app.base import Application
 from gunicorn.glogging import Logger
 from gunicorn.util import import_app
 
+from gfil import counting, logs
 from gfil.config import LOOPBACK, Settings, read
 from gfil.errors import BadParameter, ConfigError, GfilError
 
@@ -26,8 +28,18 @@ DRAIN_S = 21  # for a worker that ends to answer what it has begun
 LAST_WORDS_S = 3  # and then to store what its jobs have not yet stored
 
 
+log = logging.getLogger("gfil")
+
+
 class QuietLogger(Logger):  # type: ignore[misc]
-    """Gunicorn's log, in which a client that was too slow is no error with a traceback."""
+    """Gunicorn's log, as JSON, in which a client that was too slow is no error with a traceback."""
+
+    def setup(self, cfg: Any) -> None:
+        """Take the settings; what GFIL itself has to say goes the same way."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.JsonLines())
+        logs.configure()
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
         """Log what went wrong, unless it is a socket that reached its timeout."""
@@ -35,6 +47,11 @@ class QuietLogger(Logger):  # type: ignore[misc]
             self.debug("A connection was too slow and is closed.")
         else:
             super().exception(msg, *args, **kwargs)
+
+
+def on_starting(server: Any) -> None:
+    """Make the place where the workers count."""
+    counting.begin()
 
 
 def when_ready(server: Any) -> None:
@@ -56,6 +73,7 @@ def post_worker_init(worker: Any) -> None:
 
     worker.cfg.set("graceful_timeout", DRAIN_S)  # the worker's own copy
     background.start(worker)
+    logs.say(logging.INFO, "worker_start", pid=worker.pid)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
@@ -63,6 +81,20 @@ def worker_exit(server: Any, worker: Any) -> None:
     from gfil.web import background
 
     background.stop(worker)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Keep what a worker that ended, or was killed, has counted."""
+    logs.say(logging.INFO, "worker_stop", pid=worker.pid)
+    try:
+        counting.keep(worker.pid)
+    except Exception as error:  # whatever it was: what it raises would end the master
+        log.error("what worker %s counted is lost: %s", worker.pid, error, exc_info=error)
+
+
+def on_exit(server: Any) -> None:
+    """Remove the place where the workers counted."""
+    counting.end()
 
 
 # What gunicorn reads from here is every global that bears the name of one of its settings.

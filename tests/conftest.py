@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import pytest
 from flask.testing import FlaskClient
 
@@ -102,6 +103,17 @@ class Server:
     def get(self, path: str, **headers: str) -> Answer:
         """Ask for a path."""
         return self.request("GET", path, **headers)
+
+    def said(self) -> str:
+        """What it printed for people: all but the lines of JSON."""
+        lines = self.log.read_text().splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("{"))
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """What it logged: the lines of JSON, those of these names or all."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        logged = [orjson.loads(line) for line in whole.split("\n") if line.startswith("{")]
+        return [line for line in logged if not names or line["event"] in names]
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """End it and return its exit status."""

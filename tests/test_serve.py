@@ -112,7 +112,7 @@ def test_an_address_of_another_machine_is_refused(settings: Settings) -> None:
 
 
 def test_serve_makes_the_database_and_prints_where_it_is(running: Server) -> None:
-    assert running.log.read_text() == f"GFIL serves {running.db} at {running.url}\n"
+    assert running.said() == f"GFIL serves {running.db} at {running.url}\n"
     assert running.db.is_file()
 
 
@@ -170,7 +170,8 @@ def test_a_signal_ends_it_quietly_with_status_0(
 ) -> None:
     own = server(GFIL_WORKERS="1")
     assert own.stop(how) == 0
-    assert own.log.read_text() == f"GFIL serves {own.db} at {own.url}\n"
+    assert own.said() == f"GFIL serves {own.db} at {own.url}\n"
+    assert [line["event"] for line in own.events()] == ["worker_start", "worker_stop"]
 
 
 def test_a_client_that_sends_half_a_request_is_let_go_without_a_word(running: Server) -> None:
@@ -180,7 +181,8 @@ def test_a_client_that_sends_half_a_request_is_let_go_without_a_word(running: Se
         began = time.monotonic()
         assert half.recv(100) == b""
         assert time.monotonic() - began < 2 * serve.RECEIVE_TIMEOUT_S
-    assert running.log.read_text() == f"GFIL serves {running.db} at {running.url}\n"
+    assert {line["level"] for line in running.events()} == {"info"}
+    assert running.said() == f"GFIL serves {running.db} at {running.url}\n"
 
 
 def gunicorn(folder: Path, app: str, **environment: str) -> AbstractContextManager[Server]:
@@ -212,7 +214,7 @@ def started(folder: Path, command: list[str], environment: dict[str, str]) -> It
 
 def test_gunicorn_alone_takes_the_same_settings(tmp_path: Path) -> None:
     with gunicorn(tmp_path, "wsgi:app", GFIL_WORKERS="3") as own:
-        assert own.log.read_text() == f"GFIL serves {own.db} at {own.url}\n"
+        assert own.said() == f"GFIL serves {own.db} at {own.url}\n"
         children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children")
         wait_for(lambda: len(children.read_text().split()) == 3, "three workers")
 
@@ -226,7 +228,7 @@ def test_the_demo_has_a_database_of_its_own_and_shows_something(tmp_path: Path) 
     mine = tmp_path / "mine.db"
     with gfil_server(tmp_path, "--demo", PYTHONPATH=str(tmp_path), GFIL_DB=str(mine)) as own:
         demo = tmp_path / "data" / "demo.db"
-        assert own.log.read_text().splitlines() == [
+        assert own.said().splitlines() == [
             "Making up a history for the demo…",
             f"GFIL serves {demo} at {own.url}",
         ]
