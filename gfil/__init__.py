@@ -39,6 +39,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         openapi,
         pages,
         symbols,
+        ticks,
     )
 
     settings = settings or config.read()
@@ -51,7 +52,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     figures.prepare(app)
     metrics.prepare()
     app.before_request(auth.check)
-    for module in (auth, candles, export, symbols, health, metrics, openapi, pages):
+    for module in (auth, candles, export, symbols, health, metrics, openapi, pages, ticks):
         app.register_blueprint(module.bp)
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

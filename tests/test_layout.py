@@ -41,6 +41,7 @@ INSIDE = {
     "gfil.ingest.formats": ("json_rows",),
     "gfil.web": ("metrics", "bodies", "requests", "uploads"),
     "gfil.store": (
+        "cursors",
         "db",
         "failstop",
         "pool",

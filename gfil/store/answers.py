@@ -1,15 +1,11 @@
 """One answer about candles: page, cursor, forming candle, epoch and change."""
 
-import base64
-import binascii
 from typing import Any, NamedTuple
 
 import apsw
-import orjson
 
 from gfil.clocks import TIME_MAX, TIME_MIN, Clock
-from gfil.errors import BadParameter
-from gfil.store import candles
+from gfil.store import candles, cursors
 from gfil.store import db as store
 from gfil.store.ondemand import Candle
 from gfil.store.symbols import Symbol
@@ -17,7 +13,6 @@ from gfil.timeframes import Timeframe
 
 LIMIT_DEFAULT = 500
 LIMIT_MAX = 10_000
-CURSOR_LENGTH_MAX = 1000
 
 
 class Answer(NamedTuple):
@@ -56,7 +51,7 @@ def read(
         BadParameter: the cursor is malformed or belongs to another query.
     """
     query = [symbol.name, timeframe.name, clock.name, start, stop]
-    place = _parse_cursor(cursor, query) if cursor is not None else None
+    place = _parse_place(cursor, query) if cursor is not None else None
     forward = start is not None
     page = candles.read(
         db,
@@ -76,26 +71,15 @@ def read(
         timeframe.name,
         clock.name,
         page.candles,
-        None if page.next is None else _format_cursor(query, page.next),
+        None if page.next is None else cursors.format(query, [page.next]),
         forming,
         store.read_state(db)[0],
         symbol.change,
     )
 
 
-def _format_cursor(query: list[Any], place: int) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([*query, place])).decode().rstrip("=")
-
-
-def _parse_cursor(cursor: str, query: list[Any]) -> int:
-    try:
-        padded = cursor[:CURSOR_LENGTH_MAX].encode("ascii") + b"=" * (-len(cursor) % 4)
-        decoded = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError):
-        raise BadParameter("malformed cursor: pass next_cursor on as it is") from None
-    if not isinstance(decoded, list) or len(decoded) != len(query) + 1 or decoded[:-1] != query:
-        raise BadParameter("this cursor belongs to another query")
-    place = decoded[-1]
-    if type(place) is not int or not TIME_MIN <= place <= TIME_MAX:
-        raise BadParameter("malformed cursor: pass next_cursor on as it is")
+def _parse_place(cursor: str, query: list[Any]) -> int:
+    (place,) = cursors.parse(cursor, query, 1)
+    if not TIME_MIN <= place <= TIME_MAX:
+        raise cursors.MalformedCursor
     return place

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import apsw
 import orjson
 
+from gfil.clocks import TIME_MAX
 from gfil.store import chain, symbols
 from gfil.store import db as store
 from gfil.store.chain import SETTLED, STORED, Edits
@@ -14,6 +15,8 @@ from gfil.store.rollup import Fold
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, DAY, M1, MINUTE
 
+LIMIT_DEFAULT = 500
+LIMIT_MAX = 100_000
 MINUTE_MSC = MINUTE * 1000
 
 Tick = tuple[int, float, float, float, float, int]
@@ -298,19 +301,30 @@ class Page(NamedTuple):
 READ = """
 SELECT time_msc, bid, ask, last, volume, flags, place
 FROM tick
-WHERE symbol_id = :symbol_id AND (time_msc, place) >= (:time_msc, :place) AND time_msc < :stop_msc
+WHERE symbol_id = :symbol_id AND (time_msc, place) >= (:start_msc, :start_place)
+  AND (time_msc, place) < (:stop_msc, :stop_place)
 ORDER BY time_msc, place
 LIMIT :limit
 """
+START: Place = (0, 0)
+STOP: Place = (TIME_MAX * 1000 + 1, 0)
 
 
-def read(db: apsw.Connection, symbol: Symbol, start: Place, stop_msc: int, limit: int) -> Page:
-    """Return up to `limit` ticks from a place on, before a time."""
+def read(
+    db: apsw.Connection,
+    symbol: Symbol,
+    start: Place = START,
+    stop: Place = STOP,
+    *,
+    limit: int,
+) -> Page:
+    """Return up to `limit` ticks from a place on, before another; `(time_msc, 0)` is an instant."""
     bindings = {
         "symbol_id": symbol.id,
-        "time_msc": start[0],
-        "place": start[1],
-        "stop_msc": stop_msc,
+        "start_msc": start[0],
+        "start_place": start[1],
+        "stop_msc": stop[0],
+        "stop_place": stop[1],
         "limit": limit + 1,
     }
     found = store.query(db, READ, bindings)

@@ -8,8 +8,8 @@ from werkzeug.routing import Rule
 
 from gfil import clocks, timeframes
 from gfil.config import VERSION
-from gfil.store import symbols
-from gfil.store.answers import CURSOR_LENGTH_MAX, LIMIT_DEFAULT, LIMIT_MAX
+from gfil.store import cursors, symbols, ticks
+from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX
 from gfil.web import PAGE_HEADERS, PROBLEM, json_response, scope
 
 bp = Blueprint("openapi", __name__)
@@ -61,17 +61,27 @@ PARAMETERS = {
         {"type": "string", "examples": [each.name for each in timeframes.TIMEFRAMES]},
         required=True,
     ),
-    "from": _parameter("from", "Candles that start here or later; pages go forward.", INSTANT),
-    "to": _parameter("to", "Candles that start before this; without it to the end.", INSTANT),
+    "from": _parameter("from", "What starts here or later; pages go forward.", INSTANT),
+    "to": _parameter("to", "What starts before this; without it to the end.", INSTANT),
     "limit": _parameter(
         "limit",
         "How many candles at most.",
         {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
     ),
+    "tick_limit": _parameter(
+        "limit",
+        "How many ticks at most.",
+        {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": ticks.LIMIT_MAX,
+            "default": ticks.LIMIT_DEFAULT,
+        },
+    ),
     "cursor": _parameter(
         "cursor",
         "The next_cursor of an answer to the same question.",
-        {"type": "string", "maxLength": CURSOR_LENGTH_MAX},
+        {"type": "string", "maxLength": cursors.LENGTH_MAX},
     ),
     "clock": _parameter(
         "clock",
@@ -105,6 +115,20 @@ SYMBOL: dict[str, Schema] = {
     "change": {"type": "integer"},
 }
 HOLDING = _record({"tf": TEXT, "clock": TEXT, "first": TIME, "last": TIME, "count": NUMBER})
+TICK: Schema = {
+    "type": "array",
+    "description": "time_msc, bid, ask, last, volume, flags",
+    "items": NUMBER,
+    "minItems": 6,
+    "maxItems": 6,
+}
+TICKS = _record(
+    {
+        "symbol": TEXT,
+        "ticks": {"type": "array", "items": TICK},
+        "next_cursor": _or_null(TEXT),
+    }
+)
 ANSWER = _record(
     {
         "symbol": TEXT,
@@ -134,6 +158,11 @@ OPERATIONS: dict[str, tuple[tuple[str, ...], dict[str, Schema], tuple[int, ...]]
     "export.read": (
         ("symbol", "tf", "from", "to", "clock", "format"),
         {"text/csv": TEXT, "application/x-ndjson": TEXT, "application/json": ANY},
+        (400, 404),
+    ),
+    "ticks.read": (
+        ("symbol", "from", "to", "tick_limit", "cursor"),
+        {"application/json": TICKS},
         (400, 404),
     ),
     "symbols.list": (

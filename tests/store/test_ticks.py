@@ -29,8 +29,8 @@ def minutes(db: apsw.Connection) -> list[tuple[float, ...]]:
     return read(db, "EURUSD", "M1").candles
 
 
-def all_ticks(db: apsw.Connection, start: Place = (0, 0), limit: int = 10**6) -> list[Tick]:
-    return ticks.read(db, symbols.read(db, "EURUSD"), start, 2**42, limit).ticks
+def all_ticks(db: apsw.Connection) -> list[Tick]:
+    return ticks.read(db, symbols.read(db, "EURUSD"), limit=10**6).ticks
 
 
 def test_ticks_make_minutes_and_all_above(db: apsw.Connection) -> None:
@@ -191,12 +191,12 @@ def test_pages_of_any_size_are_the_whole(db: apsw.Connection) -> None:
         found: list[Tick] = []
         place: Place | None = (0, 0)
         while place is not None:
-            page = ticks.read(db, symbol, place, MSC + 250, limit)
+            page = ticks.read(db, symbol, place, (MSC + 250, 0), limit=limit)
             assert len(page.ticks) == limit or page.next is None
             found, place = found + page.ticks, page.next
         assert found == [tick for tick in given if tick[0] < MSC + 250]
         begin = ticks.place_before(db, symbol, (MSC + 250, 0), limit)
-        last = ticks.read(db, symbol, begin or (0, 0), MSC + 250, 10**6).ticks
+        last = ticks.read(db, symbol, begin or ticks.START, (MSC + 250, 0), limit=10**6).ticks
         assert last == found[-limit:]
         assert (begin is None) == (limit > len(found))
     assert ticks.read_last(db, symbol) == given[-1]
