@@ -1,4 +1,4 @@
-"""Candles over HTTP: `GET /api/v1/candles`."""
+"""Candles over HTTP: read, written, deleted at `/api/v1/candles`."""
 
 import time
 
@@ -6,17 +6,22 @@ from flask import Blueprint, Response, current_app, request
 
 from gfil import clocks, timeframes
 from gfil.config import VERSION
-from gfil.errors import BadParameter
-from gfil.ingest import export
+from gfil.errors import BadParameter, TooLarge
+from gfil.ingest import export, importer
+from gfil.ingest.importer import Options
 from gfil.store import answers, symbols
+from gfil.store import db as store
 from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX, Answer
 from gfil.web import (
+    bodies,
     instant_parameter,
     json_response,
     number_parameter,
     reading,
+    requests,
     scope,
     text_parameter,
+    uploads,
 )
 
 bp = Blueprint("candles", __name__)
@@ -60,3 +65,30 @@ def _csv_response(answer: Answer) -> Response:
     if answer.next_cursor:
         response.headers["X-Next-Cursor"] = answer.next_cursor
     return response
+
+
+@bp.post("/api/v1/candles")
+@scope("write")
+def write() -> Response:
+    """Store candles of any format, as files are imported."""
+    limit_mb = current_app.config["SETTINGS"].max_upload_mb
+    with uploads.receive(limit_mb, uploads.SPLIT) as body:
+        options = uploads.options("candles")
+        if body.is_small:
+            return uploads.store_small(body.content, options, uploads.describe_candles)
+        if options.abort:
+            raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
+        return _load(body, options)
+
+
+def _load(body: bodies.Body, options: Options) -> Response:
+    connection = store.connect(current_app.config["SETTINGS"].db)
+    try:
+        report = importer.load(connection, body, options, now=time.time())
+    finally:
+        connection.close()
+    if not options.dry_run:
+        uploads.count(report)
+    if requests.has_key():
+        report.warn(requests.TOO_LARGE_FOR_KEY)
+    return json_response(uploads.describe_candles(report))
