@@ -1,4 +1,4 @@
-"""The README's tables against the program: settings, commands, routes, and the map of the modules.
+"""The README's tables against the program: settings, commands, routes, metrics, the map.
 
 `python -m tests.test_docs` writes them anew.
 """
@@ -13,6 +13,7 @@ import pytest
 from gfil import create_app
 from gfil.cli import cli
 from gfil.config import ROOT, SETTINGS, read
+from gfil.web import metrics
 
 README = ROOT / "README.md"
 UNLISTED_METHODS = {"HEAD", "OPTIONS"}
@@ -70,6 +71,14 @@ def routes_table() -> str:
     return table(("route", "scope", "what"), *sorted(rows, key=lambda row: row[0].split(" ")[::-1]))
 
 
+def metrics_table() -> str:
+    rows = [
+        (f"`{name}`", kind, " ".join(f"`{label}`" for label in labels), sentence)
+        for name, kind, labels, sentence in metrics.describe()
+    ]
+    return table(("metric", "type", "labels", "what"), *rows)
+
+
 def module_map() -> str:
     paths = sorted((ROOT / "gfil").rglob("*.py"), key=lambda path: (path.parent, path.name))
     purposes = {}
@@ -89,6 +98,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": commands_table,
     "routes": routes_table,
     "settings": settings_table,
+    "metrics": metrics_table,
 }
 
 
@@ -126,6 +136,17 @@ def test_every_option_has_a_help_text() -> None:
 def test_every_setting_is_one_sentence() -> None:
     for setting in SETTINGS:
         assert re.fullmatch(r"[A-Z].*\.", setting.sentence), setting.name
+
+
+def test_every_metric_has_a_name_of_its_own_and_a_sentence() -> None:
+    described = metrics.describe()
+    assert len({name for name, *_ in described}) == len(described) >= 10
+    for name, kind, labels, sentence in described:
+        assert re.fullmatch(r"gfil_[a-z_]+", name)
+        assert name.endswith("_total") == (kind == "counter")
+        assert kind != "histogram" or name.endswith("_seconds")
+        assert all(label.islower() for label in labels)
+        assert re.fullmatch(r"[A-Z].*\.", sentence), name
 
 
 def test_the_readme_names_no_file_that_is_not_there() -> None:
