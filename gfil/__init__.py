@@ -49,6 +49,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     web.prepare(app, Pool(settings.db), Writer(settings.db))
     background.prepare(app)
     bodies.prepare(app)
+    symbols.prepare(app)
     figures.prepare(app)
     metrics.prepare()
     app.before_request(auth.check)

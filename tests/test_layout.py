@@ -39,7 +39,7 @@ INSIDE = {
         *("groups", "report", "storing", "batches", "prepared", "importer", "files", "export"),
     ),
     "gfil.ingest.formats": ("json_rows",),
-    "gfil.web": ("metrics", "bodies", "requests", "uploads"),
+    "gfil.web": ("metrics", "bodies", "requests", "uploads", "schemas"),
     "gfil.store": (
         "cursors",
         "db",

@@ -283,16 +283,21 @@ SWEEP_YIELDED = "DELETE FROM yielded WHERE series >= :first AND series < :after"
 SWEPT = "DELETE FROM deleted_symbol WHERE id = :id"
 
 
-def sweep(db: apsw.Connection) -> bool:
+def is_swept(db: apsw.Connection) -> bool:
+    """Say whether no deleted symbol has left anything behind."""
+    return store.value(db, SWEEPABLE) is None
+
+
+def sweep(db: apsw.Connection, rows: int = SWEEP_ROWS) -> bool:
     """Remove some rows of a deleted symbol; in a transaction. Say whether there may be more."""
     symbol_id = store.value(db, SWEEPABLE)
     if symbol_id is None:
         return False
-    if _sweep_ticks(db, symbol_id):
+    if _sweep_ticks(db, symbol_id, rows):
         return True
     first, after = symbol_id * SERIES_PER_SYMBOL, (symbol_id + 1) * SERIES_PER_SYMBOL
     bounds = {"first": first, "after": after}
-    until = store.value(db, SWEEP_UNTIL, bounds | {"rows": SWEEP_ROWS})
+    until = store.value(db, SWEEP_UNTIL, bounds | {"rows": rows})
     series, time = until or (after, clocks.TIME_MIN)
     db.execute(SWEEP, {"first": first, "series": series, "time": time})
     if until is None:
@@ -302,8 +307,8 @@ def sweep(db: apsw.Connection) -> bool:
     return True
 
 
-def _sweep_ticks(db: apsw.Connection, symbol_id: int) -> bool:
-    until = store.value(db, SWEEP_TICKS_UNTIL, {"id": symbol_id, "rows": SWEEP_ROWS})
+def _sweep_ticks(db: apsw.Connection, symbol_id: int, rows: int) -> bool:
+    until = store.value(db, SWEEP_TICKS_UNTIL, {"id": symbol_id, "rows": rows})
     time_msc = clocks.TIME_MAX * 1000 if until is None else until + 1
     db.execute(SWEEP_TICKS, {"id": symbol_id, "time_msc": time_msc})
     return until is not None

@@ -1,6 +1,7 @@
 """Candles over HTTP: read, written, deleted at `/api/v1/candles`."""
 
 import time
+from contextlib import closing
 
 from flask import Blueprint, Response, current_app, request
 
@@ -9,11 +10,12 @@ from gfil.config import VERSION
 from gfil.errors import BadParameter, TooLarge
 from gfil.ingest import export, importer
 from gfil.ingest.importer import Options
-from gfil.store import answers, symbols
+from gfil.store import answers, deletion, symbols
 from gfil.store import db as store
 from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX, Answer
 from gfil.web import (
     bodies,
+    done_reading,
     instant_parameter,
     json_response,
     number_parameter,
@@ -82,13 +84,32 @@ def write() -> Response:
 
 
 def _load(body: bodies.Body, options: Options) -> Response:
-    connection = store.connect(current_app.config["SETTINGS"].db)
-    try:
-        report = importer.load(connection, body, options, now=time.time())
-    finally:
-        connection.close()
+    with closing(store.connect(current_app.config["SETTINGS"].db)) as db:
+        report = importer.load(db, body, options, now=time.time())
     if not options.dry_run:
         uploads.count(report)
     if requests.has_key():
         report.warn(requests.TOO_LARGE_FOR_KEY)
     return json_response(uploads.describe_candles(report))
+
+
+@bp.delete("/api/v1/candles")
+@scope("admin")
+def delete() -> Response:
+    """Delete stored candles and ticks of a range; what was derived from them follows."""
+    name, start, stop = text_parameter("symbol"), instant_parameter("from"), instant_parameter("to")
+    tf = text_parameter("tf", "")
+    timeframe = timeframes.parse(tf) if tf else None
+    if start is None or stop is None:
+        raise BadParameter("from and to are needed: what lies between is deleted")
+    if start > stop:
+        raise BadParameter("from is after to")
+
+    def prepare() -> requests.Work:
+        symbol = symbols.read(reading(), name)
+        done_reading()
+        with closing(store.connect(current_app.config["SETTINGS"].db)) as db:
+            deleted = deletion.delete_range(db, symbol, start, stop, timeframe)
+        return lambda db: deleted._asdict()
+
+    return requests.answer_once(b"", prepare)

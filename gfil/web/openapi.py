@@ -1,152 +1,39 @@
 """The API described: `/openapi.json` made from the routes, and `/docs` for a person."""
 
 from functools import cache
-from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template
 from werkzeug.routing import Rule
 
-from gfil import clocks, timeframes
 from gfil.config import VERSION
-from gfil.store import cursors, symbols, ticks
-from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX
 from gfil.web import PAGE_HEADERS, PROBLEM, json_response, scope
+from gfil.web.schemas import (
+    ANSWER,
+    ANY,
+    CANDLE,
+    CANDLE_ROW,
+    DELETED,
+    FACTS,
+    OF_CANDLES,
+    OF_TICKS,
+    OUTCOME,
+    PACKED,
+    PARAMETERS,
+    PROBLEM_SCHEMA,
+    SYMBOL,
+    TEXT,
+    TICK_ROW,
+    TICKS,
+    WHOLE_SYMBOL,
+    Schema,
+    outcome,
+    record,
+)
 
 bp = Blueprint("openapi", __name__)
 
-Schema = dict[str, Any]
-
-TIME: Schema = {"type": "integer", "description": "UNIX seconds, UTC"}
-TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number"}
-FLAG: Schema = {"type": "boolean"}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _record(properties: dict[str, Schema]) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [*properties],
-        "additionalProperties": False,
-    }
-
-
-def _parameter(name: str, sentence: str, schema: Schema, *, required: bool = False) -> Schema:
-    place = "path" if name == "name" else "query"
-    return {
-        "name": name,
-        "in": place,
-        "required": required,
-        "description": sentence,
-        "schema": schema,
-    }
-
-
-INSTANT: Schema = {
-    "anyOf": [
-        {"type": "integer", "minimum": -99_999_999_999, "maximum": 99_999_999_999},
-        {"type": "string", "format": "date-time"},
-    ]
-}
-PARAMETERS = {
-    "symbol": _parameter("symbol", "A symbol, in any case.", TEXT, required=True),
-    "name": _parameter("name", "A symbol, in any case.", TEXT, required=True),
-    "tf": _parameter(
-        "tf",
-        "A timeframe; also 5m, 4h, 1d, 1w, 1M, minutes as a number, D, W, M.",
-        {"type": "string", "examples": [each.name for each in timeframes.TIMEFRAMES]},
-        required=True,
-    ),
-    "from": _parameter("from", "What starts here or later; pages go forward.", INSTANT),
-    "to": _parameter("to", "What starts before this; without it to the end.", INSTANT),
-    "limit": _parameter(
-        "limit",
-        "How many candles at most.",
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
-    ),
-    "tick_limit": _parameter(
-        "limit",
-        "How many ticks at most.",
-        {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": ticks.LIMIT_MAX,
-            "default": ticks.LIMIT_DEFAULT,
-        },
-    ),
-    "cursor": _parameter(
-        "cursor",
-        "The next_cursor of an answer to the same question.",
-        {"type": "string", "maxLength": cursors.LENGTH_MAX},
-    ),
-    "clock": _parameter(
-        "clock",
-        "On whose wall the buckets are cut: UTC, a zone, an offset, or both.",
-        {"type": "string", "default": "UTC", "examples": ["UTC", *clocks.NAMED, "+05:30"]},
-    ),
-    "stale": _parameter("stale", "1: not ready while a symbol is stale.", {"enum": ["0", "1"]}),
-    "format": _parameter("format", "The shape of the file.", {"enum": ["csv", "ndjson", "json"]}),
-}
-CANDLE: Schema = {
-    "type": "array",
-    "description": "time, open, high, low, close, volume",
-    "items": NUMBER,
-    "minItems": 6,
-    "maxItems": 6,
-}
-SYMBOL: dict[str, Schema] = {
-    "symbol": TEXT,
-    "description": TEXT,
-    "digits": {"type": "integer", "minimum": 0, "maximum": 8},
-    "clock": TEXT,
-    "price": _or_null({"enum": [*symbols.PRICES]}),
-    "base": TEXT,
-    "quote": TEXT,
-    "last": _or_null(NUMBER),
-    "bid": _or_null(NUMBER),
-    "ask": _or_null(NUMBER),
-    "last_tick_msc": _or_null({"type": "integer"}),
-    "last_time": _or_null(TIME),
-    "stale": FLAG,
-    "change": {"type": "integer"},
-}
-HOLDING = _record({"tf": TEXT, "clock": TEXT, "first": TIME, "last": TIME, "count": NUMBER})
-TICK: Schema = {
-    "type": "array",
-    "description": "time_msc, bid, ask, last, volume, flags",
-    "items": NUMBER,
-    "minItems": 6,
-    "maxItems": 6,
-}
-TICKS = _record(
-    {
-        "symbol": TEXT,
-        "ticks": {"type": "array", "items": TICK},
-        "next_cursor": _or_null(TEXT),
-    }
-)
-ANSWER = _record(
-    {
-        "symbol": TEXT,
-        "tf": {"enum": [each.name for each in timeframes.TIMEFRAMES]},
-        "clock": TEXT,
-        "candles": {"type": "array", "items": CANDLE},
-        "next_cursor": _or_null(TEXT),
-        "forming": _or_null(TIME),
-        "epoch": TEXT,
-        "change": {"type": "integer"},
-    }
-)
-PROBLEM_SCHEMA = {
-    "type": "object",
-    "properties": {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT},
-    "required": ["type", "title", "status", "detail"],
-}
-ANY = {"description": "anything"}
+ROWS = ("rows_symbol", "rows_clock", "rows_format", "rows_columns", "rows_on_error", "rows_dry_run")
+UPLOADED = (400, 408, 409, 413, 415, 422, 507)
 
 # What a route's own code cannot tell: its parameters, the body of its success, its refusals.
 OPERATIONS: dict[str, tuple[tuple[str, ...], dict[str, Schema], tuple[int, ...]]] = {
@@ -165,24 +52,66 @@ OPERATIONS: dict[str, tuple[tuple[str, ...], dict[str, Schema], tuple[int, ...]]
         {"application/json": TICKS},
         (400, 404),
     ),
+    "candles.write": (
+        (*ROWS, "rows_tf", "rows_mode", "rows_force_tf", "key"),
+        {"application/json": outcome(OUTCOME | OF_CANDLES)},
+        UPLOADED,
+    ),
+    "candles.delete": (
+        ("symbol", "gone_from", "gone_to", "only_tf", "key"),
+        {"application/json": DELETED},
+        (400, 404, 422, 507),
+    ),
+    "ticks.write": (
+        (*ROWS, "key"),
+        {"application/json": outcome(OUTCOME | OF_TICKS)},
+        UPLOADED,
+    ),
+    "symbols.change": (
+        ("name", "key"),
+        {"application/json": WHOLE_SYMBOL},
+        (404, *UPLOADED),
+    ),
+    "symbols.delete": (
+        ("name", "key"),
+        {"application/json": DELETED},
+        (400, 404, 422, 507),
+    ),
     "symbols.list": (
         (),
-        {"application/json": _record({"symbols": {"type": "array", "items": _record(SYMBOL)}})},
+        {"application/json": record({"symbols": {"type": "array", "items": record(SYMBOL)}})},
         (),
     ),
     "symbols.read": (
         ("name",),
-        {"application/json": _record(SYMBOL | {"timeframes": {"type": "array", "items": HOLDING}})},
+        {"application/json": WHOLE_SYMBOL},
         (404,),
     ),
-    "health.healthz": ((), {"application/json": _record({"status": {"const": "ok"}})}, ()),
+    "health.healthz": ((), {"application/json": record({"status": {"const": "ok"}})}, ()),
     "health.readyz": (
         ("stale",),
-        {"application/json": _record({"status": {"const": "ok"}})},
+        {"application/json": record({"status": {"const": "ok"}})},
         (400, 503),
     ),
     "metrics.read": ((), {"text/plain": TEXT}, ()),
     "openapi.document": ((), {"application/json": ANY}, ()),
+}
+BODIES: dict[str, dict[str, Schema]] = {
+    "candles.write": {
+        "application/json": {"type": "array", "items": {"anyOf": [CANDLE_ROW, CANDLE]}},
+        "text/csv": TEXT,
+        "application/gzip": PACKED,
+    },
+    "ticks.write": {
+        "application/json": {
+            "type": "object",
+            "properties": {"ticks": {"type": "array", "items": TICK_ROW}, "clock": TEXT},
+            "required": ["ticks"],
+        },
+        "text/csv": TEXT,
+        "application/gzip": PACKED,
+    },
+    "symbols.change": {"application/json": FACTS},
 }
 
 
@@ -231,7 +160,8 @@ def _describe() -> Schema:
 def _describe_operation(rule: Rule) -> Schema:
     view = current_app.view_functions[rule.endpoint]
     parameters, content, refusals = OPERATIONS[rule.endpoint]
-    is_open = getattr(view, "scope", None) == "open"
+    scope = getattr(view, "scope", None)
+    is_open = scope == "open"
     described: Schema = {
         "operationId": rule.endpoint,
         "summary": (view.__doc__ or "").strip().splitlines()[0],
@@ -243,11 +173,15 @@ def _describe_operation(rule: Rule) -> Schema:
             }
         },
     }
+    if bodies := BODIES.get(rule.endpoint):
+        content = {kind: {"schema": schema} for kind, schema in bodies.items()}
+        described["requestBody"] = {"required": True, "content": content}
     for status in (*refusals, *(() if is_open else (401, 403, 429, 503))):
         described["responses"][str(status)] = {
             "description": "refused",
             "content": {PROBLEM: {"schema": PROBLEM_SCHEMA}},
         }
     if not is_open:
-        described["security"] = [{}, {"bearer": []}, {"header": []}]
+        keys: list[Schema] = [{"bearer": []}, {"header": []}]
+        described["security"] = [{}, *keys] if scope == "read" else keys
     return described

@@ -1,16 +1,32 @@
-"""Symbols over HTTP: what there is, how far it reaches, how fresh it is."""
+"""Symbols over HTTP: what there is, how far it reaches, how fresh it is; changed and deleted."""
 
 import time
 from typing import Any
 
 import apsw
-from flask import Blueprint, Response
+import orjson
+from flask import Blueprint, Flask, Response, current_app, g
 
-from gfil.store import holdings, symbols
+from gfil.clocks import TIME_MAX, TIME_MIN
+from gfil.errors import BadParameter, BadRequest, Forbidden
+from gfil.store import candles, deletion, holdings, symbols, ticks
 from gfil.store.symbols import Symbol
-from gfil.web import json_response, reading, scope
+from gfil.web import bodies, json_response, reading, requests, scope, writing
 
 bp = Blueprint("symbols", __name__)
+
+# What each fact of a symbol may be, and who may change it.
+FACTS: dict[str, tuple[tuple[type, ...], str]] = {
+    "description": ((str,), "write"),
+    "digits": ((int, type(None)), "write"),
+    "base": ((str,), "write"),
+    "quote": ((str,), "write"),
+    "clock": ((str,), "admin"),
+    "price": ((str, type(None)), "admin"),
+}
+BODY_MB_MAX = 1
+SWEEP_EVERY_S = 1.0
+SWEEP_ROWS = 2000  # a few milliseconds
 
 
 @bp.get("/api/v1/symbols")
@@ -27,12 +43,91 @@ def read(name: str) -> Response:
     """Answer with one symbol and what is held of it."""
     db = reading()
     symbol = symbols.read(db, name)
+    return json_response(_describe_in_full(db, symbol))
+
+
+@bp.patch("/api/v1/symbols/<name>")
+@scope("write")
+def change(name: str) -> Response:
+    """Set facts of a symbol; its clock and price are for admins."""
+    with bodies.receive(BODY_MB_MAX, "a few facts take less") as body:
+        content = body.content
+        facts = _parse_facts(content)
+
+        def work(db: apsw.Connection) -> dict[str, Any]:
+            symbol = candles.set_facts(db, symbols.read(db, name), facts)
+            return _describe_in_full(db, symbol)
+
+        return requests.answer_once(content, lambda: work)
+
+
+@bp.delete("/api/v1/symbols/<name>")
+@scope("admin")
+def delete(name: str) -> Response:
+    """Delete a symbol: its name is gone at once, its rows are removed after."""
+
+    def prepare() -> requests.Work:
+        counted = deletion.count_range(reading(), symbols.read(reading(), name), TIME_MIN, TIME_MAX)
+
+        def work(db: apsw.Connection) -> dict[str, Any]:
+            change = symbols.delete(db, symbols.read(db, name))
+            return counted._asdict() | {"change": change}
+
+        return work
+
+    return requests.answer_once(b"", prepare)
+
+
+def prepare(app: Flask) -> None:
+    """Have the rows of deleted symbols removed, in every worker."""
+    app.extensions["jobs"].add("sweep", SWEEP_EVERY_S, _sweep)
+
+
+def _sweep() -> None:
+    jobs, pool = current_app.extensions["jobs"], current_app.extensions["pool"]
+    db = pool.take()
+    more = not deletion.is_swept(db)
+    pool.give(db)
+    while more:
+        began = time.monotonic()
+        with writing() as db:
+            more = deletion.sweep(db, SWEEP_ROWS)
+        if jobs.stopping.wait(time.monotonic() - began):  # others wait for the lock too
+            return
+
+
+def _parse_facts(content: bytes) -> dict[str, Any]:
+    try:
+        facts = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise BadRequest('the body must be a JSON object such as {"digits": 5}') from None
+    if not isinstance(facts, dict):
+        raise BadRequest('the body must be a JSON object such as {"digits": 5}')
+    for fact, value in facts.items():
+        if fact not in FACTS:
+            raise BadParameter(f"unknown fact {fact[:32]!r}: {' '.join(FACTS)} can be set")
+        types, _ = FACTS[fact]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise BadParameter(f"{fact} cannot be {_show(value)}")
+    for fact in facts:
+        needed = FACTS[fact][1]
+        if not g.key.allows(needed):
+            raise Forbidden(f"this key's scope is {g.key.scope}; {needed} is needed for {fact}")
+    return facts
+
+
+def _show(value: Any) -> str:
+    return orjson.dumps(value).decode()[:32]
+
+
+def _describe_in_full(db: apsw.Connection, symbol: Symbol) -> dict[str, Any]:
     held = holdings.list_holdings(db, symbol)
-    return json_response(_describe(db, symbol, int(time.time())) | {"timeframes": held})
+    return _describe(db, symbol, int(time.time())) | {"timeframes": held}
 
 
 def _describe(db: apsw.Connection, symbol: Symbol, now: int) -> dict[str, Any]:
     latest = holdings.read_latest(db, symbol)
+    tick = ticks.read_last(db, symbol)
     return {
         "symbol": symbol.name,
         "description": symbol.description,
@@ -42,9 +137,9 @@ def _describe(db: apsw.Connection, symbol: Symbol, now: int) -> dict[str, Any]:
         "base": symbol.base,
         "quote": symbol.quote,
         "last": latest.close if latest else None,
-        "bid": None,
-        "ask": None,
-        "last_tick_msc": None,
+        "bid": tick[1] if tick else None,
+        "ask": tick[2] if tick else None,
+        "last_tick_msc": tick[0] if tick else None,
         "last_time": latest.time if latest else None,
         "stale": holdings.is_stale(db, symbol, now),
         "change": symbol.change,

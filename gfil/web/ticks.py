@@ -1,21 +1,32 @@
-"""Ticks over HTTP: `GET /api/v1/ticks`."""
+"""Ticks over HTTP: read and written at `/api/v1/ticks`."""
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 import orjson
 from flask import Blueprint, Response, current_app
 
 from gfil.errors import BadParameter
+from gfil.ingest.report import Report
 from gfil.store import cursors, symbols, ticks
 from gfil.store import db as store
 from gfil.store.symbols import Symbol
 from gfil.store.ticks import LIMIT_DEFAULT, LIMIT_MAX, START, STOP, Place
-from gfil.web import instant_parameter, number_parameter, reading, scope, text_parameter
+from gfil.web import (
+    instant_parameter,
+    number_parameter,
+    reading,
+    scope,
+    text_parameter,
+    uploads,
+)
 
 bp = Blueprint("ticks", __name__)
+
+UPLOAD_MB_MAX = 8  # one transaction
+ANSWER = ("rows", "inserted", "duplicates", "rejected", "reasons", "errors", "warnings", "last")
 
 PIECE_TICKS = 5000  # read and sent before the next ones, so that memory stays flat
 
@@ -85,3 +96,16 @@ def _stream(
         yield b'],"next_cursor":' + orjson.dumps(cursor) + b"}"
     finally:
         connection.close()
+
+
+@bp.post("/api/v1/ticks")
+@scope("write")
+def write() -> Response:
+    """Store ticks, of JSON or CSV, in one transaction with all that follows from them."""
+    with uploads.receive(UPLOAD_MB_MAX, "send the ticks in several requests") as body:
+        return uploads.store_small(body.content, uploads.options("ticks"), _describe)
+
+
+def _describe(report: Report) -> dict[str, Any]:
+    told = report.as_json()
+    return {name: told[name] for name in (*ANSWER, "change")} | report.recognised
