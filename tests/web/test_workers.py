@@ -1,0 +1,141 @@
+"""Several workers of a real server count, log and end as one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gfil import counting
+from gfil.store import api_keys, db
+from tests.conftest import Server, clean_environment, wait_for
+from tests.web.test_metrics import Series, parse
+
+START = Callable[..., Server]
+
+
+def make_key(path: Path, scope: str = "read") -> str:
+    connection = db.connect(path)
+    with db.transaction(connection):
+        _, secret = api_keys.create(connection, scope, scope, now=1_700_000_000)
+    connection.close()
+    return secret
+
+
+def folder_of(server: Server) -> Path:
+    """Where its workers count: the master holds it open."""
+    links = Path(f"/proc/{server.process.pid}/fd").iterdir()
+    targets = (link.readlink() for link in links)
+    return next(target for target in targets if target.name.startswith(counting.PREFIX))
+
+
+def counting_workers(server: Server) -> set[int]:
+    found = folder_of(server).glob("counter_*.db")
+    return {int(path.stem.removeprefix("counter_")) for path in found} - {0}
+
+
+def overviews(server: Server, secret: str) -> tuple[float, float]:
+    """How often `/` was answered, as the counter and the histogram tell it."""
+    answer = server.get("/metrics", X_API_Key=secret)
+    assert answer.status == 200
+    found: Series = parse(answer.body.decode())
+    labels = frozenset({"route": "/", "method": "GET", "status": "2xx"}.items())
+    count = found.get(("gfil_requests_total", labels), 0.0)
+    return count, found.get(("gfil_read_seconds_count", frozenset({("kind", "pages")})), 0.0)
+
+
+def ask_both(server: Server) -> int:
+    """Ask until two workers have answered; return how often `/` was asked for."""
+    asked = 0
+    with ThreadPoolExecutor(8) as many:
+        deadline = time.monotonic() + 30
+        while len(counting_workers(server)) < 2:
+            assert time.monotonic() < deadline, "one worker answers everything"
+            assert {each.status for each in many.map(server.get, ["/"] * 16)} == {200}
+            asked += 16
+    return asked
+
+
+@pytest.fixture
+def own(server: START) -> Iterator[Server]:
+    running = server(GFIL_WORKERS="2")
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def test_both_workers_count_and_a_killed_one_keeps_its_counts(own: Server) -> None:
+    secret = make_key(own.db)
+    asked = 1 + ask_both(own)  # the first was the server's own, when it had started
+    assert overviews(own, secret) == (asked, asked)
+    victim = min(counting_workers(own))
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: len(own.events("worker_start")) == 3, "a new worker")
+    wait_for(lambda: victim not in counting_workers(own), "its counts among those of the dead")
+    assert overviews(own, secret) == (asked, asked)
+    assert own.get("/").status == 200
+    assert overviews(own, secret) == (asked + 1, asked + 1)
+
+
+def test_killed_workers_leave_one_file_of_each_kind(own: Server) -> None:
+    secret = make_key(own.db)
+    asked = 1
+    for round_ in range(1, 4):
+        asked += ask_both(own)
+        for worker in counting_workers(own):
+            os.kill(worker, signal.SIGKILL)
+        wait_for(lambda n=round_: len(own.events("worker_stop")) == 2 * n, "both are gone")
+        wait_for(lambda n=round_: len(own.events("worker_start")) == 2 * n + 2, "two new ones")
+        wait_for(lambda: not counting_workers(own), "their counts are kept")
+    assert overviews(own, secret) == (asked, asked)
+    names = {path.name for path in folder_of(own).glob("*_0.db")}
+    assert names == {"counter_0.db", "histogram_0.db"}
+
+
+def test_the_place_of_the_counts_goes_with_its_server(server: START) -> None:
+    """At once where it ends, with the next start where it was killed."""
+    ending, killed = server(), server()
+    left, gone = folder_of(killed), folder_of(ending)
+    assert left.stat().st_mode & 0o777 == 0o700
+    ending.stop()
+    assert not gone.exists()
+    workers = [line["pid"] for line in killed.events("worker_start")]
+    killed.stop(signal.SIGKILL)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "their end")
+    assert left.exists()
+    following = server(GFIL_DB=str(killed.db))
+    assert not left.exists()
+    assert overviews(following, make_key(killed.db)) == (1, 1)
+
+
+def figures(path: Path) -> dict[str, Any]:
+    """What `gfil stats` tells, by kind."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "gfil", "stats", "--since", "24h", "--json"],
+        env=clean_environment(GFIL_DB=str(path)),
+        capture_output=True,
+        check=True,
+    )
+    return {each["kind"]: each for each in json.loads(done.stdout)["kinds"]}
+
+
+def test_figures_survive_a_restart(server: START) -> None:
+    first = server(GFIL_WORKERS="2")
+    asked = 1 + ask_both(first)
+    first.stop()
+    assert figures(first.db)["pages"]["requests"] == asked
+    second = server(GFIL_WORKERS="2", GFIL_DB=str(first.db))
+    second.get("/api/v1/symbols")
+    second.stop()
+    found = figures(first.db)
+    assert (found["pages"]["requests"], found["reads"]["requests"]) == (asked + 1, 1)
+    assert 0 < found["pages"]["p50_ms"] <= found["pages"]["p99_ms"]
