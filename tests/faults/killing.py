@@ -1,0 +1,74 @@
+"""A real server whose processes are killed in the middle of their work, and begin again."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Server, wait_for
+from tests.faults.sending import Senders
+
+VICTIMS = ("a worker", "all workers", "the master")
+RECOVER_MAX_S = 10
+WORKERS = 2
+
+
+class Standing:
+    """A server that is started again, perhaps at another port, when its master has died."""
+
+    def __init__(self, start: Callable[..., Server], database: Path) -> None:
+        self._start = lambda: start(GFIL_DB=str(database), GFIL_WORKERS=str(WORKERS))
+        self.running = self._start()
+        self.kills = dict.fromkeys(VICTIMS, 0)
+
+    def url(self) -> str:
+        """Where it is by now."""
+        return self.running.url
+
+    def workers(self) -> list[int]:
+        """The processes that answer."""
+        master = self.running.process.pid
+        children = Path(f"/proc/{master}/task/{master}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def kill(self, victim: str, rng: random.Random) -> None:
+        """End a process, or several, as nothing else can end them: at once."""
+        self.kills[victim] += 1
+        pids = self.workers()
+        if victim == "the master":
+            self.running.stop(signal.SIGKILL)
+            self.running = self._start()
+            return
+        for pid in pids if victim == "all workers" else rng.sample(pids, min(1, len(pids))):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def kill_while_sending(
+    standing: Standing, senders: Senders, rng: random.Random, victims: list[str], apart: int
+) -> None:
+    """Kill one after another, each when some more requests are stored since the last.
+
+    RECOVER: after each the senders are answered again within ten seconds.
+    """
+    for victim in victims:
+        stored = len(senders.done) + rng.randint(apart // 2, apart)
+        wait_for(
+            lambda stored=stored: len(senders.done) >= stored or not senders.is_busy,
+            f"{stored} requests are stored",
+            60,
+        )
+        if not senders.is_busy:
+            pytest.fail(f"everything was sent before {victim} could be killed: {standing.kills}")
+        standing.kill(victim, rng)
+        killed = time.monotonic()
+        wait_for(
+            lambda killed=killed: senders.done[-1].time > killed or not senders.is_busy,
+            f"a request is stored after {victim} was killed",
+            RECOVER_MAX_S,
+        )

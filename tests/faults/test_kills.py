@@ -1,0 +1,76 @@
+"""kill -9 of a worker, of all of them, of the master, while four clients write.
+
+ACK-DURABLE, EXACTLY-ONCE, DERIVED=BASE and RECOVER, on a real server.
+"""
+
+import random
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from gfil.store import db as store
+from tests.conftest import Server
+from tests.faults import works
+from tests.faults.killing import VICTIMS, Standing, kill_while_sending
+from tests.faults.laws import check_derived
+from tests.faults.sending import Job, Senders, candle_job, distinct, make_key, tick_jobs
+from tests.faults.sizes import LONG, seeded
+from tests.store.reference import Candle, Tick
+
+CYCLES = 60 if LONG else 10
+APART = 40  # requests between two kills, at most
+TICKS = """
+SELECT time_msc, bid, ask, last, volume, flags
+FROM tick JOIN symbol ON symbol.id = tick.symbol_id
+WHERE symbol.name = :symbol
+ORDER BY time_msc, place
+"""
+STORED = """
+SELECT time, open, high, low, close, volume
+FROM symbol JOIN candle ON candle.series = symbol.id * 32
+WHERE symbol.name = :symbol AND kind = 1
+ORDER BY time
+"""
+
+
+def make(rng: random.Random) -> tuple[list[Job], list[Tick], list[tuple[int, Candle]]]:
+    """Requests with ticks and with candles mixed, and what they hold in all."""
+    ticks = works.ticks_of(rng, works.DAY * 1000, CYCLES * APART * 8)
+    rows = [(works.DAY + 60 * n, works.candle(rng)) for n in range(CYCLES * APART * 2)]
+    jobs = tick_jobs(rng, "TICKS", ticks, 8)
+    jobs += [
+        candle_job(
+            f"candles {at}", "CANDLES", rng.sample(rows[at : at + 3], len(rows[at : at + 3]))
+        )
+        for at in range(0, len(rows), 3)
+    ]
+    rng.shuffle(jobs)
+    return jobs, distinct(ticks), rows
+
+
+def test_nothing_acknowledged_is_lost_or_done_twice_whoever_is_killed(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    rng = seeded("kills")
+    path = tmp_path / "gfil.db"
+    secret = make_key(path)
+    standing = Standing(server, path)
+    jobs, ticks, rows = make(rng)
+    victims = [VICTIMS[number % len(VICTIMS)] for number in range(CYCLES)]
+    with Senders(standing.url, secret, jobs, rng, lost=0.05) as senders:
+        kill_while_sending(standing, senders, rng, rng.sample(victims, CYCLES), APART)
+    assert min(standing.kills.values()) > 0
+    assert senders.statuses.keys() <= {0, 200, 503}
+    assert sorted(done.job.name for done in senders.done) == sorted(job.name for job in jobs)
+    answers = [done.answer for done in senders.done]
+    assert {answer["rejected"] for answer in answers} == {0}
+    assert sum(answer["inserted"] for answer in answers) == len(ticks) + len(rows)
+    changes = sorted(answer["change"] for answer in answers if answer["inserted"])
+    assert changes == list(range(1, len(changes) + 1))
+    with closing(store.connect(path, readonly=True)) as connection:
+        assert store.read_state(connection)[1] == len(changes)
+        assert store.query(connection, TICKS, {"symbol": "TICKS"}) == ticks
+        stored = store.query(connection, STORED, {"symbol": "CANDLES"})
+        assert [(time, tuple(values)) for time, *values in stored] == rows
+        assert connection.pragma("integrity_check") == "ok"
+        check_derived(connection)

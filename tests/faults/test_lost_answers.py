@@ -1,0 +1,124 @@
+"""Answers that never arrive: whoever sends again, under the same key, changes nothing twice."""
+
+import contextlib
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+
+from gfil.store import db as store
+from tests.conftest import Server
+from tests.faults import works
+from tests.faults.laws import check_derived
+from tests.faults.sending import Job, Senders, candle_job, make_key, tick_job
+from tests.faults.sizes import LONG, seeded
+
+REQUESTS = 3000 if LONG else 300
+FATES = ("delivered", "delivered", "cut in the request", "cut in the answer", "no answer")
+
+
+class Proxy:
+    """A TCP proxy of one request a connection, that breaks some of them off."""
+
+    def __init__(self, upstream: str, rng: random.Random) -> None:
+        self.fates: dict[str, int] = dict.fromkeys(FATES, 0)
+        self._upstream = urlsplit(upstream)
+        self._rng = rng
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                fate = self._rng.choice(FATES)
+                self.fates[fate] += 1
+                threading.Thread(target=self._pass_on, args=(client, fate), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket, fate: str) -> None:
+        address = (self._upstream.hostname, self._upstream.port)
+        with contextlib.suppress(OSError), client, socket.create_connection(address) as server:
+            request = read_message(client)
+            if fate == "cut in the request":
+                server.sendall(request[:-20])
+                return
+            server.sendall(request)
+            answer = read_message(server)
+            if fate == "cut in the answer":
+                client.sendall(answer[:-20])
+            elif fate == "delivered":
+                client.sendall(answer)
+
+
+def read_message(peer: socket.socket) -> bytes:
+    """Return one message that says how long it is."""
+    data = b""
+    while b"\r\n\r\n" not in data and (piece := peer.recv(65536)):
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+    while len(body) < length and (piece := peer.recv(65536)):
+        data, body = data + piece, body + piece
+    return data
+
+
+@pytest.fixture
+def proxied(server: Callable[..., Server], tmp_path: Path) -> Iterator[tuple[Server, Proxy, str]]:
+    """A server, a proxy before it that breaks things off, and a key."""
+    path = tmp_path / "gfil.db"
+    secret = make_key(path)
+    running = server(GFIL_DB=str(path))
+    proxy = Proxy(running.url, seeded("proxy"))
+    yield running, proxy, secret
+    proxy.close()
+    running.stop()
+
+
+def test_a_request_sent_until_it_is_answered_is_done_once(
+    proxied: tuple[Server, Proxy, str],
+) -> None:
+    """EXACTLY-ONCE: each request in full, one change for each, and the first answer every time."""
+    running, proxy, secret = proxied
+    rng = seeded("lost answers")
+    jobs, sent = [], 0
+    for number in range(REQUESTS):
+        start = works.DAY + number * 60
+        if number % 3:
+            ticks = works.ticks_of(rng, start * 1000, 4)
+            jobs.append(tick_job(f"ticks {number}", "TICKS", ticks))
+            sent += len(set(ticks))
+        else:
+            jobs.append(candle_job(f"candle {number}", "CANDLES", [(start, works.candle(rng))]))
+            sent += 1
+    with Senders(lambda: proxy.url, secret, jobs, rng) as senders:
+        pass
+    assert min(proxy.fates.values()) > 0
+    answers = [done.answer for done in senders.done]
+    assert sum(answer["inserted"] for answer in answers) == sent
+    assert sorted(answer["change"] for answer in answers) == list(range(1, REQUESTS + 1))
+    again = {
+        job.name: running.request("POST", job.path, job.body, **head(job, secret)) for job in jobs
+    }
+    for done in senders.done:
+        assert again[done.job.name].headers["Idempotent-Replayed"] == "true"
+        assert orjson.loads(again[done.job.name].body) == done.answer
+    with contextlib.closing(store.connect(running.db, readonly=True)) as connection:
+        check_derived(connection)
+        assert store.read_state(connection)[1] == REQUESTS
+
+
+def head(job: Job, secret: str) -> dict[str, str]:
+    """The headers of a request."""
+    return {"Authorization": f"Bearer {secret}", "Idempotency_Key": job.name}
