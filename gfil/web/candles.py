@@ -8,13 +8,11 @@ from flask import Blueprint, Response, current_app, request
 from gfil import clocks, timeframes
 from gfil.config import VERSION
 from gfil.errors import BadParameter, TooLarge
-from gfil.ingest import export, importer
-from gfil.ingest.importer import Options
+from gfil.ingest import export
 from gfil.store import answers, deletion, symbols
 from gfil.store import db as store
 from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX, Answer
 from gfil.web import (
-    bodies,
     done_reading,
     instant_parameter,
     json_response,
@@ -80,17 +78,7 @@ def write() -> Response:
             return uploads.store_small(body.content, options, uploads.describe_candles)
         if options.abort:
             raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
-        return _load(body, options)
-
-
-def _load(body: bodies.Body, options: Options) -> Response:
-    with closing(store.connect(current_app.config["SETTINGS"].db)) as db:
-        report = importer.load(db, body, options, now=time.time())
-    if not options.dry_run:
-        uploads.count(report)
-    if requests.has_key():
-        report.warn(requests.TOO_LARGE_FOR_KEY)
-    return json_response(uploads.describe_candles(report))
+        return uploads.store_large(body, options, uploads.describe_candles)
 
 
 @bp.delete("/api/v1/candles")

@@ -3,22 +3,25 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import apsw
 from flask import Response, current_app
 
 from gfil import clocks, timeframes
-from gfil.errors import GfilError, Refused
+from gfil.errors import BadRequest, DatabaseError, DiskFull, GfilError, Refused
 from gfil.ingest import formats, importer, layout
 from gfil.ingest.importer import Kind, Options
 from gfil.ingest.report import Report
+from gfil.store import db as store
+from gfil.store.pool import Writer
 from gfil.upkeep import disk
 from gfil.web import (
     bodies,
     choice_parameter,
     flag_parameter,
+    json_response,
     metrics,
     reading,
     requests,
@@ -93,6 +96,32 @@ def store_small(content: bytes, options: Options, describe: Describe) -> Respons
     for report in reports:  # none where the answer was known
         count(report)
     return response
+
+
+def store_large(body: bodies.Body, options: Options, describe: Describe) -> Response:
+    """Store the rows of a body as they come, batch by batch; return the answer.
+
+    Raises:
+        BadRequest: it breaks off in the middle; whole batches are stored, and counted in words.
+    """
+    writer: Writer = current_app.extensions["writer"]
+    warnings = [requests.TOO_LARGE_FOR_KEY] if requests.has_key() else []
+    writer.check()
+    try:
+        with closing(store.connect(writer.path)) as db:  # others write through theirs meanwhile
+            report = importer.load(db, body, options, now=time.time())
+    except (DatabaseError, DiskFull, apsw.Error) as error:
+        writer.failstop.note(error, writer.path)
+        raise
+    writer.check()  # whatever failed, in whose hands ever: it may be what these rows stand on
+    if not options.dry_run:
+        count(report)
+    if report.reasons["truncated"]:
+        stored = report.rows - report.rejected
+        raise BadRequest(f"it breaks off in the middle; {stored} rows before are stored")
+    for warning in warnings:
+        report.warn(warning)
+    return json_response(describe(report))
 
 
 def count(report: Report) -> None:
