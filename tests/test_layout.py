@@ -34,7 +34,17 @@ LAYERS = (
 INSIDE = {
     "gfil.bench": ("figures", "market", "place", "processes", "load", "page", "report"),
     "gfil.ingest": (
-        *("table", "numbers", "moments", "layout", "pieces", "lines", "delimited", "splitter"),
+        *(
+            "table",
+            "moments",
+            "milliseconds",
+            "numbers",
+            "layout",
+            "pieces",
+            "lines",
+            "delimited",
+            "splitter",
+        ),
         *("elements", "head", "header", "jsonhead", "formats", "spacing", "names", "placing"),
         *("groups", "report", "storing", "batches", "prepared", "importer", "files", "export"),
     ),

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import methodcaller
 from typing import Any
 
-from gfil.ingest import moments, numbers
-from gfil.ingest.layout import Layout
+from gfil.ingest import milliseconds, moments, numbers
+from gfil.ingest.layout import SIDES, TICKS, Layout
 from gfil.ingest.lines import Block, read_blocks
+from gfil.ingest.numbers import Sides
 from gfil.ingest.pieces import Pieces
 from gfil.ingest.table import BadRow, Refuse, Table, assemble
 
@@ -16,6 +17,7 @@ Column = Callable[[int], Sequence[str]]
 
 def read(pieces: Pieces, layout: Layout, refuse: Refuse) -> Iterator[Table]:
     """Yield the rows of a text of separated cells, block by block."""
+    sides = Sides()
     for block in read_blocks(pieces, refuse):
         if block.row <= layout.skip:
             lines = block.text.split("\n")
@@ -23,13 +25,15 @@ def read(pieces: Pieces, layout: Layout, refuse: Refuse) -> Iterator[Table]:
             if over >= len(lines):
                 continue
             block = Block(block.row + over, "\n".join(lines[over:]))
+        before = dict(sides.known)
         try:
-            yield read_at_once(block, layout)
+            yield read_at_once(block, layout, sides)
         except (ValueError, OverflowError, csv.Error):
-            yield read_one_by_one(block, layout, refuse)
+            sides.known = before
+            yield read_one_by_one(block, layout, refuse, sides)
 
 
-def read_at_once(block: Block, layout: Layout) -> Table:
+def read_at_once(block: Block, layout: Layout, sides: Sides) -> Table:
     """Return the rows of a block of which every line is regular.
 
     Raises:
@@ -45,24 +49,44 @@ def read_at_once(block: Block, layout: Layout) -> Table:
         column = _cut(separated, layout, rows)
     else:
         column = _cut(text, layout, rows)
-    if layout.date is None:
-        time, zoned = moments.read_texts(column(layout.time))
-    else:
-        time, zoned = moments.read_split(column(layout.date), column(layout.time))
-    first, high, low, last = (numbers.read_column(column(at)) for at in layout.prices)
+    time, zoned, msc = _read_times(column, layout)
     return Table(
         range(block.row, block.row + rows),
         time,
         zoned,
-        first,
-        high,
-        low,
-        last,
-        [0.0] * rows if layout.volume is None else numbers.read_column(column(layout.volume)),
+        msc,
+        tuple(_read_numbers(name, column, layout, rows, sides) for name in layout.kind.numbers),
         None if layout.symbol is None else list(column(layout.symbol)),
         None if layout.timeframe is None else list(column(layout.timeframe)),
         _text_of(block),
     )
+
+
+def _read_times(column: Column, layout: Layout) -> tuple[list[int], bool, list[int] | None]:
+    cells = column(layout.time)
+    dates = None if layout.date is None else column(layout.date)
+    if layout.kind == TICKS:
+        if dates is None:
+            return milliseconds.read_texts(cells)
+        return milliseconds.read_split(dates, cells)
+    if dates is None:
+        return *moments.read_texts(cells), None
+    return *moments.read_split(dates, cells), None
+
+
+def _read_numbers(
+    name: str, column: Column, layout: Layout, rows: int, sides: Sides
+) -> list[float]:
+    at = layout.find(name)
+    if at is None:
+        return [0] * rows
+    if name in layout.kind.required:
+        return numbers.read_column(column(at))
+    if not layout.keeps_sides or name not in SIDES:
+        return numbers.read_optional(column(at))
+    if layout.symbol is not None:
+        raise ValueError("each symbol has sides of its own")
+    return sides.read_column(name, column(at))
 
 
 def _cut(text: str, layout: Layout, rows: int) -> Column:
@@ -85,24 +109,20 @@ def _unquote(text: str, layout: Layout, rows: int) -> Column:
 
 
 def _with_date_apart(layout: Layout) -> Layout:
-    def later(at: int | None) -> Any:
+    def later(at: int | None) -> int | None:
         return at if at is None or at < layout.time else at + 1
 
     return layout._replace(
         width=layout.width + 1,
         date=layout.time,
         time=layout.time + 1,
-        open=later(layout.open),
-        high=later(layout.high),
-        low=later(layout.low),
-        close=later(layout.close),
-        volume=later(layout.volume),
+        numbers=tuple(map(later, layout.numbers)),
         symbol=later(layout.symbol),
         timeframe=later(layout.timeframe),
     )
 
 
-def read_one_by_one(block: Block, layout: Layout, refuse: Refuse) -> Table:
+def read_one_by_one(block: Block, layout: Layout, refuse: Refuse, sides: Sides) -> Table:
     """Return the good rows of a block; tell the others and why. Blank lines are no rows."""
     rows: list[int] = []
     values: list[tuple[Any, ...]] = []
@@ -110,14 +130,14 @@ def read_one_by_one(block: Block, layout: Layout, refuse: Refuse) -> Table:
         if not line.strip() or (layout.header and line.strip() == layout.header):
             continue
         try:
-            values.append(_read_line(line, layout))
+            values.append(_read_line(line, layout, sides))
             rows.append(row)
         except BadRow as error:
             refuse(row, error.reason, line)
     return assemble(rows, values, _text_of(block))
 
 
-def _read_line(line: str, layout: Layout) -> tuple[Any, ...]:
+def _read_line(line: str, layout: Layout, sides: Sides) -> tuple[Any, ...]:
     cells = list(map(methodcaller("strip"), split_line(line, layout.separator)))
     while len(cells) > layout.width and not cells[-1]:
         cells.pop()
@@ -126,12 +146,21 @@ def _read_line(line: str, layout: Layout) -> tuple[Any, ...]:
     stamp = cells[layout.time]
     if layout.date is not None:
         stamp = f"{cells[layout.date]} {stamp}"
-    volume = "" if layout.volume is None else cells[layout.volume]
+    symbol = "" if layout.symbol is None else cells[layout.symbol]
+
+    def number(name: str) -> float:
+        at = layout.find(name)
+        cell = "" if at is None else cells[at]
+        if layout.keeps_sides and name in SIDES:
+            return sides.parse(symbol, name, cell)
+        return numbers.parse(cell) if cell or name in layout.kind.required else 0
+
+    if layout.keeps_sides:
+        values = [number(name) for name in layout.kind.numbers]  # known even if the time is not
     return (
         *moments.parse(stamp),
-        *(numbers.parse(cells[at]) for at in layout.prices),
-        numbers.parse(volume) if volume else 0.0,
-        "" if layout.symbol is None else cells[layout.symbol],
+        *(values if layout.keeps_sides else map(number, layout.kind.numbers)),
+        symbol,
         "" if layout.timeframe is None else cells[layout.timeframe],
     )
 

@@ -1,21 +1,22 @@
 """JSON values to typed columns: all at once where they are alike, else one by one."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import orjson
 
-from gfil.ingest import moments, numbers
-from gfil.ingest.layout import PRICES, Layout, place
+from gfil.ingest import milliseconds, moments, numbers
+from gfil.ingest.layout import TICKS, Kind, Layout, place
 from gfil.ingest.lines import read_blocks
 from gfil.ingest.pieces import Pieces
 from gfil.ingest.splitter import read_elements
 from gfil.ingest.table import BadRow, Refuse, Table, assemble
 
+TICK_ARRAY = place(("time", "bid", "ask", "last", "volume", "flags"))
 ARRAY = place(("time", "open", "high", "low", "close", "volume"))
-"""The cells of a row that is an array, unless told."""
+"""The cells of a row that is an array, unless told; those of a tick likewise."""
 
 KEYS = {
     "time": ("ts", "t", "time", "timestamp", "date", "T", "openTime", "open_time", "datetime"),
@@ -28,6 +29,26 @@ KEYS = {
     "timeframe": ("tf", "timeframe"),
 }
 """The names a field may have in an object; the first present counts."""
+
+TICK_KEYS = {
+    "time": ("time_msc", *KEYS["time"]),
+    "bid": ("bid",),
+    "ask": ("ask",),
+    "last": ("last",),
+    "volume": ("volume", "volume_real"),
+    "flags": ("flags",),
+    "symbol": KEYS["symbol"],
+    "timeframe": (),
+}
+
+
+Column = Callable[[str], Any]
+"""Gives the cells of a field, None where there are none."""
+
+
+def keys_of(kind: Kind) -> Mapping[str, Sequence[str]]:
+    """Return the names that the fields of a kind may have in an object."""
+    return TICK_KEYS if kind == TICKS else KEYS
 
 
 def read_array(
@@ -92,56 +113,58 @@ def _load(text: bytes) -> Any:
 
 
 def _read_at_once(values: Sequence[Any], rows: Sequence[int], layout: Layout) -> Table:
+    kind = layout.kind
     column = (
-        _columns_of_objects(values)
+        _columns_of_objects(values, kind)
         if isinstance(values[0], dict)
         else _columns_of_arrays(values, layout)
     )
-    stamps, volume = column("time"), column("volume", optional=True)
-    assert stamps is not None
-    time, zoned = moments.read_values(stamps)
-    first, high, low, last = (numbers.read_values(column(name)) for name in PRICES)
+
+    def read(name: str) -> list[float]:
+        cells = column(name)
+        if cells is None and name not in kind.required:
+            return [0] * len(rows)
+        return numbers.read_values(cells)
+
+    time, zoned, msc = _read_times(column("time"), kind)
     return Table(
         rows,
         time,
         zoned,
-        first,
-        high,
-        low,
-        last,
-        [0.0] * len(rows) if volume is None else numbers.read_values(volume),
-        _texts(column("symbol", optional=True)),
-        _texts(column("timeframe", optional=True)),
+        msc,
+        tuple(map(read, kind.numbers)),
+        _texts(column("symbol")),
+        _texts(column("timeframe")),
         _text_of(values, rows),
     )
 
 
-def _columns_of_objects(values: Sequence[Any]) -> Callable[..., Any]:
+def _read_times(stamps: Sequence[Any], kind: Kind) -> tuple[list[int], bool, list[int] | None]:
+    if kind == TICKS:
+        return milliseconds.read_values(stamps)
+    return *moments.read_values(stamps), None
+
+
+def _columns_of_objects(values: Sequence[Any], kind: Kind) -> Column:
     keys = values[0].keys()
     if set(map(type, values)) != {dict} or not all(map(keys.__eq__, map(dict.keys, values))):
         raise ValueError("objects of different keys")
 
-    def column(name: str, optional: bool = False) -> list[Any] | None:
-        key = next((key for key in KEYS[name] if key in keys), None)
-        if key is None and optional:
-            return None
-        return list(map(itemgetter(key), values))
+    def column(name: str) -> list[Any] | None:
+        key = next((key for key in keys_of(kind)[name] if key in keys), None)
+        return None if key is None else list(map(itemgetter(key), values))
 
     return column
 
 
-def _columns_of_arrays(values: Sequence[Any], layout: Layout) -> Callable[..., Any]:
+def _columns_of_arrays(values: Sequence[Any], layout: Layout) -> Column:
     if set(map(type, values)) != {list} or layout.date is not None:
         raise ValueError("not all arrays")
     columns = list(zip(*values, strict=True))
-    if layout.volume is not None and layout.volume >= len(columns):
-        layout = layout._replace(volume=None)
-    if layout.needed > len(columns):
-        raise ValueError("short arrays")
 
-    def column(name: str, optional: bool = False) -> Sequence[Any] | None:
-        at = getattr(layout, name)
-        return None if at is None else columns[at]
+    def column(name: str) -> Sequence[Any] | None:
+        at = layout.find(name)
+        return None if at is None or at >= len(columns) else columns[at]
 
     return column
 
@@ -169,33 +192,37 @@ def _read_one_by_one(
 
 def _read_value(value: Any, layout: Layout) -> tuple[Any, ...]:
     if isinstance(value, dict):
-        get = _getter_of_object(value)
+        get = _getter_of_object(value, layout.kind)
     elif isinstance(value, list):
         get = _getter_of_array(value, layout)
     else:
         raise BadRow("missing_field")
-    volume, symbol, timeframe = get("volume"), get("symbol"), get("timeframe")
+    symbol, timeframe = get("symbol"), get("timeframe")
+
+    def number(name: str) -> float:
+        cell = get(name)
+        is_blank = cell is None or (isinstance(cell, str) and not cell.strip())
+        is_zero = is_blank and name not in layout.kind.required
+        return 0 if is_zero else numbers.parse_value(cell)
+
     return (
         *moments.parse_value(get("time")),
-        *(numbers.parse_value(get(name)) for name in PRICES),
-        0.0
-        if volume is None or str(volume).isspace() or volume == ""
-        else numbers.parse_value(volume),
+        *map(number, layout.kind.numbers),
         symbol if isinstance(symbol, str) else "",
         timeframe if isinstance(timeframe, str) else "",
     )
 
 
-def _getter_of_object(value: dict[str, Any]) -> Callable[[str], Any]:
+def _getter_of_object(value: dict[str, Any], kind: Kind) -> Callable[[str], Any]:
     def get(name: str) -> Any:
-        return next((value[key] for key in KEYS[name] if key in value), None)
+        return next((value[key] for key in keys_of(kind)[name] if key in value), None)
 
     return get
 
 
 def _getter_of_array(value: list[Any], layout: Layout) -> Callable[[str], Any]:
     def get(name: str) -> Any:
-        at = getattr(layout, name)
+        at = layout.find(name)
         cell = value[at] if at is not None and at < len(value) else None
         if name == "time" and layout.date is not None and layout.date < len(value):
             return f"{value[layout.date]} {cell}"

@@ -7,13 +7,15 @@ from gfil import timeframes
 from gfil.clocks import Clock
 from gfil.errors import BadParameter, Refused
 from gfil.ingest import spacing
-from gfil.ingest.placing import Placer
+from gfil.ingest.layout import CANDLES, TICKS, Kind
+from gfil.ingest.placing import NumberedTicks, Placed, Placer, candles_of, ticks_of
 from gfil.ingest.table import Refuse, Table
 from gfil.store import symbols
 from gfil.store.candles import Rows
-from gfil.timeframes import Timeframe, UnknownTimeframe
+from gfil.timeframes import MINUTE, Timeframe, UnknownTimeframe
 
 GROUPS_MAX = 10_000  # symbols times timeframes in one source
+SECOND = Timeframe(-1, "tick", 1)  # ticks are placed by their second
 REMEMBERED_LENGTH_MAX = 64  # characters of cells, which blanks may make as long as a line
 
 Cells = tuple[str, str]
@@ -32,10 +34,10 @@ class Told:
 
 @dataclass(slots=True)
 class Group:
-    """The rows of one symbol and timeframe."""
+    """The rows of one symbol and timeframe, or its ticks."""
 
     symbol: str
-    timeframe: Timeframe
+    timeframe: Timeframe | None
     placer: Placer
     teller: str
     sample: list[int] = field(default_factory=list)
@@ -46,6 +48,8 @@ class Group:
         Raises:
             Refused: they contradict each other.
         """
+        if self.timeframe is None:
+            return
         room = spacing.SAMPLE_ROWS - len(self.sample)
         if room <= 0:
             return
@@ -70,7 +74,9 @@ class Groups:
         now: float,
         refuse: Refuse,
         find_known: Callable[[str], str | None],
+        kind: Kind = CANDLES,
     ) -> None:
+        self._is_on_ticks = kind == TICKS
         self._told = told
         self._clock = clock
         self._now = now
@@ -80,7 +86,7 @@ class Groups:
         self._of_cells: dict[Cells, Group | str] = {}
         self._spelled: dict[str, str] = {}
 
-    def place(self, table: Table) -> Iterator[tuple[Group, Rows]]:
+    def place(self, table: Table) -> Iterator[tuple[Group, Rows | NumberedTicks]]:
         """Yield the rows of each group in their buckets; refuse what belongs to none.
 
         Raises:
@@ -90,14 +96,17 @@ class Groups:
         for group, rows in self._split(table):
             if not self._told.force_timeframe:
                 group.check_spacing(rows.time)
-            yield group, group.placer.place(rows)
+            yield group, self._of_kind(group.placer.place(rows))
 
-    def finish(self) -> Iterator[tuple[Group, Rows]]:
+    def finish(self) -> Iterator[tuple[Group, Rows | NumberedTicks]]:
         """Yield the rows that were waiting for later ones."""
         for group in self._groups.values():
-            rows = group.placer.finish()
-            if rows is not None:
-                yield group, rows
+            placed = group.placer.finish()
+            if placed is not None:
+                yield group, self._of_kind(placed)
+
+    def _of_kind(self, placed: Placed) -> Rows | NumberedTicks:
+        return ticks_of(placed) if self._is_on_ticks else candles_of(placed)
 
     def _split(self, table: Table) -> Iterator[tuple[Group, Table]]:
         if not len(table):
@@ -113,7 +122,7 @@ class Groups:
                 self._refuse(row, group, table.text(row))
 
     def _check_told(self, table: Table) -> None:
-        if table.timeframe is None and self._told.timeframe is None:
+        if not self._is_on_ticks and table.timeframe is None and self._told.timeframe is None:
             raise BadParameter(f"the timeframe is unknown, --tf names it{_suggest(table.time)}")
         if table.symbol is None and self._told.symbol is None:
             raise BadParameter("the symbol is unknown, --symbol names it")
@@ -136,6 +145,8 @@ class Groups:
         spelled = self._spelled.get(name.casefold()) or self._find_known(name) or name
         if spelled != name:
             return "symbol_case"
+        if self._is_on_ticks:
+            return self._groups.get((name, "")) or self._begin(name, None, "")
         try:
             parsed = timeframes.parse(timeframe) if timeframe.strip() else self._told.timeframe
         except UnknownTimeframe:
@@ -144,14 +155,20 @@ class Groups:
             return "missing_field"
         return self._groups.get((name, parsed.name)) or self._begin(name, parsed, timeframe)
 
-    def _begin(self, name: str, timeframe: Timeframe, cell: str) -> Group | str:
+    def _begin(self, name: str, timeframe: Timeframe | None, cell: str) -> Group | str:
         if len(self._groups) >= GROUPS_MAX:
             return "missing_field"
         self._spelled[name.casefold()] = name
         teller = "its column" if cell.strip() else self._told.teller
-        placer = Placer(timeframe, self._clock, self._now, self._refuse)
+        if timeframe is None:
+            # A feed may mix up seconds, and still not have changed its clock.
+            placer = Placer(
+                SECOND, self._clock, self._now, self._refuse, earliest=0, disorder_s=MINUTE
+            )
+        else:
+            placer = Placer(timeframe, self._clock, self._now, self._refuse)
         group = Group(name, timeframe, placer, teller)
-        self._groups[name, timeframe.name] = group
+        self._groups[name, timeframe.name if timeframe else ""] = group
         return group
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gfil.ingest import moments, numbers
 from gfil.ingest.delimited import read, split_line
-from gfil.ingest.layout import SKIPPED, Layout, place
-from gfil.ingest.pieces import Pieces
+from gfil.ingest.layout import CANDLES, SIDES, SKIPPED, Kind, Layout, place
+from gfil.ingest.pieces import PIECE_BYTES, Pieces
 from gfil.ingest.table import BadRow, Refuse, Table
 
 LINES_MAX = 20  # looked at for the first one that is a row
@@ -20,18 +20,16 @@ class Format(NamedTuple):
     """A format that was recognised, and how to read it.
 
     `columns` are the fields in the order of the cells, for a person to see. `symbol`,
-    `timeframe` and `clock` are set where the file says them once for all its rows. A format
-    without `read` is known but cannot be imported; `refusal` says why.
+    `timeframe` and `clock` are set where the file says them once for all its rows.
     """
 
     name: str
     columns: Sequence[str]
-    read: Reader | None
+    read: Reader
     symbol: str | None = None
     timeframe: str | None = None
     clock: str | None = None
-    kind: Literal["candles", "ticks"] = "candles"
-    refusal: str = ""
+    kind: Kind = CANDLES
 
 
 class Head:
@@ -44,6 +42,11 @@ class Head:
         self.data = data
         self.columns = columns
         self._lines = data.decode("utf-8", "replace").split("\n", 10 * LINES_MAX)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether there is nothing behind the head."""
+        return len(self.data) < PIECE_BYTES
 
     @cached_property
     def lines(self) -> list[str]:
@@ -72,14 +75,17 @@ def of_rows(name: str, head: Head, names: Sequence[str], separator: str, width: 
     return _delimited(name, names, layout)
 
 
-def of_header(name: str, head: Head, names: Sequence[str], separator: str) -> Format:
+def of_header(
+    name: str, head: Head, names: Sequence[str], separator: str, keeps_sides: bool = False
+) -> Format:
     """Return the format of lines below a header, whose cells hold these fields."""
-    layout = place(names, separator, skip=head.blank_lines + 1, header=head.lines[0])
+    skip, header = head.blank_lines + 1, head.lines[0]
+    layout = place(names, separator, skip=skip, header=header, keeps_sides=keeps_sides)
     return _delimited(name, names, layout)
 
 
 def is_row(cells: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether cells hold what their names say: a stamp and four prices."""
+    """Whether cells hold what their names say: a stamp, and four prices or two sides."""
     layout = place(names)
     if len(cells) < layout.needed:
         return False
@@ -88,8 +94,9 @@ def is_row(cells: Sequence[str], names: Sequence[str]) -> bool:
         stamp = f"{cells[layout.date]} {stamp}"
     try:
         moments.parse(stamp)
-        for at in layout.prices:
-            numbers.parse(cells[at])
+        for price in layout.kind.required or SIDES:
+            at = layout.find(price)
+            numbers.parse("" if at is None else cells[at])
     except BadRow:
         return False
     return True
@@ -102,4 +109,6 @@ def is_unknown_header(cells: Sequence[str]) -> bool:
 
 def _delimited(name: str, names: Sequence[str], layout: Layout) -> Format:
     columns = [*names, *[SKIPPED] * (layout.width - len(names))]
-    return Format(name, columns, lambda pieces, refuse: read(pieces, layout, refuse))
+    return Format(
+        name, columns, lambda pieces, refuse: read(pieces, layout, refuse), kind=layout.kind
+    )

@@ -1,9 +1,9 @@
 """The names a CSV header may give to a field."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gfil.ingest.head import SEPARATORS, Head
-from gfil.ingest.layout import PRICES, SKIPPED
+from gfil.ingest.layout import PRICES, SIDES, SKIPPED
 
 NAMES = {
     "time": (
@@ -27,6 +27,16 @@ NAMES = {
 }
 """The first present counts; case, `<>` and `_` make no difference."""
 
+TICK_NAMES = {
+    "time": ("time msc", *NAMES["time"]),
+    "bid": ("bid",),
+    "ask": ("ask",),
+    "last": ("last",),
+    "volume": ("volume", "volume real", "vol"),
+    "flags": ("flags",),
+    "symbol": NAMES["symbol"],
+}
+
 _TIMES_OF_DAY = ("time", "timestamp")
 
 
@@ -43,16 +53,31 @@ def name_cells(words: Sequence[str], sample: Sequence[str] = ()) -> list[str] | 
     Where a word for the date stands beside one for the time of day, `sample`, the cells of the
     first row, tells whether they belong together.
     """
+    return _name(words, sample, NAMES, {"time", *PRICES})
+
+
+def name_tick_cells(words: Sequence[str], sample: Sequence[str] = ()) -> list[str] | None:
+    """Return what the cells under these words hold; None if time, bid or ask is not among them."""
+    return _name(words, sample, TICK_NAMES, {"time", *SIDES})
+
+
+def _name(
+    words: Sequence[str],
+    sample: Sequence[str],
+    every: Mapping[str, Sequence[str]],
+    needed: set[str],
+) -> list[str] | None:
     names = [SKIPPED] * len(words)
-    for field, known in NAMES.items():
+    for field, known in every.items():
         word = next((word for word in known if word in words), None)
         if word is not None:
             names[words.index(word)] = field
     day = words.index("date") if "date" in words else None
     hour = next((words.index(word) for word in _TIMES_OF_DAY if word in words), None)
-    if day is not None and hour is not None:
+    is_whole = "time" in names and words[names.index("time")] == "time msc"
+    if day is not None and hour is not None and not is_whole:
         apart = (
             len(sample) > hour and len(sample[hour]) <= len("00:00:00.000") and ":" in sample[hour]
         )
         names[day], names[hour] = ("date", "time") if apart or not sample else (SKIPPED, "time")
-    return names if {"time", *PRICES} <= set(names) else None
+    return names if needed <= set(names) else None

@@ -8,11 +8,12 @@ import apsw
 
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
-from gfil.errors import BadParameter, BadRequest, Conflict, Refused
+from gfil.errors import BadParameter, BadRequest, GfilError, Refused
 from gfil.ingest import formats, names, spacing, table
 from gfil.ingest.batches import Batches
 from gfil.ingest.groups import Groups, Told
 from gfil.ingest.head import Format
+from gfil.ingest.layout import TICKS
 from gfil.ingest.pieces import Pieces
 from gfil.ingest.prepared import Prepared
 from gfil.ingest.report import Report, show_time
@@ -57,6 +58,7 @@ class _Source(NamedTuple):
     pieces: Pieces
     found: Format
     clock: Clock
+    is_clock_told: bool
     groups: Groups
     report: Report
 
@@ -114,7 +116,7 @@ def check(
     """
     source = _open(db, chunks, options, now, name)
     sink: Sink = _Nowhere(source.report)
-    if db is not None and source.found.kind == "ticks":  # only the store knows what is settled
+    if db is not None and source.found.kind == TICKS:  # only the store knows what is settled
         sink = Batches(db, source.report, _manner(source, options, now), trial=True)
     _pump(source, sink)
     sink.finish()
@@ -156,12 +158,11 @@ def _open(
 ) -> _Source:
     pieces = Pieces(chunks)
     found = formats.recognise(pieces.head(), options.format, options.columns)
-    if found.read is None:
-        raise formats.UnknownFormat(found.refusal)
-    if options.kind not in (None, found.kind):
-        raise formats.UnknownFormat(f"these are {found.kind}: they belong to /api/v1/{found.kind}")
+    kind = found.kind.name
+    if options.kind not in (None, kind):
+        raise formats.UnknownFormat(f"these are {kind}: they belong to /api/v1/{kind}")
     clock = options.clock or (clocks.parse(found.clock) if found.clock else UTC)
-    report = Report(name, clock.name, found.name, is_on_ticks=found.kind == "ticks")
+    report = Report(name, clock.name, found.name, is_on_ticks=found.kind == TICKS)
 
     def find_known(name: str) -> str | None:
         symbol = symbols.find(db, name) if db else None
@@ -171,8 +172,8 @@ def _open(
     known = find_known(symbols.check_name(told.symbol)) if told.symbol else None
     if told.symbol and known not in (None, told.symbol):
         raise symbols.SymbolCase(told.symbol, known or "")
-    groups = Groups(told, clock, now, report.refuse, find_known)
-    return _Source(pieces, found, clock, groups, report)
+    groups = Groups(told, clock, now, report.refuse, find_known, found.kind)
+    return _Source(pieces, found, clock, options.clock is not None, groups, report)
 
 
 def _manner(source: _Source, options: Options, now: float) -> Manner:
@@ -183,7 +184,7 @@ def _manner(source: _Source, options: Options, now: float) -> Manner:
 def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
     try:
         yield
-    except (BadParameter, Conflict, Refused) as error:
+    except GfilError as error:
         if not report.has_changed or options.dry_run:
             raise
         error.detail += f"; {report.rows - report.rejected} rows before are stored"
@@ -195,17 +196,19 @@ def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
 
 def _pump(source: _Source, sink: Sink) -> list[int]:
     # Returns the times of the first rows, to tell how far they are apart.
-    pieces, found, _, groups, report = source
-    assert found.read is not None
+    pieces, found, groups, report = source.pieces, source.found, source.groups, source.report
+    check_law = table.check_ticks if found.kind == TICKS else table.check
     sample: list[int] = []
     for rows in found.read(pieces, report.refuse):
         sample += rows.time[: spacing.SAMPLE_ROWS - len(sample)]
-        for group, placed in groups.place(table.check(rows, report.refuse)):
+        for group, placed in groups.place(check_law(rows, report.refuse)):
             report.see(group.symbol, group.timeframe, placed)
             sink.add(group.symbol, group.timeframe, placed)
     for group, placed in groups.finish():
         report.see(group.symbol, group.timeframe, placed)
         sink.add(group.symbol, group.timeframe, placed)
+    if pieces.names_clock_late and source.found.clock is None and not source.is_clock_told:
+        raise BadRequest("it names its clock behind the rows: put it before them, or say it apart")
     for warning in pieces.warnings:
         report.warn(warning)
     return sample
@@ -227,6 +230,10 @@ class _Nowhere:
 
 
 def _told(found: Format, options: Options, file: str) -> Told:
+    if found.kind == TICKS:
+        if options.timeframe is not None:
+            raise BadParameter("these are ticks, which have no timeframe: leave out --tf")
+        return Told(options.symbol or found.symbol or names.read_of_ticks(file), None, "")
     in_file = timeframes.parse(found.timeframe) if found.timeframe else None
     named = names.read(file, options.timeframe or in_file)
     symbol = options.symbol or found.symbol or named.symbol
@@ -241,7 +248,7 @@ def _told(found: Format, options: Options, file: str) -> Told:
 
 
 def _tell(source: _Source, sample: list[int]) -> dict[str, Any]:
-    pieces, found, clock, _, report = source
+    pieces, found, clock, report = source.pieces, source.found, source.clock, source.report
 
     def show(time: int | None) -> dict[str, str] | None:
         if time is None:

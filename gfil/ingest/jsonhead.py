@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from gfil.ingest import moments
-from gfil.ingest.elements import KEYS
+from gfil.ingest.elements import KEYS, TICK_KEYS
 from gfil.ingest.head import Head
 from gfil.ingest.layout import PRICES
 from gfil.ingest.pieces import Pieces
@@ -25,7 +25,7 @@ _OPENING = re.compile(
 
 class Opening(NamedTuple):
     """The first array in an outermost object: its key, the bytes before its first element, and the
-    plain values told ahead of it."""
+    plain values told ahead of it, of a short source also those told after it."""
 
     key: str
     before: int
@@ -44,10 +44,9 @@ def read_opening(head: Head) -> Opening | None:
     match = _OPENING.match(head.data)
     if match is None:
         return None
-    try:
-        told = orjson.loads(b"{" + match[1].rstrip(b", \t\r\n") + b"}")
-    except orjson.JSONDecodeError:
-        told = {}
+    told = _load(b"{" + match[1].rstrip(b", \t\r\n") + b"}") or {}
+    if head.is_all and b'"' in head.data[head.data.rfind(b"]") :]:
+        told = (_load(head.data) or {}) | told
     return Opening(match[2].decode("utf-8", "replace"), match.end(), told)
 
 
@@ -74,6 +73,14 @@ def is_row(value: Any) -> bool:
     except BadRow:
         return False
     return not any(isinstance(cell, list | dict) for cell in value)
+
+
+def is_tick(value: Any) -> bool:
+    """Whether a value looks like a tick: an object with a time and a side, and no open."""
+    if not isinstance(value, dict) or any(key in value for key in KEYS["open"]):
+        return False
+    sides = (*TICK_KEYS["bid"], *TICK_KEYS["ask"])
+    return any(map(value.__contains__, TICK_KEYS["time"])) and any(map(value.__contains__, sides))
 
 
 def _may_hold_a_row(value: Any) -> bool:

@@ -31,18 +31,21 @@ _REST = re.compile(
     re.IGNORECASE,
 )
 _STAMP = re.compile(r"([0-9]{8}|[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4})((?:[T ].*)?)", re.DOTALL)
+_FRACTION = re.compile(r"[.,]([0-9]{1,9})")
 _EPOCH = re.compile(r"[+-]?[0-9]{1,19}(?:\.[0-9]*)?")
 
 
 class Moment(NamedTuple):
-    """Seconds since 1970: UTC where `zoned`, else of the wall of the source's clock."""
+    """Seconds since 1970: UTC where `zoned`, else of the wall of the source's clock; and the
+    milliseconds beside them."""
 
     seconds: int
     zoned: bool
+    msc: int = 0
 
 
 def parse(text: str) -> Moment:
-    """Return the moment a stamp names; fractions of a second are dropped.
+    """Return the moment a stamp names; what is finer than a millisecond is dropped.
 
     Raises:
         BadRow: it names none.
@@ -55,7 +58,8 @@ def parse(text: str) -> Moment:
         if match is None:
             return parse_epoch(text)
         seconds, zone_s = _rest(match[2])
-        return Moment(_DAYS[match[1]] + seconds - (zone_s or 0), zone_s is not None)
+        day = _DAYS[match[1]]
+        return Moment(day + seconds - (zone_s or 0), zone_s is not None, _fraction(match[2]))
     except ValueError:
         raise BadRow("bad_time") from None
 
@@ -68,7 +72,10 @@ def parse_epoch(text: str) -> Moment:
     """
     if not _EPOCH.fullmatch(text):
         raise ValueError("no epoch")
-    return Moment(from_epoch(int(text.partition(".")[0] or 0)), False)
+    whole, _, fraction = text.partition(".")
+    seconds, msc = split_epoch(int(whole))
+    is_in_s = abs(int(whole)) < MILLISECONDS_FROM
+    return Moment(seconds, False, int(f"{fraction:0<3.3}") if is_in_s else msc)
 
 
 def parse_value(value: Any) -> Moment:
@@ -83,7 +90,8 @@ def parse_value(value: Any) -> Moment:
         raise BadRow("missing_field")
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < EPOCH_MAX:
         raise BadRow("bad_time")
-    return Moment(from_epoch(value), False)
+    seconds, msc = split_epoch(value)
+    return Moment(seconds, False, msc)
 
 
 def from_epoch(epoch: float) -> int:
@@ -91,6 +99,17 @@ def from_epoch(epoch: float) -> int:
     size = abs(epoch)
     unit = 1 if size < MILLISECONDS_FROM else 1000 if size < MICROSECONDS_FROM else 1_000_000
     return int(epoch // unit)
+
+
+def split_epoch(epoch: float) -> tuple[int, int]:
+    """Return the seconds of an epoch and the milliseconds beside them."""
+    size = abs(epoch)
+    if size >= MICROSECONDS_FROM:
+        return divmod(int(epoch // 1000), 1000)
+    if size >= MILLISECONDS_FROM:
+        return divmod(int(epoch // 1), 1000)
+    # 1398902400.043 is a little less than that in binary.
+    return divmod(int(round(epoch * 1000, 3) // 1), 1000)
 
 
 def read_texts(texts: Sequence[str]) -> tuple[list[int], bool]:
@@ -173,6 +192,11 @@ def _rest(text: str) -> tuple[int, int | None]:
     if hour > 23 or minute > 59 or second > 59:
         raise ValueError("no time of day")
     return hour * HOUR + minute * MINUTE + second, _zone(match) if match[7] else None
+
+
+def _fraction(text: str) -> int:
+    match = _FRACTION.search(text)
+    return int(f"{match[1]:0<3.3}") if match else 0
 
 
 def _zone(match: re.Match[str]) -> int:

@@ -12,6 +12,7 @@ PACKED = ".gz"
 
 _HISTDATA = re.compile(r"DAT_[A-Z]+_")  # DAT_ASCII_EURUSD_M1_201701
 _JFOREX = re.compile(r"(.+?)_Candlestick_([0-9]+)_(M|m|H|h|Hour|D|d)(?:_.*)?")
+_TICKS = re.compile(r"(.+?)[_\-, ](?:ticks?(?:[_\-, ].*)?|[0-9]{8,12}_[0-9]{8,12})", re.IGNORECASE)
 _WORD = re.compile(r"[^_\-, ]+")
 _LETTERS_FIRST = re.compile(r"(mn|m|h|d|w)([1-9][0-9]?)", re.IGNORECASE)
 _COUNT_FIRST = re.compile(r"[1-9][0-9]{0,3}[mhdwMHDW]|[1-9][0-9]{0,4}|[DW]")
@@ -60,6 +61,13 @@ def read(name: str, timeframe: Timeframe | None = None) -> Named:
         if match and (timeframe in (None, found) or _LIKE_A_PAIR.fullmatch(match[1])):
             return Named(match[1], found)
     return Named(None, None)
+
+
+def read_of_ticks(name: str) -> str | None:
+    """Return the symbol in the name of a file of ticks: `XAUUSD_ticks_20140505.csv`, or as
+    MetaTrader 5 names them, `XAUUSD_202405010000_202405312359.csv`; None where it names none."""
+    match = _TICKS.fullmatch(_stem(name))
+    return match[1] if match else None
 
 
 def _stem(name: str) -> str:

@@ -73,6 +73,19 @@ def read_column(cells: Sequence[str]) -> list[float]:
     return list(map(float, cells))
 
 
+def read_optional(cells: Sequence[str]) -> list[float]:
+    """Return the numbers of a column of cells, 0 for an empty one.
+
+    Raises:
+        ValueError: as `read_column`.
+    """
+    if "" not in cells:
+        return read_column(cells)
+    if not any(cells):
+        return [0] * len(cells)
+    return read_column([cell or "0" for cell in cells])
+
+
 def read_values(values: Sequence[Any]) -> list[float]:
     """Return the numbers of a column of JSON values: all numbers, or all texts.
 
@@ -85,3 +98,39 @@ def read_values(values: Sequence[Any]) -> list[float]:
     if kinds != {str}:
         raise ValueError("neither numbers nor texts")
     return read_column(values)
+
+
+class Sides:
+    """The last numbers in some columns of a body, for which an empty cell stands.
+
+    Those of each symbol are their own.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], float] = {}
+
+    def read_column(self, name: str, cells: Sequence[str]) -> list[float]:
+        """Return the numbers of a column of cells, all of one symbol.
+
+        Raises:
+            ValueError: as the function `read_column`, or an empty cell has none before.
+        """
+        filled = iter(read_column(list(filter(None, cells))))
+        value = self.known.get(("", name))
+        if value is None and not cells[0]:
+            raise ValueError("no earlier value")
+        values: list[Any] = [value := next(filled) if cell else value for cell in cells]
+        self.known["", name] = values[-1]
+        return values
+
+    def parse(self, symbol: str, name: str, cell: str) -> float:
+        """Return the number of a cell.
+
+        Raises:
+            BadRow: it is none, or empty and without one before.
+        """
+        if cell:
+            self.known[symbol, name] = parse(cell)
+        if (symbol, name) not in self.known:
+            raise BadRow("no_earlier_value")
+        return self.known[symbol, name]

@@ -13,14 +13,16 @@ GZIP_WINDOW = 31  # zlib: expect a gzip header
 class Pieces:
     """An iterator of pieces of `PIECE_BYTES`, the last one shorter, whatever the source's chunks.
 
-    `gzipped`, `encoding`, `cut` (the gzip stream breaks off or is damaged) and `warnings` tell
-    what was found on the way. A byte order mark and one NUL at the very end are left out.
+    `gzipped`, `encoding`, `cut` (the gzip stream breaks off or is damaged), `names_clock_late`
+    (JSON does so behind its rows) and `warnings` tell what was found on the way. A byte order mark
+    and one NUL at the very end are left out.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.gzipped = False
         self.encoding = "UTF-8"
         self.cut = False
+        self.names_clock_late = False
         self.warnings: list[str] = []
         self._rest = _without_last_nul(_even(self._decode(_even(self._gunzip(_even(chunks))))))
         self._head: bytes | None = None

@@ -23,6 +23,14 @@ class Twice(NamedTuple):
     later: int
 
 
+class Placed(NamedTuple):
+    """Rows, the start of the bucket of each, and how much longer than usual that is."""
+
+    table: Table
+    time: list[int]
+    stretch: list[int]
+
+
 class NumberedTicks(NamedTuple):
     """Ticks as equally long columns: the row of the source each was, and what the store takes."""
 
@@ -43,10 +51,22 @@ class Placer:
     """Puts the rows of one symbol and timeframe into the buckets of its source's clock.
 
     It is fed the rows in their order, because that tells the two passes of an ambiguous hour apart:
-    the second begins where the wall steps back, in a file that runs backwards where it steps on.
+    the second begins where the wall steps back, in a file that runs backwards where it steps on, by
+    more than `disorder_s`. What starts before `earliest` is a bad time.
     """
 
-    def __init__(self, timeframe: Timeframe, clock: Clock, now: float, refuse: Refuse) -> None:
+    def __init__(
+        self,
+        timeframe: Timeframe,
+        clock: Clock,
+        now: float,
+        refuse: Refuse,
+        *,
+        earliest: int = TIME_MIN,
+        disorder_s: int = 0,
+    ) -> None:
+        self._earliest = earliest
+        self._disorder_s = disorder_s
         self._timeframe = timeframe
         self._clock = clock
         self._latest = now + FUTURE_MAX_S
@@ -57,7 +77,7 @@ class Placer:
         self._safe = range(0)  # walls with one instant each, that lies `_offset` before them
         self._offset = 0
 
-    def place(self, table: Table) -> Rows:
+    def place(self, table: Table) -> Placed:
         """Return the rows in their buckets; those of an ambiguous hour may come with later ones."""
         if self._held is None and len(table):
             placed = self._place_at_once(table)
@@ -65,18 +85,18 @@ class Placer:
                 return placed
         return self._place_one_by_one(table, final=False)
 
-    def finish(self) -> Rows | None:
+    def finish(self) -> Placed | None:
         """Return the rows that were waiting for later ones, None if there are none."""
         if self._held is None:
             return None
         return self._place_one_by_one(self._held.take([]), final=True)
 
-    def _place_at_once(self, table: Table) -> Rows | None:
+    def _place_at_once(self, table: Table) -> Placed | None:
         if isinstance(table.zoned, list):
             return None
         seconds, reach = self._timeframe.seconds, self._reach_s
         low, high = min(table.time), max(table.time)
-        if low < TIME_MIN + reach + WALL_REACH or high > TIME_MAX - reach - WALL_REACH:
+        if low < self._earliest + reach + WALL_REACH or high > TIME_MAX - reach - WALL_REACH:
             return None
         if table.zoned:
             reach += WALL_REACH
@@ -91,10 +111,8 @@ class Placer:
             self._first_wall = walls[0]
         times = [start - offset for start in starts] if offset else starts
         if self._timeframe.name != "MN1":
-            return rows_of(table, times, [0] * len(times))
-        return rows_of(
-            table, times, [self._timeframe.following(at) - at - seconds for at in starts]
-        )
+            return Placed(table, times, [0] * len(times))
+        return Placed(table, times, [self._timeframe.following(at) - at - seconds for at in starts])
 
     @property
     def _reach_s(self) -> int:
@@ -116,7 +134,7 @@ class Placer:
             wall += 2 * DAY  # MetaTrader stamps a week with the Sunday before it
         return self._timeframe.floor(wall)
 
-    def _place_one_by_one(self, table: Table, final: bool) -> Rows:
+    def _place_one_by_one(self, table: Table, final: bool) -> Placed:
         if self._held is not None:
             table, self._held = join(self._held, table), None
         zoned = table.zoned if isinstance(table.zoned, list) else [table.zoned] * len(table)
@@ -135,7 +153,7 @@ class Placer:
             good.append(place)
             buckets.append(found[place])  # type: ignore[arg-type]
         seconds = self._timeframe.seconds
-        return rows_of(
+        return Placed(
             table.take(good),
             [bucket.start for bucket in buckets],
             [bucket.stop - bucket.start - seconds for bucket in buckets],
@@ -213,8 +231,9 @@ class Placer:
             if previous is not None:
                 # A bucket as long as the hour has one stamp for both passes.
                 as_long = self._timeframe.seconds >= twice.later - twice.earlier
-                is_second |= wall < previous or (wall == previous and as_long)
-            previous = wall
+                stepped_back = wall < previous - self._disorder_s
+                is_second |= stepped_back or (wall == previous and as_long)
+            previous = wall if previous is None or is_second else max(wall, previous)
             instant = twice.later if is_second else twice.earlier
             found[place] = self._clock.bucket(self._timeframe, instant)
         if self._first_wall is None:
@@ -232,16 +251,24 @@ class Placer:
         if isinstance(found, str):
             return found, ""
         start = found[0]
-        if not TIME_MIN <= start < TIME_MAX:
+        if not self._earliest <= start < TIME_MAX:
             return "bad_time", ""
         if start > self._latest:
             return "future", say_ahead(start - self._now)
         return "", ""
 
 
-def rows_of(table: Table, times: list[int], stretches: list[int]) -> Rows:
-    """Return the candles of a table for the store, in these buckets."""
-    return Rows(times, stretches, table.open, table.high, table.low, table.close, table.volume)
+def candles_of(placed: Placed) -> Rows:
+    """Return rows in their buckets as candles for the store."""
+    return Rows(placed.time, placed.stretch, *placed.table.values)
+
+
+def ticks_of(placed: Placed) -> NumberedTicks:
+    """Return rows in their seconds as ticks for the store."""
+    assert placed.table.msc is not None
+    times = [second * 1000 + msc for second, msc in zip(placed.time, placed.table.msc, strict=True)]
+    bid, ask, last, volume, flags = placed.table.values
+    return NumberedTicks(placed.table.row, times, bid, ask, last, volume, flags)  # type: ignore[arg-type]
 
 
 def say_ahead(seconds: float) -> str:

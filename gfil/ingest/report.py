@@ -156,7 +156,7 @@ class Report:
 
     def describe(self) -> list[str]:
         """Return the report as lines for a person."""
-        kinds = ["ticks"] if self.is_on_ticks else self.timeframes
+        kinds = ["ticks"] if self.is_on_ticks and self.format != "ticks" else self.timeframes
         whose = " ".join([", ".join(self.symbols[:5]) or "no rows", *kinds])
         reach = ""
         if self.first is not None and self.last is not None:

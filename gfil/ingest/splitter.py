@@ -14,6 +14,7 @@ _OUTSIDE = re.compile(rb'["\[\]{},]')
 _INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # of a string
 _BETWEEN = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
 _PARTNER = {b"}": b"{", b"]": b"["}
+_CLOCK = b'"clock"'
 _BLANKS = b" \t\r\n"
 DEPTH_MAX = 8  # brackets in brackets, where some do not match: each costs another look at them
 RAW_MAX = 1000  # elements given at once, where each is looked at by itself
@@ -47,6 +48,8 @@ def read_elements(
     whole = splitter.ended and (not wrapped or splitter.last_byte == b"}")
     if not whole or pieces.cut:
         splitter.refuse_next("truncated", splitter.rest)
+    elif splitter.names_clock:
+        pieces.names_clock_late = True
     elif splitter.rest and not wrapped:
         pieces.warnings.append("what follows the array was ignored")
 
@@ -76,6 +79,8 @@ class _Splitter:
         self.ended = False
         self.rest = b""  # not yet read; once the array has ended, a little of what follows it
         self.last_byte = b""
+        self.names_clock = False  # what follows the array does
+        self._tail = b""  # the last bytes that follow the array, as far as they are known
         self._refuse = refuse
         self._row = 0
         self._end = _ElementEnd()
@@ -88,6 +93,7 @@ class _Splitter:
     def feed(self, piece: bytes) -> Iterator[Elements]:
         self.last_byte = piece.rstrip(_BLANKS)[-1:] or self.last_byte
         if self.ended:
+            self._look_behind(piece)
             self.rest = (self.rest + piece.strip(_BLANKS))[:TEXT_MAX]
             return
         data = self.rest + piece
@@ -162,8 +168,14 @@ class _Splitter:
         self._row += len(raw)
         return given
 
+    def _look_behind(self, data: bytes) -> None:
+        self._tail += data
+        self.names_clock |= _CLOCK in self._tail
+        self._tail = self._tail[1 - len(_CLOCK) :]
+
     def _keep(self, rest: bytes) -> None:
         if self.ended:
+            self._look_behind(rest)
             self.rest = rest.strip(_BLANKS)[:TEXT_MAX]
         elif self._skipping:
             self.rest = b""

@@ -6,17 +6,19 @@ from typing import Any
 from unittest.mock import patch
 
 from gfil.ingest import delimited, elements, formats, splitter, table
+from gfil.ingest.layout import TICKS
 from gfil.ingest.pieces import Pieces
 
 Row = tuple[Any, ...]
 Refused = tuple[int, str, str]
 
 
-def rows_of(read: table.Table) -> list[Row]:
-    """Return each row as (number, seconds, zoned, open, high, low, close, volume, symbol, tf)."""
+def rows_of(read: table.Table, ticks: bool = False) -> list[Row]:
+    """Return each row as (number, seconds, zoned, its five numbers, symbol, tf); milliseconds
+    follow the seconds' zone where the rows are ticks."""
     count = len(read)
     zoned = read.zoned if isinstance(read.zoned, list) else [read.zoned] * count
-    columns = (read.row, read.time, zoned, read.open, read.high, read.low, read.close, read.volume)
+    columns = (read.row, read.time, zoned, *([read.msc] if ticks else []), *read.values)
     names = (
         [name.strip() for name in column or [""] * count]
         for column in (read.symbol, read.timeframe)
@@ -40,9 +42,10 @@ def read_rows(
     def refuse(row: int, reason: str, text: str) -> None:
         refused.append((row, reason, text[:200]))
 
-    assert found.read is not None
+    ticks = found.kind == TICKS
+    check = table.check_ticks if ticks else table.check
     rows = [
-        row for read in found.read(pieces, refuse) for row in rows_of(table.check(read, refuse))
+        row for read in found.read(pieces, refuse) for row in rows_of(check(read, refuse), ticks)
     ]
     return rows, sorted(refused)
 
@@ -63,6 +66,7 @@ def one_by_one() -> Iterator[None]:
         patch.object(delimited, "read_at_once", fail),
         patch.object(elements, "_read_at_once", fail),
         patch.object(splitter._Splitter, "_at_once", hold),
-        patch.object(table, "_is_lawful", lambda _: False),
+        patch.object(table, "_is_lawful", lambda *_: False),
+        patch.object(table, "_are_ticks", lambda *_: False),
     ):
         yield

@@ -82,24 +82,6 @@ def test_columns_of_symbol_and_timeframe_come_with_the_rows() -> None:
     assert [row[-2:] for row in rows] == [("TESTFX", "M1"), ("TESTAU", "M1")] * 2
 
 
-@pytest.mark.parametrize("file", ["TESTFX_ticks.csv", "TESTFX_ticks_mt5.csv"])
-def test_ticks_are_recognised_and_refused_for_now(file: str) -> None:
-    found = formats.recognise((SAMPLES / file).read_bytes())
-    assert (found.name, found.read, found.refusal) == ("ticks", None, "ticks: not importable yet")
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'[{"symbol":"X","time_msc":1709251200040,"bid":1,"ask":2}]',
-        b'{"ticks":[{"symbol":"X","time_msc":1709251200040,"bid":1,"ask":2}]}',
-        b'"time_msc","bid","ask","last"\n1,2,3,4\n',
-    ],
-)
-def test_ticks_of_other_spellings_are_recognised_too(data: bytes) -> None:
-    assert formats.recognise(data).name == "ticks"
-
-
 @pytest.mark.parametrize(
     ("data", "name", "count"),
     [

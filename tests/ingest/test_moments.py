@@ -65,17 +65,17 @@ NONE = [
 
 @pytest.mark.parametrize(("text", "seconds"), NAIVE)
 def test_a_naive_stamp_is_seconds_of_a_wall(text: str, seconds: int) -> None:
-    assert moments.parse(text) == Moment(NEW_YEAR + seconds, False)
+    assert moments.parse(text)[:2] == (NEW_YEAR + seconds, False)
 
 
 @pytest.mark.parametrize(("text", "seconds"), ZONED)
 def test_a_stamp_with_a_zone_is_an_instant(text: str, seconds: int) -> None:
-    assert moments.parse(text) == Moment(NEW_YEAR + seconds, True)
+    assert moments.parse(text)[:2] == (NEW_YEAR + seconds, True)
 
 
 @pytest.mark.parametrize(("text", "seconds"), EPOCHS)
 def test_the_size_of_an_epoch_tells_its_unit(text: str, seconds: int) -> None:
-    assert moments.parse(text) == Moment(seconds, False)
+    assert moments.parse(text)[:2] == (seconds, False)
 
 
 @pytest.mark.parametrize("text", NONE)
@@ -101,7 +101,7 @@ def test_a_json_value_that_is_no_time_is_a_bad_time(value: object) -> None:
 
 def test_a_json_value_is_an_epoch_or_a_stamp() -> None:
     assert moments.parse_value(1704067200000) == Moment(NEW_YEAR, False)
-    assert moments.parse_value(1704067200.5) == Moment(NEW_YEAR, False)
+    assert moments.parse_value(1704067200.5) == Moment(NEW_YEAR, False, 500)
     assert moments.parse_value("2024-01-01T00:00:00Z") == Moment(NEW_YEAR, True)
     with pytest.raises(BadRow, match="missing_field"):
         moments.parse_value(None)
@@ -111,7 +111,7 @@ def test_a_json_value_is_an_epoch_or_a_stamp() -> None:
 def test_a_column_of_equal_stamps_reads_as_one_by_one(texts: list[tuple[str, int]]) -> None:
     column = [text for text, _ in texts]
     seconds, zoned = moments.read_texts(column)
-    assert [Moment(each, zoned) for each in seconds] == list(map(moments.parse, column))
+    assert [(each, zoned) for each in seconds] == [moments.parse(text)[:2] for text in column]
 
 
 @pytest.mark.parametrize(

@@ -26,18 +26,14 @@ def at(text: str) -> int:
 
 
 def table_of(times: Sequence[int], zoned: bool | list[bool] = False, first_row: int = 1) -> Table:
-    # The open of a row is its number, by which it is known again behind the placer.
     rows = range(first_row, first_row + len(times))
     column = [float(row) for row in rows]
     return Table(
         rows,
         list(times),
         zoned,
-        column,
-        column,
-        column,
-        column,
-        column,
+        None,
+        (column,) * 5,
         None,
         None,
         "row {}".format,
@@ -66,7 +62,7 @@ def place(
     found = [
         (int(row), time, timeframe.seconds + stretch)
         for rows in placed
-        for row, time, stretch in zip(rows.open, rows.time, rows.stretch, strict=True)
+        for row, time, stretch in zip(rows.table.row, rows.time, rows.stretch, strict=True)
     ]
     return sorted(found), refused
 

@@ -9,7 +9,6 @@ import pytest
 from gfil import clocks
 from gfil.clocks import UTC, format_instant
 from gfil.ingest import files
-from gfil.ingest.formats import UnknownFormat
 from gfil.ingest.importer import Options
 from gfil.store import candles, symbols
 from gfil.store import db as store
@@ -207,7 +206,19 @@ def test_days_of_a_server_come_back_on_its_clock_with_the_files_dates(
     assert candles.read(db, gold, D1, UTC, 0, None, 10_000).candles == []
 
 
-def test_a_brokers_ticks_are_recognised(shared_data: Path) -> None:
-    source = str(shared_data / "ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz")
-    with pytest.raises(UnknownFormat, match=r"^ticks: not importable yet$"):
-        files.load(None, source, Options(dry_run=True), now=NOW)
+@pytest.mark.parametrize(
+    ("file", "rows", "repeated", "newest"),
+    [
+        ("XAUUSD_ticks_20140505_mt5_layout.csv.gz", 59_999, 52, 1399277102507),
+        ("oanda_XAUUSD_ticks_201405_first300k.csv.gz", 300_000, 119, 1399041624421),
+    ],
+)
+def test_a_brokers_ticks_come_in_once(
+    db: apsw.Connection, shared_data: Path, file: str, rows: int, repeated: int, newest: int
+) -> None:
+    source = str(shared_data / "ticks" / file)
+    report = files.load(db, source, Options(symbol="XAUUSD"), now=NOW)
+    assert (report.rows, report.duplicates, report.rejected) == (rows, repeated, 0)
+    assert report.as_json()["last"] == {"XAUUSD": newest}
+    again = files.load(db, source, Options(symbol="XAUUSD"), now=NOW)
+    assert (again.duplicates, again.has_changed, again.change) == (rows, False, report.change)

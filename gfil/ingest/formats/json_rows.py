@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gfil.errors import BadParameter
-from gfil.ingest.elements import ARRAY, KEYS, read_array
+from gfil.ingest.elements import ARRAY, keys_of, read_array
 from gfil.ingest.head import Format, Head
 from gfil.ingest.jsonhead import is_row, read_opening, read_sample
-from gfil.ingest.layout import place
+from gfil.ingest.layout import CANDLES, Kind, kind_of, place
 
 NAME = "json"
-ARRAY_NAMES = ("time", "open", "high", "low", "close", "volume")
 
 
 def recognise(head: Head) -> Format | None:
     """Return the format of an array whose elements may be rows."""
+    if kind_of(head.columns or ()) != CANDLES:
+        return None
     opening = read_opening(head)
     if opening is not None and opening.key != "candles":
         return None
@@ -34,29 +35,30 @@ def recognise(head: Head) -> Format | None:
         lambda pieces, refuse: read_array(
             pieces, sample.before, layout, refuse, opening is not None
         ),
-        symbol=_text(told, "symbol"),
-        timeframe=_text(told, "tf"),
-        clock=_text(told, "clock"),
+        symbol=text_of(told, "symbol"),
+        timeframe=text_of(told, "tf"),
+        clock=text_of(told, "clock"),
     )
 
 
-def name_columns(value: Any, columns: Sequence[str] | None) -> Sequence[str]:
+def name_columns(value: Any, columns: Sequence[str] | None, kind: Kind = CANDLES) -> Sequence[str]:
     """Return the fields of a row in the order of its cells, or the keys they have in an object.
 
     Raises:
         BadParameter: columns are named for an object.
     """
     if not isinstance(value, dict):
-        return columns or ARRAY_NAMES
+        return columns or ("time", *kind.numbers)
     if columns:
         raise BadParameter("--columns names the cells of lines and arrays; these rows are objects")
     return [
         next(key for key in keys if key in value)
-        for keys in KEYS.values()
+        for keys in keys_of(kind).values()
         if set(keys) & set(value)
     ]
 
 
-def _text(told: Mapping[str, Any], key: str) -> str | None:
+def text_of(told: Mapping[str, Any], key: str) -> str | None:
+    """Return what an object tells under a key, if that is a text."""
     value = told.get(key)
     return value if isinstance(value, str) else None

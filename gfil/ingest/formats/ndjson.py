@@ -8,13 +8,15 @@ from gfil.ingest.elements import ARRAY, read_lines
 from gfil.ingest.formats.json_rows import name_columns
 from gfil.ingest.head import Format, Head
 from gfil.ingest.jsonhead import is_row
-from gfil.ingest.layout import place
+from gfil.ingest.layout import CANDLES, kind_of, place
 
 NAME = "ndjson"
 
 
 def recognise(head: Head) -> Format | None:
     """Return the format of lines of which one is a row by itself."""
+    if kind_of(head.columns or ()) != CANDLES:
+        return None
     value = next(filter(lambda value: _may_be_row(value, head), map(_load, head.lines)), None)
     if value is None:
         return None

@@ -1,25 +1,79 @@
-"""Ticks, of MetaTrader 5, as CSV or as JSON: told from candles, not importable yet."""
+"""Ticks: MetaTrader 5's export, CSV with a header, JSON: `{"ticks":[…]}`, an array, or lines."""
 
-from gfil.ingest.head import Format, Head
-from gfil.ingest.header import read_words
-from gfil.ingest.jsonhead import read_opening, read_sample
+from typing import Any
+
+import orjson
+
+from gfil.ingest.elements import TICK_ARRAY, read_array, read_lines
+from gfil.ingest.formats.json_rows import name_columns, text_of
+from gfil.ingest.head import SEPARATORS, Format, Head, of_header
+from gfil.ingest.header import name_tick_cells, read_words
+from gfil.ingest.jsonhead import is_tick, read_opening, read_sample
+from gfil.ingest.layout import PRICES, TICKS, kind_of, place
 
 NAME = "ticks"
-REFUSAL = "ticks: not importable yet"
 
 
 def recognise(head: Head) -> Format | None:
     """Return the format of rows that have bid and ask where candles have prices."""
-    words = _json_keys(head) if head.is_json else read_words(head)[1]
-    if {"bid", "ask"} <= set(words) and not {"open", "close"} & set(words):
-        return Format(NAME, words, None, kind="ticks", refusal=REFUSAL)
-    return None
+    if head.is_json:
+        return _recognise_json(head)
+    return None if head.columns else _recognise_header(head)
 
 
-def _json_keys(head: Head) -> list[str]:
+def _recognise_header(head: Head) -> Format | None:
+    is_mt5 = head.lines[0].lstrip('"').startswith("<")
+    separator, words = read_words(head, (*SEPARATORS, " ") if is_mt5 else SEPARATORS)
+    sample = head.cells(1, separator) if len(head.lines) > 1 and not is_mt5 else ()
+    names = name_tick_cells(words, sample)
+    if names is None or {*PRICES} & set(words):
+        return None
+    return of_header(NAME, head, names, separator, keeps_sides=is_mt5)
+
+
+def _recognise_json(head: Head) -> Format | None:
+    if head.columns and kind_of(head.columns) != TICKS:
+        return None
     opening = read_opening(head)
     if opening is not None and opening.key != "ticks":
-        return []
-    sample = read_sample(head, opening.before if opening else head.data.find(b"[") + 1)
-    first = sample.values[0] if sample and sample.values else None
-    return list(first) if isinstance(first, dict) else []
+        return None
+    if opening is None and not head.data.lstrip().startswith(b"["):
+        return _recognise_lines(head)
+    sample = read_sample(head, opening.before if opening else head.data.index(b"[") + 1)
+    if sample is None:
+        return None
+    is_told = opening is not None or bool(head.columns)
+    first = next((value for value in sample.values if is_told or is_tick(value)), None)
+    if first is None and not is_told:
+        return None
+    layout = place(head.columns) if head.columns else TICK_ARRAY
+    told = opening.told if opening else {}
+    return Format(
+        NAME,
+        name_columns(first, head.columns, TICKS),
+        lambda pieces, refuse: read_array(
+            pieces, sample.before, layout, refuse, opening is not None
+        ),
+        symbol=text_of(told, "symbol"),
+        clock=text_of(told, "clock"),
+        kind=TICKS,
+    )
+
+
+def _recognise_lines(head: Head) -> Format | None:
+    value = next(filter(is_tick, map(_load, head.lines)), None)
+    if value is None:
+        return None
+    return Format(
+        NAME,
+        name_columns(value, head.columns, TICKS),
+        lambda pieces, refuse: read_lines(pieces, TICK_ARRAY, refuse),
+        kind=TICKS,
+    )
+
+
+def _load(line: str) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
