@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Server, wait_for
-from tests.faults.sending import Senders
+from tests.faults.senders import Senders
 
 VICTIMS = ("a worker", "all workers", "the master")
 RECOVER_MAX_S = 10

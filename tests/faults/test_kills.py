@@ -13,7 +13,7 @@ from tests.conftest import Server
 from tests.faults import works
 from tests.faults.killing import VICTIMS, Standing, kill_while_sending
 from tests.faults.laws import check_derived
-from tests.faults.sending import Job, Senders, candle_job, distinct, make_key, tick_jobs
+from tests.faults.senders import Job, Senders, candle_job, distinct, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
 from tests.store.reference import Candle, Tick
 

@@ -15,7 +15,7 @@ from gfil.store import db as store
 from tests.conftest import Server
 from tests.faults import works
 from tests.faults.laws import check_derived
-from tests.faults.sending import Job, Senders, candle_job, make_key, tick_job
+from tests.faults.senders import Job, Senders, candle_job, make_key, tick_job
 from tests.faults.sizes import LONG, seeded
 
 REQUESTS = 3000 if LONG else 300

@@ -21,7 +21,7 @@ from tests.conftest import Server
 from tests.faults import works
 from tests.faults.killing import Standing, kill_while_sending
 from tests.faults.laws import check_derived, fold_minutes
-from tests.faults.sending import Senders, distinct, make_key, tick_jobs
+from tests.faults.senders import Senders, distinct, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
 from tests.store.reference import CHAIN, SECONDS, Candle, Tick, fold
 
