@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain as join
 from itertools import islice, pairwise
 from operator import sub
@@ -204,11 +205,11 @@ def drop_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
         edits.apply(db)
 
 
-HAS_STORED = """
+IS_CONTESTED = """
 SELECT EXISTS (
     SELECT 1 FROM candle
     WHERE series = :series AND time >= :start AND time < :stop AND kind > 0
-)
+) OR EXISTS (SELECT 1 FROM yielded WHERE series = :series)
 """
 
 
@@ -223,17 +224,25 @@ def follow(
     shrunk: bool = False,
 ) -> None:
     """Make the candles of one kept timeframe and clock true wherever a span touches them."""
-    runs = list(disjoint_runs(clock, target, spans))
-    laid = lay_tiles(target, clock, kept, runs)
+    lay = _lay_again if len(spans) == 1 else _lay
+    runs, laid = lay(target, clock, tuple(kept), tuple(spans))
     series = symbol.series(target.number)
     extent = {"series": series, "start": runs[0].start, "stop": runs[-1].stop}
-    contested = store.value(db, HAS_STORED, extent) or store.value(
-        db, HAS_YIELDED, {"series": series}
-    )
-    if shrunk or contested:
+    if shrunk or store.value(db, IS_CONTESTED, extent):
         _follow_one_by_one(db, symbol, target, runs, laid)
     else:
         rollup.derive(db, symbol, target, laid)
+
+
+def _lay(
+    target: Timeframe, clock: Clock, kept: tuple[Clock, ...], spans: tuple[Bucket, ...]
+) -> tuple[list[Run], Laid]:
+    runs = list(disjoint_runs(clock, target, spans))
+    return runs, lay_tiles(target, clock, kept, runs)
+
+
+# Ticks touch the same buckets again and again, of one symbol after another.
+_lay_again = lru_cache(maxsize=256)(_lay)
 
 
 def _follow_one_by_one(

@@ -9,7 +9,6 @@ import orjson
 
 from gfil.clocks import UTC, Clock, Run
 from gfil.store import db as store
-from gfil.store import symbols
 from gfil.store.symbols import Symbol
 from gfil.timeframes import M1, Timeframe, chain_below
 
@@ -181,7 +180,7 @@ def roll_up(
     folds: dict[Key, Fold] = {}
     for base, tiles in laid.items():
         _put_tiles(db, tiles)
-        for time, stretch, *values in store.query(db, ROLL_UP, _bind(db, symbol, timeframe, base)):
+        for time, stretch, *values in store.query(db, ROLL_UP, _bind(symbol, timeframe, base)):
             folds[time, stretch] = Fold(*values)
     return folds
 
@@ -203,7 +202,7 @@ def derive(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, laid: Laid
     target = {"target": symbol.series(timeframe.number)}
     for base, tiles in laid.items():
         _put_tiles(db, tiles)
-        db.execute(DERIVE, _bind(db, symbol, timeframe, base) | target)
+        db.execute(DERIVE, _bind(symbol, timeframe, base) | target)
 
 
 def _put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
@@ -211,16 +210,12 @@ def _put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
     db.execute(LAY_TILES, {"tiles": orjson.dumps(tiles, default=tuple).decode()})
 
 
-def _bind(
-    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, base: Timeframe
-) -> dict[str, Any]:
-    # Minutes are the same on every clock; M5 to H1 lie on UTC's grid unless somebody stored others.
-    is_mixed = base != M1 and (not base.intraday or bool(symbols.own_clocks(db, symbol)))
+def _bind(symbol: Symbol, timeframe: Timeframe, base: Timeframe) -> dict[str, Any]:
     return {
         "series": symbol.series(base.number),
         "base_s": base.seconds,
         "target_s": timeframe.seconds,
-        "is_mixed": is_mixed,
+        "is_mixed": base != M1,  # minutes are the same on every clock
     }
 
 

@@ -33,6 +33,7 @@ WHOLE_SERIES = {
     "chain.FIRST": "LIMIT 1",
     "chain.LAST": "LIMIT 1",
     "chain.HAS_YIELDED": "EXISTS stops at the first",
+    "chain.IS_CONTESTED": "EXISTS stops at the first",
     "deletion.READ_STORED": "only of clocks of their own, after a deletion",
     "deletion.SWEEP": "rows of a deleted symbol, in batches",
     "deletion.SWEEP_UNTIL": "LIMIT 1",
