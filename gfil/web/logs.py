@@ -24,20 +24,28 @@ def prepare(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.began = time.perf_counter()
-    sent = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = sent if sent and REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+    known = _of(g)
+    sent = _of(request).environ.get("HTTP_X_REQUEST_ID")
+    known.request_id = sent if sent and REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+    known.began = time.perf_counter()
 
 
 def _end(response: Response) -> Response:
-    if "began" not in g:
+    known = _of(g)
+    if "began" not in known:
         return response
-    took_s = time.perf_counter() - g.began
-    response.headers["X-Request-ID"] = g.request_id
-    metrics.count_request(response, took_s)
-    if response.status_code >= 400 or took_s > SLOW_S or g.get("refused"):
+    took_s = time.perf_counter() - known.began
+    response.headers["X-Request-ID"] = known.request_id
+    response.headers["Server-Timing"] = f"app;dur={1e3 * took_s:.2f}"
+    metrics.count_request(_of(request), response.status_code, took_s, known.get("ingest_kind"))
+    if response.status_code >= 400 or took_s > SLOW_S or "refused" in known:
         _tell(response, took_s)
     return response
+
+
+def _of(proxy: Any) -> Any:
+    # What stands behind it: each look through it costs a microsecond, and this is every request.
+    return proxy._get_current_object()
 
 
 def _tell(response: Response, took_s: float) -> None:

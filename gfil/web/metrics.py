@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import prometheus_client
-from flask import Blueprint, Response, current_app, g, has_request_context, request
+from flask import Blueprint, Request, Response, current_app, g, has_request_context
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -144,37 +144,36 @@ def _read_counts() -> bytes:
 class _Of(NamedTuple):
     # What is counted of one sort of requests.
     answers: Counter
-    read: Histogram | None
-    kind: str | None  # for the hourly figures
+    took: Histogram
+    kind: str | None  # of the hourly figures; None where its time is not counted
 
 
 _counted: dict[tuple[str | None, str, int], _Of] = {}
 
 
-def count_request(response: Response, took_s: float) -> None:
-    """Count the request that is answered with `response`, and how long that took."""
-    sort = (request.endpoint, request.method, response.status_code // 100)
-    of = _counted.get(sort) or _sort(*sort)
+def count_request(asked: Request, status: int, took_s: float, ingest: str | None) -> None:
+    """Count a request that is answered with this status, and how long that took.
+
+    `ingest` is the kind of the rows it brought, None where it brought none.
+    """
+    sort = (asked.endpoint, asked.method, status // 100)
+    of = _counted.get(sort) or _sort(asked, *sort)
     of.answers.inc()
-    kind = g.get("ingest_kind")
-    if kind:
-        INGEST.labels(kind).observe(took_s)
-    elif of.read:
-        of.read.observe(took_s)
-        kind = of.kind
-    if kind:
-        current_app.extensions["figures"].count_request(kind, took_s)
+    kind = ingest or of.kind
+    if kind is None:
+        return
+    took = INGEST.labels(ingest) if ingest else of.took
+    took.observe(took_s)
+    current_app.extensions["figures"].count_request(kind, took_s)
 
 
-def _sort(endpoint: str | None, method: str, hundreds: int) -> _Of:
-    rule = (
-        request.url_rule
-    )  # None where no route was found: the path is anything a client thinks of
+def _sort(asked: Request, endpoint: str | None, method: str, hundreds: int) -> _Of:
+    rule = asked.url_rule  # None where no route was found: the path is anything a client thinks of
     known = method if method in METHODS else "other"
     answers = REQUESTS.labels(rule.rule if rule else "none", known, f"{hundreds}xx")
     is_read = endpoint and getattr(current_app.view_functions[endpoint], "scope", None) == "read"
     if not is_read or hundreds > 3:
-        of = _Of(answers, None, None)
+        of = _Of(answers, READ, None)
     else:
         kind = "pages" if str(endpoint).startswith("pages.") else "reads"
         of = _Of(answers, READ.labels(kind), kind)
@@ -198,8 +197,8 @@ def count_rows(kind: str, counts: Mapping[str, int], reasons: Mapping[str, int])
         figures.count(kind, reason, number)
     if has_request_context():
         g.ingest_kind = kind
-        refused = g.setdefault("refused", {})
         for reason, number in reasons.items():
+            refused = g.setdefault("refused", {})
             refused[reason] = refused.get(reason, 0) + number
 
 
