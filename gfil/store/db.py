@@ -64,8 +64,8 @@ def create(path: Path) -> None:
             db.close()
 
 
-def connect(path: Path, *, readonly: bool = False) -> Connection:
-    """Open an existing, up-to-date database.
+def connect(path: Path, *, readonly: bool = False, cache_kib: int | None = None) -> Connection:
+    """Open an existing, up-to-date database; `cache_kib` is for pages, where the usual is too much.
 
     Raises:
         NoDatabase: there is none at the path.
@@ -83,6 +83,8 @@ def connect(path: Path, *, readonly: bool = False) -> Connection:
                 _configure(db, READER_CACHE_KIB)
             else:
                 _configure_writer(db)
+            if cache_kib:
+                _set(db, "cache_size", -cache_kib, -cache_kib)
         except BaseException:
             db.close()
             raise

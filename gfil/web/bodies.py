@@ -50,16 +50,19 @@ class BodyTooLarge(TooLarge):
 class Body:
     """What a request brings, unpacked: `content` where it is small, else an iterator of pieces.
 
-    Nothing is read before it is asked for.
+    Nothing is read before it is asked for. `announced` is its length before it is unpacked.
     """
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], announced: int | None) -> None:
         self._pieces = pieces
+        self._announced = announced
         self._head: list[bytes] = []
 
     @cached_property
     def is_small(self) -> bool:
         """Whether it has at most `SMALL_BYTES`, which are then all read."""
+        if (self._announced or 0) > SMALL_BYTES:
+            return False  # without gathering so much
         size = 0
         for piece in self._pieces:
             self._head.append(piece)
@@ -109,7 +112,7 @@ def receive(limit_mb: int, hint: str) -> Iterator[Body]:
             if (source.length or 0) > limit_mb * MB:
                 raise BodyTooLarge(limit_mb, hint)
             pieces = _unpack(iter(source), limit_mb, hint)
-            yield Body(pieces)
+            yield Body(pieces, source.length)
             for _ in pieces:
                 pass  # whatever the reader did not want: a body that is cut short must say so
     except BaseException:
