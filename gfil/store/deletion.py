@@ -314,9 +314,9 @@ def _sweep_ticks(db: apsw.Connection, symbol_id: int, rows: int) -> bool:
     return until is not None
 
 
-def sweep_all(db: apsw.Connection) -> None:
+def sweep_all(db: apsw.Connection, rows: int = SWEEP_ROWS) -> None:
     """Remove every row that deleted symbols left behind, batch by batch."""
     more = True
     while more:
         with store.transaction(db):
-            more = sweep(db)
+            more = sweep(db, rows)

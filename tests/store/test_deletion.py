@@ -213,10 +213,7 @@ def test_rows_of_deleted_symbols_are_swept_in_batches(db: apsw.Connection) -> No
         assert deletion.sweep(db) is False
 
 
-def test_sweeping_takes_many_transactions_when_there_are_many_rows(
-    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deletion, "SWEEP_ROWS", 100)
+def test_sweeping_takes_many_transactions_when_there_are_many_rows(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(number) for number in range(1000)])
     before = len(tables(db)[0])
     with store.transaction(db):
@@ -225,7 +222,7 @@ def test_sweeping_takes_many_transactions_when_there_are_many_rows(
     more = True
     while more:
         with store.transaction(db):
-            more = deletion.sweep(db)
+            more = deletion.sweep(db, 100)
         left.append(len(tables(db)[0]))
     assert left[-1] == 0
     assert max(one - other for one, other in pairwise(left)) <= 100

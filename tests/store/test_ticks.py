@@ -230,7 +230,6 @@ def test_many_ticks_are_deleted_and_swept_in_pieces(
     db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deletion, "SLICE_TICKS", 7)
-    monkeypatch.setattr(deletion, "SWEEP_ROWS", 7)
     given = [(MSC + 10_000 * place, 1.0 + place, 9.0, 0.0, 0.0, 6) for place in range(60)]
     write_ticks(db, "EURUSD", given)
     symbol = symbols.read(db, "EURUSD")
@@ -242,7 +241,7 @@ def test_many_ticks_are_deleted_and_swept_in_pieces(
         assert tuple(values) == fold_ticks(own)
     with store.transaction(db):
         symbols.delete(db, symbol)
-    deletion.sweep_all(db)
+    deletion.sweep_all(db, rows=7)
     for table in ("tick", "candle", "yielded", "early", "deleted_symbol"):
         assert store.query(db, f"SELECT * FROM {table}") == []  # noqa: S608 (names of ours)
 
