@@ -1,7 +1,12 @@
 """Tests of gfil/ingest/elements.py: which JSON values make a row, and which do not."""
 
+import tracemalloc
+
 import pytest
 
+from gfil.ingest import formats
+from gfil.ingest.formats import udf
+from gfil.ingest.pieces import Pieces
 from tests.ingest.reading import read_rows
 
 DAY = 1709251200
@@ -101,6 +106,30 @@ def test_the_columns_of_udf_may_have_holes() -> None:
 def test_columns_of_udf_that_break_off_are_truncated() -> None:
     rows, refused = read_rows(b'{"s":"ok","t":[1709251200],"o":[1,')
     assert (rows, [row[:2] for row in refused]) == ([], [(0, "truncated")])
+
+
+def test_a_column_of_udf_that_is_no_json_is_truncated() -> None:
+    data = b'{"t":[1709251200,1709251260],"o":[1,1],"h":[2,x],"l":[0.5],"c":[1.5,1],"v":[]}'
+    for broken in (data, data.replace(b"x", b"[" * 5000)):
+        rows, refused = read_rows(broken)
+        assert (rows, [row[:2] for row in refused]) == ([], [(0, "truncated")])
+
+
+def test_columns_of_udf_are_read_in_little_memory_and_bounded() -> None:
+    count = 120_000
+    column = b",".join(b"1.%05d" % (n % 1000) for n in range(count))
+    times = b",".join(b"%d" % (1_600_000_000 + 60 * n) for n in range(count))
+    data = b'{"s":"ok","t":[%b],"o":[%b],"h":[%b],"l":[%b],"c":[%b]}' % (times, *[column] * 4)
+    tracemalloc.start()
+    try:
+        pieces = Pieces(data[at : at + 65536] for at in range(0, len(data), 65536))
+        found = formats.recognise(pieces.head())
+        assert sum(map(len, found.read(pieces, lambda *_: None))) == count
+        assert tracemalloc.get_traced_memory()[1] < len(data) + 12_000_000
+    finally:
+        tracemalloc.stop()
+    rows, refused = read_rows(data[:-1] + b" " * udf.BYTES_MAX + b"}")
+    assert (rows, [row[:2] for row in refused]) == ([], [(0, "too_large")])
 
 
 @pytest.mark.parametrize("depth", [1000, 2000, 100_000])

@@ -1,8 +1,9 @@
 """TradingView's UDF columns: `{"s":"ok","t":[…],"o":[…],"h":[…],"l":[…],"c":[…],"v":[…]}`."""
 
 import json
+import re
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 import orjson
@@ -15,8 +16,11 @@ from gfil.ingest.table import Refuse, Table
 
 NAME = "udf"
 COLUMNS = ("t", "o", "h", "l", "c", "v")
-BYTES_MAX = 64 * 1024 * 1024  # columns cannot be read row by row: they are held whole
-ROWS_AT_ONCE = 10_000
+BYTES_MAX = 16 * 1024 * 1024  # columns cannot be read row by row: their text is held whole
+SEGMENT_BYTES = 16 * 1024  # of a column that become values at once, which take far more than text
+ROWS_AT_ONCE = 4_000
+
+_COLUMN = re.compile(rb'"([tohlcv])"\s*:\s*\[([^\]]*)\]')
 
 
 def recognise(head: Head) -> Format | None:
@@ -43,23 +47,33 @@ def read(pieces: Pieces, refuse: Refuse) -> Iterator[Table]:
         if len(data) > BYTES_MAX:
             refuse(0, "too_large", f"columns of more than {BYTES_MAX} bytes")
             return
-    columns = _load(bytes(data))
-    if columns is None:
+    if not data.rstrip().endswith(b"}"):
         refuse(0, "truncated", data[-200:].decode("utf-8", "replace"))
         return
-    values = [list(row) for row in zip_longest(*columns)]
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        part = values[start : start + ROWS_AT_ONCE]
-        yield read_values(part, range(start, start + len(part)), ARRAY, refuse)
-
-
-def _load(data: bytes) -> list[list[Any]] | None:
+    places = {match[1].decode(): match.span(2) for match in _COLUMN.finditer(data)}
+    columns = [_read_column(data, *places.get(name, (0, 0))) for name in COLUMNS]
+    values = map(list, zip_longest(*columns))
+    start = 0
     try:
-        value = orjson.loads(data)
+        while part := list(islice(values, ROWS_AT_ONCE)):
+            yield read_values(part, range(start, start + len(part)), ARRAY, refuse)
+            start += len(part)
+    except (ValueError, RecursionError):
+        refuse(start, "truncated", "a column holds what is no JSON")
+
+
+def _read_column(data: bytearray, start: int, stop: int) -> Iterator[Any]:
+    while start < stop:
+        end = stop
+        if stop - start > SEGMENT_BYTES:
+            end = max(data.rfind(b",", start, start + SEGMENT_BYTES), start)
+        yield from _load(b"[%b]" % bytes(data[start:end]))
+        start = end + 1
+
+
+def _load(array: bytes) -> list[Any]:
+    try:
+        values: list[Any] = orjson.loads(array)
     except orjson.JSONDecodeError:
-        try:  # takes NaN and Infinity, which cost their rows and not the rest
-            value = json.loads(data)
-        except (ValueError, RecursionError):
-            return None
-    columns = [value.get(name, []) for name in COLUMNS]
-    return [column if isinstance(column, list) else [] for column in columns]
+        values = json.loads(array)  # takes NaN and Infinity, which cost their rows and not the rest
+    return values
