@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from gfil.bench import browser, importing, page, reading, report, writing
+from gfil.bench import browser, importing, page, reading, report, ticking, writing
 from gfil.bench.figures import Figure
 from gfil.bench.place import Place, Sizes, say
 from gfil.errors import BadParameter
@@ -15,6 +15,9 @@ from gfil.errors import BadParameter
 ROWS: dict[str, Callable[[Place], Iterator[Figure]]] = {
     "write": writing.measure_write,
     "size": writing.measure_size,
+    "tick": ticking.measure_tick,
+    "ticks": ticking.measure_ticks,
+    "upload": ticking.measure_upload,
     "import": importing.measure_import,
     "h1": reading.measure_hours,
     "clocks": reading.measure_clocks,

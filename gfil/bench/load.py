@@ -1,17 +1,23 @@
 """Requests over kept connections: so many a second whatever happens, or as many as go."""
 
+import contextlib
+import http.client
+import re
 import selectors
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 from gfil.errors import GfilError
 
 RECEIVE_BYTES = 256 * 1024
 ANSWER_MAX_S = 30
+UPLOAD_MAX_S = 600
 LEAD_S = 0.05
+SERVER_TIMING = re.compile(rb"\r\nserver-timing: app;dur=([0-9.]+)", re.IGNORECASE)
 
 Address = tuple[str, int]
 
@@ -53,6 +59,14 @@ class _Connection:
         while not self.receive():
             pass
 
+    # What the answer's head says of the time that the server took.
+    @property
+    def server_ms(self) -> float:
+        found = SERVER_TIMING.search(self._head)
+        if found is None:
+            raise GfilError("the server that is measured does not tell how long it took")
+        return float(found[1])
+
 
 def _content_length(head: bytes) -> int:
     status, _, fields = head.partition(b"\r\n")
@@ -71,6 +85,15 @@ def request(path: str, *, gzipped: bool = False) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{encoding}\r\n".encode()
 
 
+def post(path: str, body: bytes, content_type: str, key: str) -> bytes:
+    """Return the bytes of a POST."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 def size_bytes(address: Address, asked: bytes) -> int:
     """Return the length of the body that one request brings."""
     with _Connection(address) as connection:
@@ -82,12 +105,18 @@ def size_bytes(address: Address, asked: bytes) -> int:
 
 
 def latencies_ms(
-    address: Address, requests: Sequence[bytes], rate: float, seconds: float, connections: int
+    address: Address,
+    requests: Sequence[bytes],
+    rate: float,
+    seconds: float,
+    connections: int,
+    *,
+    by_server: bool = False,
 ) -> list[float]:
     """Send `rate` requests a second at even times, and return how long each took.
 
     The time runs from the moment a request was due, so a server that stalls pays for those that
-    had to wait (an open loop).
+    had to wait (an open loop). `by_server`: the time is what the server says it took.
     """
     count = max(int(rate * seconds), 1)
     start = time.perf_counter() + LEAD_S
@@ -98,11 +127,40 @@ def latencies_ms(
                 due = start + number / rate
                 time.sleep(max(due - time.perf_counter(), 0))
                 connection.ask(requests[number % len(requests)])
-                yield (time.perf_counter() - due) * 1000
+                late_ms = (time.perf_counter() - due) * 1000
+                yield connection.server_ms if by_server else late_ms
 
     with ThreadPoolExecutor(connections) as pool:
         parts = pool.map(lambda first: [*ask_some(first)], range(connections))
         return [latency for part in parts for latency in part]
+
+
+def seconds_for_all(address: Address, requests: Sequence[bytes], connections: int) -> float:
+    """Send every request once, each connection its share one after another; return how long."""
+
+    def ask_some(first: int) -> None:
+        with _Connection(address) as connection:
+            for asked in requests[first::connections]:
+                connection.ask(asked)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(ask_some, range(connections)))
+    return time.perf_counter() - start
+
+
+def upload(address: Address, path: str, file: Path, key: str) -> tuple[bytes, float]:
+    """Post a file, read as it is sent; return the answer and how many seconds it took."""
+    start = time.perf_counter()
+    connection = http.client.HTTPConnection(*address, timeout=UPLOAD_MAX_S)
+    with contextlib.closing(connection), file.open("rb") as body:
+        headers = {"X-API-Key": key, "Content-Length": str(file.stat().st_size)}
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        answer = response.read()
+    if response.status != 200:
+        raise GfilError(f"the upload that is measured is answered {response.status}")
+    return answer, time.perf_counter() - start
 
 
 def per_second(

@@ -19,6 +19,7 @@ PRICE_POINTS = 112_000  # a point is 0.00001
 POINTS = 100_000
 MINUTE_POINTS = 7.0  # how far a price moves in a minute
 WEEK_MINUTES = 5 * DAY // MINUTE
+YEARS_ROWS = 3_000_000  # eight years of M1
 WEEK_SILENT = WEEK_MINUTES // 50  # minutes in which nobody trades
 _GRADES = [(grade + 0.5) / 256 for grade in range(256)]
 
@@ -103,6 +104,22 @@ def write_csv(path: Path, part: Part, count: int) -> None:
         file.write("time,open,high,low,close,volume\n")
         for points in walk(part, count):
             file.writelines(_lines(points, "%Y-%m-%dT", "%H:%M:%SZ", ","))
+
+
+def write_symbols_csv(path: Path, size_bytes: int) -> int:
+    """Write M1 of several symbols, a week of each in turn, to so many bytes; return the rows."""
+    written = rows = 0
+    with path.open("w", encoding="ascii") as file:
+        written += file.write("symbol,time,open,high,low,close,volume\n")
+        parts = {f"MANY{number}": minutes(YEARS_ROWS, str(number)) for number in range(8)}
+        weeks = zip(*map(walk, parts.values()), strict=True)
+        for name, points in ((n, p) for week in weeks for n, p in zip(parts, week, strict=True)):
+            for line in _lines(points, "%Y-%m-%dT", "%H:%M:%SZ", ","):
+                if written >= size_bytes:
+                    return rows
+                written += file.write(f"{name},{line}")
+                rows += 1
+    return rows
 
 
 def write_mt5(path: Path, part: Part, count: int) -> None:

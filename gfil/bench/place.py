@@ -1,14 +1,17 @@
 """Where the benchmark works: its folder, its sizes, and the databases it fills there."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 from gfil.bench import market
+from gfil.bench.figures import time_ms
 from gfil.errors import GfilError
 from gfil.store import candles, db, symbols
 from gfil.store.candles import Rows
@@ -16,6 +19,7 @@ from gfil.store.candles import Rows
 OWN_CLOCK = "EURUSD"  # drawn on the clock most brokers run, so that H4 and D1 are kept twice
 ON_UTC = "GBPUSD"
 FURTHER = ("AUDUSD", "NZDUSD")
+PAGE = b"\1" * 4096
 BATCH_WEEKS = 3  # some 21 000 candles in one transaction
 
 
@@ -37,6 +41,9 @@ class Sizes:
     times: int = 31
     writes: int = 1000
     navigations: int = 15
+    ticks: int = 1800
+    tick_batches: int = 300
+    upload_bytes: int = 500_000_000
 
 
 FULL = Sizes()
@@ -52,6 +59,9 @@ QUICK = Sizes(
     times=3,
     writes=50,
     navigations=1,
+    ticks=60,
+    tick_batches=4,
+    upload_bytes=10_000_000,
 )
 
 
@@ -90,6 +100,16 @@ class Place:
         marker.write_text(made)
         say(f"{name}: {count:,} M1 each of {' '.join(names)} in {perf_counter() - start:.0f} s")
         return path
+
+
+def sync_ms(folder: Path, times: int) -> float:
+    """Return the median time of an fdatasync on the disk of a folder."""
+    took = []
+    with (folder / "synced").open("wb", buffering=0) as file:
+        for _ in range(times):
+            file.write(PAGE)
+            took.append(time_ms(lambda: os.fdatasync(file.fileno())))
+    return median(took)
 
 
 def say(line: str) -> None:

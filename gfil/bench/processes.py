@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -185,6 +186,42 @@ def proportional_mb(process: subprocess.Popen[str]) -> float | None:
     except OSError:
         return None
     return sum(sizes) * _KIB / _MB
+
+
+@dataclass
+class Growth:
+    """How much the memory of the worker that grew most has grown, at most; None if unknown."""
+
+    mb: float | None = None
+
+
+@contextmanager
+def watch_growth_mb(process: subprocess.Popen[str]) -> Iterator[Growth]:
+    """Watch the memory of a server's workers until the block ends."""
+    growth, ended = Growth(), threading.Event()
+    before = _resident_kib(process)
+
+    def watch() -> None:
+        while not ended.wait(POLL_S):
+            for pid, size in _resident_kib(process).items():
+                grown = (size - before.get(pid, size)) * _KIB / _MB
+                growth.mb = max(grown, growth.mb or 0)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield growth
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _resident_kib(process: subprocess.Popen[str]) -> dict[str, int]:
+    sizes = {}
+    with contextlib.suppress(OSError):
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            sizes[pid] = _read_kib(Path(f"/proc/{pid}/status"), "VmRSS")
+    return sizes
 
 
 def _read_kib(path: Path, name: str) -> int:

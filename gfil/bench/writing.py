@@ -1,43 +1,34 @@
 """What a write costs: one candle that is safe on the disk, and the bytes that candles take."""
 
-import os
 from collections.abc import Iterator
 from statistics import median
 
 from gfil.bench import market
 from gfil.bench.figures import Figure, Goal, percentile, time_ms
-from gfil.bench.place import ON_UTC, OWN_CLOCK, Place, fill
+from gfil.bench.place import ON_UTC, OWN_CLOCK, Place, fill, sync_ms
 from gfil.store import candles, db, symbols
 from gfil.store.candles import Rows
 from gfil.timeframes import M1
 
-PAGE = b"\1" * 4096
-
 
 def measure_write(place: Place) -> Iterator[Figure]:
-    """Append one minute after another, each in a transaction of its own, and sync beside it."""
+    """Append one minute after another, each in a transaction of its own."""
     path = place.scratch / "writes.db"
     fill(path, [OWN_CLOCK], place.sizes.few_candles)
     connection = db.connect(path)
     symbol = symbols.read(connection, OWN_CLOCK)
-    writes, syncs = [], []
-    with (place.scratch / "synced").open("wb", buffering=0) as file:
+    writes = []
 
-        def write() -> None:
-            with db.transaction(connection):
-                candles.write(connection, symbol, M1, row)
+    def write() -> None:
+        with db.transaction(connection):
+            candles.write(connection, symbol, M1, row)
 
-        def sync() -> None:
-            file.write(PAGE)
-            os.fdatasync(file.fileno())
-
-        for points in market.walk(market.minutes_after(OWN_CLOCK), place.sizes.writes):
-            for values in zip(*market.rows(points), strict=True):
-                row = Rows(*([value] for value in values))
-                writes.append(time_ms(write))
-                syncs.append(time_ms(sync))
+    for points in market.walk(market.minutes_after(OWN_CLOCK), place.sizes.writes):
+        for values in zip(*market.rows(points), strict=True):
+            row = Rows(*([value] for value in values))
+            writes.append(time_ms(write))
     connection.close()
-    yield from _writes(writes, median(syncs))
+    yield from _writes(writes, sync_ms(place.scratch, place.sizes.writes))
 
 
 def _writes(writes: list[float], sync_ms: float) -> Iterator[Figure]:
