@@ -26,7 +26,7 @@ from gfil.web import (
 bp = Blueprint("ticks", __name__)
 
 UPLOAD_MB_MAX = 8  # one transaction
-ANSWER = ("rows", "inserted", "duplicates", "rejected", "reasons", "errors", "warnings", "last")
+ANSWER = ("rows", "inserted", "duplicates", "rejected", "reasons", "errors", "warnings")
 
 PIECE_TICKS = 5000  # read and sent before the next ones, so that memory stays flat
 
@@ -108,4 +108,5 @@ def write() -> Response:
 
 def _describe(report: Report) -> dict[str, Any]:
     told = report.as_json()
-    return {name: told[name] for name in (*ANSWER, "change")} | report.recognised
+    answer = {name: told[name] for name in ANSWER} | {"last": report.last_ticks}
+    return report.recognised | answer | {"change": report.change}

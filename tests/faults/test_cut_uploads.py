@@ -1,0 +1,144 @@
+"""Uploads cut off anywhere: never taken for complete, and sent again they complete."""
+
+import gzip
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import Server
+from tests.faults.senders import make_key
+from tests.faults.sizes import LONG, seeded
+from tests.faults.sockets import (
+    START,
+    candle_lines,
+    chunked,
+    head_of,
+    json_of,
+    send,
+    status_of,
+    tick_lines,
+)
+
+CASES = 600 if LONG else 60
+ROWS = 300
+LARGE_ROWS = 240_000  # 9 MB
+MINUTE = 60
+
+
+class Site(NamedTuple):
+    """A server, and a key that may write to it."""
+
+    server: Server
+    secret: str
+
+    def get(self, path: str) -> bytes:
+        """Return the body of an answer."""
+        return self.server.get(path, X_API_Key=self.secret).body
+
+    def holds(self, symbol: str) -> bool:
+        """Say whether anything of a symbol is there."""
+        return self.server.get(f"/api/v1/symbols/{symbol}", X_API_Key=self.secret).status == 200
+
+
+@pytest.fixture(scope="module")
+def site(server: Callable[..., Server]) -> Site:
+    """Two workers."""
+    running = server(GFIL_WORKERS="2")
+    return Site(running, make_key(running.db, "admin"))
+
+
+def wrap(body: bytes, way: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return what goes over the wire behind the head, and the headers that say how."""
+    packed = gzip.compress(body, mtime=0) if way.startswith("gzip") else body
+    encoding = ("Content-Encoding: gzip",) if way == "gzip declared" else ()
+    if way.endswith("chunked"):
+        return chunked(packed, 1000), (*encoding, "Transfer-Encoding: chunked")
+    return packed, (*encoding, f"Content-Length: {len(packed)}")
+
+
+WAYS = ("length", "chunked", "gzip", "gzip declared", "gzip chunked")
+
+
+def cut(site: Site, path: str, body: bytes, rng: random.Random) -> None:
+    """Send the beginning of a request: an answer, if there is one, must not call it complete."""
+    way = rng.choice(WAYS)
+    wire, headers = wrap(body, way)
+    end = rng.choice((rng.randrange(len(wire)), len(wire) - 1, len(wire) - rng.randrange(1, 40)))
+    data = head_of(path, site.secret, *headers) + wire[:end]
+    answer = send(site.server.url, data, vanish=rng.random() < 0.3)
+    assert status_of(answer) in (0, 400), (way, end, len(wire), answer)
+
+
+def cut_gzip(site: Site, path: str, body: bytes, rng: random.Random) -> None:
+    """Send a complete request with the beginning of a gzip stream."""
+    packed = gzip.compress(body, mtime=0)
+    rest = packed[: rng.randrange(3, len(packed))]
+    length = f"Content-Length: {len(rest)}"
+    answer = send(site.server.url, head_of(path, site.secret, length) + rest)
+    assert status_of(answer) == 400, (len(rest), len(packed), answer)
+
+
+def test_nothing_of_a_small_upload_that_is_cut_is_stored(site: Site) -> None:
+    """By length, in chunks, as gzip; the whole sent after it is stored as if nothing had been."""
+    rng = seeded("cut uploads")
+    for case in range(CASES):
+        symbol = f"CUT{case}"
+        if rng.random() < 0.5:
+            path = f"/api/v1/candles?symbol={symbol}&tf=M1"
+            body = candle_lines(ROWS)
+        else:
+            path, body = "/api/v1/ticks", tick_lines(symbol, ROWS)
+        rng.choice((cut, cut, cut_gzip))(site, path, body, rng)
+        assert not site.holds(symbol), case
+        wire, headers = wrap(body, rng.choice(WAYS))
+        answer = send(site.server.url, head_of(path, site.secret, *headers) + wire)
+        told = json_of(answer)
+        assert (status_of(answer), told["rows"], told["inserted"]) == (200, ROWS, ROWS), case
+
+
+def test_whole_batches_of_a_large_upload_that_is_cut_stay(site: Site) -> None:
+    """The answer counts them, and sent again it ends with the same candles as if never cut."""
+    rng = seeded("large cut uploads")
+    body = candle_lines(LARGE_ROWS)
+    path = "/api/v1/candles?symbol=LARGE&tf=M1"
+    for end in (rng.randrange(len(body) * 4 // 5, len(body)), len(body) - 1):
+        data = head_of(path, site.secret, f"Content-Length: {len(body)}") + body[:end]
+        answer = send(site.server.url, data)
+        detail = str(json_of(answer)["detail"])
+        assert status_of(answer) == 400, answer
+        assert f"{end} bytes of {len(body)} came" in detail
+        held = json_of(b"\r\n\r\n" + site.get("/api/v1/symbols/LARGE"))["timeframes"]
+        assert isinstance(held, list)
+        assert f"{held[0]['count']} rows before are stored" in detail
+        assert held[0]["last"] == START + MINUTE * (held[0]["count"] - 1)
+    for symbol in ("LARGE", "UNCUT"):
+        path = f"/api/v1/candles?symbol={symbol}&tf=M1"
+        answer = send(
+            site.server.url, head_of(path, site.secret, f"Content-Length: {len(body)}") + body
+        )
+        told = json_of(answer)
+        assert (status_of(answer), told["rejected"]) == (200, 0)
+        assert told["inserted"] == LARGE_ROWS - int(str(told["unchanged"]))
+    for tf in ("M1", "H1", "D1"):
+        exports = [site.get(f"/api/v1/export?symbol={s}&tf={tf}") for s in ("LARGE", "UNCUT")]
+        assert exports[0] == exports[1] != b""
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"zz\r\nabc\r\n0\r\n\r\n",  # no hexadecimal number
+        b"5\r\nabcdefgh\r\n0\r\n\r\n",  # longer than it says
+        b"fffffffffffffffffff\r\nabc",
+        b"-5\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\r\n0\r\n",  # the last line is missing
+    ],
+)
+def test_chunks_that_are_none_are_refused(site: Site, wire: bytes) -> None:
+    """And the next request works."""
+    path = "/api/v1/candles?symbol=CHUNKS&tf=M1"
+    answer = send(site.server.url, head_of(path, site.secret, "Transfer-Encoding: chunked") + wire)
+    assert status_of(answer) == 400
+    assert not site.holds("CHUNKS")
