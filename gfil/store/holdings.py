@@ -110,9 +110,10 @@ def usual_minutes(db: apsw.Connection, symbol: Symbol, start: int, stop: int) ->
 
 def is_stale(db: apsw.Connection, symbol: Symbol, now: int) -> bool:
     """Say whether 10 minutes in which the symbol usually trades have gone by without a row."""
-    last = store.value(db, chain.LAST, {"series": symbol.series(M1.number)})
-    if last is None:
-        return False
+    series = {"series": symbol.series(M1.number)}
+    first, last = store.value(db, chain.FIRST, series), store.value(db, chain.LAST, series)
+    if first is None or first > last[0] - (USUAL_WEEKS // 2 - 1) * WEEK:
+        return False  # too little for anything to be usual
     missed = 0
     start, window_s = last[0] + MINUTE, STALE_WINDOW_S
     until = min(now - now % MINUTE, start + WEEK)  # every minute of the week has been by then
