@@ -115,7 +115,6 @@ def _once_at_each_point(
 def lay(image: Image, folder: Path) -> None:
     """Put the files of an image, and no others, into a folder."""
     for path in folder.iterdir():
-        if path.name not in image.files:
-            path.unlink()
+        path.unlink()
     for name, content in image.files.items():
         (folder / name).write_bytes(content)

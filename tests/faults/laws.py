@@ -68,6 +68,14 @@ def fold_minutes(ticks: list[Tick], rule: str | None = None) -> dict[int, Candle
     return {time: candle for time, candle in folded.items() if candle}
 
 
+def bucket_of(timeframe: str, clock: str, time: int) -> Bucket:
+    """The bucket that holds an instant; on UTC there is a short way to it."""
+    if clock != "UTC" or timeframe not in CHAIN:
+        return bucket(timeframe, clock, time)
+    start = time - time % SECONDS[timeframe]
+    return start, start + SECONDS[timeframe]
+
+
 class _Holding:
     # One symbol as its tables have it, and what each kept bucket should show of it.
     def __init__(self, connection: apsw.Connection, symbol: tuple[int, str, str, str | None]):
@@ -101,7 +109,7 @@ class _Holding:
         shorter = CHAIN[: CHAIN.index(timeframe)]
         starts = {key[1] for name in shorter for key in self.starts[name]}
         found = {}
-        for within in sorted({bucket(timeframe, clock, start) for start in starts}):
+        for within in sorted({bucket_of(timeframe, clock, start) for start in starts}):
             base = self.laws.base(timeframe, clock, within)
             candles = self._base_candles(*base, within) if base else []
             if candles:
@@ -115,7 +123,7 @@ class _Holding:
         return [
             self.candles[key][1]
             for key in keys[first:after]
-            if bucket(timeframe, clock, key[1]) == key[1:]
+            if bucket_of(timeframe, clock, key[1]) == key[1:]
         ]
 
     def _is_right(self, key: Key, folded: Candle | None) -> bool:

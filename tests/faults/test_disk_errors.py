@@ -1,0 +1,226 @@
+"""Every single write and sync fails once, or forty times in a row: full, or broken.
+
+ATOMIC-REQUEST, the right error, reads that go on, and RECOVER without a person.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.errors import DiskFull, GfilError
+from gfil.store import db as store
+from gfil.store import failstop, symbols, ticks
+from gfil.store.failstop import InDoubt
+from gfil.store.pool import Pool, Writer
+from gfil.store.ticks import Ticks
+from gfil.upkeep.checkpoint import Checkpointer
+from tests.faults import works
+from tests.faults.disk import Op, broken, full, mounted
+from tests.faults.inprocess import head, post, serving
+from tests.faults.laws import State, check_derived, read_state
+from tests.faults.senders import make_key, tick_job
+from tests.faults.sizes import LONG, seeded
+from tests.store.reference import Tick
+
+ATTEMPTS_MAX = 100
+REQUESTS = 12 if LONG else 3
+
+
+class Fault:
+    """An error at the `first` operation of a kind, and at as many after it as told."""
+
+    def __init__(self, kind: str, first: int, times: int, error: Callable[[], apsw.Error]) -> None:
+        self.kind = kind
+        self.error = error
+        self.which = range(first, first + times)
+        self.seen = 0
+
+    def __call__(self, op: Op) -> apsw.Error | None:
+        """Fail where it should."""
+        self.seen += op.kind == self.kind
+        return self.error() if op.kind == self.kind and self.seen in self.which else None
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether anything has failed."""
+        return self.seen >= self.which.start
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look again at a disk that failed without waiting."""
+    monkeypatch.setattr(failstop, "RETRY_S", 0)
+
+
+@pytest.fixture
+def before(db_path: Path) -> bytes:
+    """The file of a database that has something in it."""
+    with closing(store.connect(db_path)) as connection:
+        for step in works.pumped_ticks(seeded("before"))[:10]:
+            step(connection)
+    return db_path.read_bytes()
+
+
+class Serving:
+    """What a serving process has: a writer, readers, and the checkpointer."""
+
+    def __init__(self, path: Path) -> None:
+        self.writer, self.pool = Writer(path), Pool(path)
+        self.checkpointer = Checkpointer(self.writer)
+
+    def send(self, batch: list[Tick]) -> None:
+        """Store ticks, as one request does."""
+        with self.writer.transaction() as connection:
+            symbol = symbols.ensure(connection, works.SYMBOL)
+            ticks.write(connection, symbol, Ticks(*zip(*batch, strict=True)))
+
+    def look(self) -> State:
+        """Read everything, as charts read."""
+        connection = self.pool.take()
+        try:
+            return read_state(connection)
+        finally:
+            self.pool.give(connection)
+
+    def checkpoint(self) -> None:
+        """Do what the checkpointer does every second; nobody is told when it fails."""
+        with suppress(GfilError, apsw.Error):
+            self.checkpointer.run()
+
+
+@pytest.fixture
+def standing(folder: Path, before: bytes) -> Callable[[], AbstractContextManager[Serving]]:
+    """`with standing() as it:` serves a copy of the database from before."""
+
+    @contextmanager
+    def start() -> Iterator[Serving]:
+        path = folder / "gfil.db"
+        for file in folder.iterdir():
+            file.unlink()
+        path.write_bytes(before)
+        it = Serving(path)
+        try:
+            yield it
+        finally:
+            for connection in it.pool._idle:  # the writer last: it may remove the WAL
+                connection.close()
+            it.checkpointer.close()
+            it.writer._close()
+
+    return start
+
+
+def batches() -> list[list[Tick]]:
+    """Ticks, request for request."""
+    rng = seeded("disk errors")
+    start = works.DAY * 1000 + 3_600_000
+    return [works.ticks_of(rng, start + number * 100_000, 10) for number in range(REQUESTS)]
+
+
+def wanted_states(it: Serving) -> list[State]:
+    """What the database holds before and after each request, when nothing fails."""
+    states = [it.look()]
+    for batch in batches():
+        it.send(batch)
+        it.checkpoint()
+        states.append(it.look())
+    return states
+
+
+def send_until_stored(it: Serving, batch: list[Tick], allowed: list[State]) -> set[type]:
+    """Send one request until it is acknowledged; return the errors it met."""
+    errors = set()
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            it.send(batch)
+        except GfilError as error:
+            errors.add(type(error))
+            assert it.look() in allowed, "ATOMIC-REQUEST, and reads go on"
+        else:
+            assert it.look() == allowed[1], "ACK-DURABLE and EXACTLY-ONCE"
+            return errors
+        finally:
+            it.checkpoint()
+    pytest.fail(f"not stored in {ATTEMPTS_MAX} attempts: {errors}")
+
+
+@pytest.mark.parametrize("times", [1, 40])
+@pytest.mark.parametrize(
+    ("kind", "error", "answer"),
+    [
+        ("write", full, DiskFull),
+        ("write", broken, InDoubt),
+        ("sync", broken, InDoubt),
+        ("truncate", broken, InDoubt),
+    ],
+)
+def test_whichever_operation_fails_nothing_is_half_done_and_the_next_request_works(
+    standing: Callable[[], AbstractContextManager[Serving]],
+    kind: str,
+    error: Callable[[], apsw.Error],
+    answer: type,
+    times: int,
+) -> None:
+    with standing() as it:
+        states = wanted_states(it)
+    met: set[type] = set()
+    for first in itertools.count(1):
+        with mounted() as disk, standing() as it:
+            disk.fault = fault = Fault(kind, first, times, error)
+            for number, batch in enumerate(batches()):
+                met |= send_until_stored(it, batch, states[number : number + 2])
+            disk.fault = None
+            with it.writer.transaction() as connection:
+                check_derived(connection)
+            assert it.look() == states[-1]
+        if not fault.has_fired:
+            break
+    assert first > REQUESTS
+    assert met <= {answer}
+    assert met or kind == "truncate"  # only checkpoints do that, who answer nobody
+
+
+@pytest.mark.parametrize("times", [1, 40])
+@pytest.mark.parametrize(
+    ("kind", "error", "status"),
+    [("write", full, 507), ("write", broken, 503), ("sync", broken, 503)],
+)
+def test_a_client_is_told_what_is_wrong_and_charts_go_on(
+    folder: Path,
+    before: bytes,
+    kind: str,
+    error: Callable[[], apsw.Error],
+    status: int,
+    times: int,
+) -> None:
+    """READS-LIVE and RECOVER; what was not acknowledged is there in the end, once."""
+    path = folder / "gfil.db"
+    path.write_bytes(before)
+    secret = make_key(path)
+    with serving(path) as app:
+        app.test_client().get("/api/v1/symbols", headers=head(secret))  # marks the key as used
+    ready = path.read_bytes()
+    job = tick_job("one", works.SYMBOL, batches()[0])
+    for first in itertools.count(1, 1 if LONG or times == 1 else 8):
+        for file in folder.iterdir():
+            file.unlink()
+        path.write_bytes(ready)
+        with mounted() as disk, serving(path) as app:
+            disk.fault = fault = Fault(kind, first, times, error)
+            for _ in range(ATTEMPTS_MAX):
+                answer = post(app, secret, job)
+                chart = app.test_client().get(f"/api/v1/candles?symbol={works.SYMBOL}&tf=M1")
+                assert chart.status_code == 200
+                if answer.status_code == 200:
+                    break
+                assert answer.status_code == status, answer.text
+                assert answer.json["status"] == status
+                assert ("Retry-After" in answer.headers) == (status == 503)
+            assert answer.json["inserted"] == len(set(batches()[0]))
+        if not fault.has_fired:
+            break
+    assert first > 1
