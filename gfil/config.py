@@ -99,7 +99,7 @@ SETTINGS = (
     Setting(
         "GFIL_MAX_UPLOAD_MB",
         "500",
-        "The largest upload of candles, unpacked. No route uses it yet.",
+        "The largest upload of candles, unpacked.",
         _number(1, 100_000),
     ),
     Setting("GFIL_WORKERS", "2", "Worker processes.", _number(1, 64)),
