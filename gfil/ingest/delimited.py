@@ -155,11 +155,13 @@ def _read_line(line: str, layout: Layout, sides: Sides) -> tuple[Any, ...]:
             return sides.parse(symbol, name, cell)
         return numbers.parse(cell) if cell or name in layout.kind.required else 0
 
-    if layout.keeps_sides:
-        values = [number(name) for name in layout.kind.numbers]  # known even if the time is not
+    if layout.keeps_sides:  # also where the row is refused: they are the last ones all the same
+        for name, at in zip(layout.kind.numbers, layout.numbers, strict=True):
+            if name in SIDES and at is not None:
+                sides.see(symbol, name, cells[at])
     return (
         *moments.parse(stamp),
-        *(values if layout.keeps_sides else map(number, layout.kind.numbers)),
+        *map(number, layout.kind.numbers),
         symbol,
         "" if layout.timeframe is None else cells[layout.timeframe],
     )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from math import isfinite
 from typing import Any
 
@@ -123,6 +124,11 @@ class Sides:
         self.known["", name] = values[-1]
         return values
 
+    def see(self, symbol: str, name: str, cell: str) -> None:
+        """Remember the number of a cell, if it is one."""
+        with suppress(BadRow):
+            self.known[symbol, name] = parse(cell)
+
     def parse(self, symbol: str, name: str, cell: str) -> float:
         """Return the number of a cell.
 
@@ -130,7 +136,7 @@ class Sides:
             BadRow: it is none, or empty and without one before.
         """
         if cell:
-            self.known[symbol, name] = parse(cell)
+            return parse(cell)
         if (symbol, name) not in self.known:
             raise BadRow("no_earlier_value")
         return self.known[symbol, name]

@@ -111,8 +111,9 @@ class Report:
         self.has_changed |= bool(written.change)
         for place in written.settled:
             values = [column[place] for column in given[1:]]
+            shown = (str(int(value) if value == int(value) else value) for value in values)
             self.good -= 1
-            self.refuse(given.row[place], "settled", ",".join(map(repr, values)))
+            self.refuse(given.row[place], "settled", ",".join(shown))
 
     def count_duplicates(self, rows: int) -> None:
         """Add rows that others of the same bucket outdid."""

@@ -1,0 +1,329 @@
+"""Tests of gfil/ingest/importer.py on ticks: whose, when, which are refused and why."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from gfil import clocks
+from gfil.errors import BadParameter, BadRequest, Refused
+from gfil.ingest import importer
+from gfil.ingest.formats import UnknownFormat
+from gfil.ingest.importer import Options
+from gfil.ingest.pieces import PIECE_BYTES
+from gfil.ingest.report import Report
+from gfil.store import db as store
+from gfil.store import symbols, ticks
+from gfil.store.symbols import SymbolCase
+from gfil.timeframes import M1
+
+START = 1709251200_000  # 2024-03-01 00:00, in ms
+NOW = START // 1000 + 400 * 86400
+HEADER = b"time_msc,bid,ask,last,volume,flags\n"
+MT5 = b"<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\r\n"
+
+
+@pytest.fixture
+def db(db_path: Path) -> Iterator[apsw.Connection]:
+    connection = store.connect(db_path)
+    yield connection
+    connection.close()
+
+
+def load(db: apsw.Connection, data: bytes, name: str = "X_ticks.csv", **options: Any) -> Report:
+    # By both ways into the store, of which the first is undone.
+    prepared = importer.prepare(db, [data], Options(**options), now=NOW, name=name)
+    db.execute("SAVEPOINT trial")
+    db.change = None  # type: ignore[attr-defined]
+    apart = prepared.store(db)
+    db.execute("ROLLBACK TO trial; RELEASE trial").fetchall()
+    report = importer.load(db, [data], Options(**options), now=NOW, name=name)
+    assert apart.as_json() == report.as_json()
+    counts = report.counts()
+    assert counts.pop("rows") == sum(counts.values())
+    return report
+
+
+def stored(db: apsw.Connection, name: str = "X") -> list[ticks.Tick]:
+    return ticks.read(db, symbols.read(db, name), limit=1000).ticks
+
+
+def msc(text: str) -> int:
+    return int(datetime.fromisoformat(text + "+00:00").timestamp() * 1000)
+
+
+def test_ticks_are_stored_and_counted(db: apsw.Connection) -> None:
+    data = HEADER + b"%d,1,2,0,0,6\n%d,1,2.5,,,4\n%d,1,2,0,0,6\n" % (START, START, START + 5)
+    report = load(db, data + b"%d,1,2,0,0,6\n" % START)
+    assert report.as_json() == {
+        "file": "X_ticks.csv",
+        "format": "ticks",
+        "symbol": "X",
+        "clock": "UTC",
+        "rows": 4,
+        "inserted": 3,
+        "duplicates": 1,
+        "rejected": 0,
+        "reasons": {},
+        "errors": [],
+        "warnings": [],
+        "last": {"X": START + 5},
+        "change": 1,
+    }
+    assert stored(db) == [
+        (START, 1.0, 2.0, 0.0, 0.0, 6),
+        (START, 1.0, 2.5, 0.0, 0.0, 4),
+        (START + 5, 1.0, 2.0, 0.0, 0.0, 6),
+    ]
+    again = load(db, data)
+    assert (again.duplicates, again.inserted, again.change, again.has_changed) == (3, 0, 1, False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"time,bid,ask\n2024-03-01 00:00:00.040,1,2\n2024-03-01T00:00:01Z,1,3\n",
+        b'"symbol";"time_msc";"bid";"ask"\n"X";"1709251200040";"1";"2"\n;1709251201000;1;3\n',
+        b"symbol,date,time,bid,ask\nX,2024.03.01,00:00:00.040,1,2\nX,2024.03.01,00:00:01,1,3\n",
+        MT5 + b"2024.03.01\t00:00:00.040\t1\t2\t\t\t\r\n2024.03.01\t00:00:01.000\t\t3\t\t\t\r\n",
+        MT5.replace(b"\t", b",") + b"2024.03.01,00:00:00.040,1,2,,,\n2024.03.01,00:00:01,,3,0,0,0",
+        b'{"ticks":[{"time_msc":1709251200040,"bid":1,"ask":2},{"time":1709251201,"bid":1,"ask":3}]}',
+        b'[{"symbol":"X","time_msc":1709251200040,"bid":"1","ask":"2","last":null},'
+        b'{"symbol":"X","time_msc":1709251201000,"bid":"1","ask":"3","last":""}]',
+        b'{"time_msc":1709251200040,"time":1709251200,"bid":1,"ask":2,"flags":0}\n\n'
+        b'{"time":"2024-03-01T02:00:01+02:00","bid":1,"ask":3}\n',
+        b'{"symbol":"X","ticks":[[1709251200040,1,2,0,0,0],[1709251201000,1,3]]}',
+    ],
+)
+def test_ticks_of_every_form_are_the_same(db: apsw.Connection, data: bytes) -> None:
+    for packed in (data, data.decode().encode("utf-16")):
+        assert load(db, packed).rejected == 0
+        assert stored(db) == [(START + 40, 1, 2, 0, 0, 0), (START + 1000, 1, 3, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"soon,1,2,0,0,6", "bad_time"),
+        (b"-5,1,2,0,0,6", "bad_time"),
+        (b"4102444800000,1,2,0,0,6", "bad_time"),
+        (b"1969-12-31T23:59:59.999Z,1,2,0,0,6", "bad_time"),
+        (b",1,2,0,0,6", "missing_field"),
+        (b"1709251200000,1", "missing_field"),
+        (b"1709251200000,0,0,0,5,6", "missing_field"),
+        (b"1709251200000,,,,,", "missing_field"),
+        (b"1709251200000,1,x,0,0,6", "not_a_number"),
+        (b"1709251200000,1,2,0,0,6.5", "not_a_number"),
+        (b"1709251200000,1,2,0,0,-1", "not_a_number"),
+        (b"1709251200000,1,2,0,0,4294967296", "too_large"),
+        (b"1709251200000,1e12,2,0,0,6", "too_large"),
+        (b"1709251200000,1,2,0,1e15,6", "too_large"),
+        (b"1709251200000,1,2,0,-1,6", "negative_volume"),
+        (b"1709251200000,1,nan,0,0,6", "not_finite"),
+        (b"1709251200000,1,1e999,0,0,6", "not_finite"),
+        (b"1709251200000,1," + b"2" * 70_000, "too_long"),
+        (b"%d,1,2,0,0,6" % (NOW * 1000 + 3_600_000), "future"),
+    ],
+)
+def test_a_bad_tick_is_named_and_stops_no_other(
+    db: apsw.Connection, line: bytes, reason: str
+) -> None:
+    good = b"%d,1,2,0,0,6\n"
+    report = load(db, HEADER + good % START + line + b"\n" + good % (START + 1))
+    assert (report.inserted, report.rejected) == (2, 1)
+    assert (report.errors[0]["row"], report.errors[0]["reason"]) == (3, reason)
+    shown = line.decode()[:150]
+    assert shown in report.errors[0]["text"]
+
+
+@pytest.mark.parametrize("flags", [b"0", b"6", b"6.0", b"4294967295", b""])
+def test_flags_are_whole_numbers(db: apsw.Connection, flags: bytes) -> None:
+    assert load(db, HEADER + b"%d,1,2,0,0,%s\n" % (START, flags)).inserted == 1
+    assert stored(db)[0][5] == int(float(flags or 0))
+
+
+class TestASideThatIsEmpty:
+    def line(self, seconds: int, bid: bytes, ask: bytes) -> bytes:
+        return b"2024.03.01\t00:00:%02d.000\t%s\t%s\t\t\t\r\n" % (seconds, bid, ask)
+
+    def test_it_is_the_last_one_within_the_body(self, db: apsw.Connection) -> None:
+        lines = [(b"", b"2"), (b"1", b""), (b"", b"3"), (b"", b"x"), (b"5", b""), (b"", b"")]
+        report = load(db, MT5 + b"".join(self.line(at, *sides) for at, sides in enumerate(lines)))
+        assert [(error["row"], error["reason"]) for error in report.errors] == [
+            (2, "no_earlier_value"),
+            (5, "not_a_number"),
+        ]
+        assert [tick[:3] for tick in stored(db)] == [
+            (START + 1000, 1, 2),
+            (START + 2000, 1, 3),
+            (START + 4000, 5, 3),
+            (START + 5000, 5, 3),
+        ]
+
+    def test_it_reaches_over_blocks_but_not_into_the_next_body(self, db: apsw.Connection) -> None:
+        first = MT5 + self.line(0, b"1", b"2")
+        blank = self.line(1, b"", b"").replace(b"\r\n", b"\n") + b"\n" * 2 * PIECE_BYTES
+        assert load(db, first + blank + self.line(2, b"", b"3")).inserted == 3
+        assert load(db, MT5 + self.line(5, b"", b"3")).reasons == {"no_earlier_value": 1}
+
+    def test_each_symbol_has_its_own(self, db: apsw.Connection) -> None:
+        head = MT5.replace(b"<DATE>", b"<SYMBOL>\t<DATE>")
+        lines = [(b"X", b"1", b"2"), (b"Y", b"", b"3"), (b"Y", b"5", b"6"), (b"X", b"", b"3")]
+        data = b"".join(name + b"\t" + self.line(9, *sides) for name, *sides in lines)
+        assert load(db, head + data).reasons == {"no_earlier_value": 1}
+        assert [tick[1:3] for tick in stored(db)] == [(1, 2), (1, 3)]
+
+
+class TestTheClock:
+    ATHENS = clocks.parse("Europe/Athens")
+
+    def place(self, db: apsw.Connection, *stamps: str, **options: Any) -> list[int]:
+        rows = [f"{stamp},{1 + place},2\n" for place, stamp in enumerate(stamps)]
+        report = load(db, ("time,bid,ask\n" + "".join(rows)).encode(), **options)
+        assert report.rejected == 0
+        return [tick[0] for tick in sorted(stored(db), key=lambda tick: tick[1])]
+
+    def test_naive_stamps_and_epochs_obey_it_and_others_do_not(self, db: apsw.Connection) -> None:
+        stamps = ["2024-03-01 00:00:00.5", "1709251200500", "2024-03-01T00:00:00.5Z"]
+        assert self.place(db, *stamps, clock=self.ATHENS) == [
+            START + 500 - 2 * 3_600_000,
+            START + 500 - 2 * 3_600_000,
+            START + 500,
+        ]
+
+    def test_the_order_tells_the_passes_of_an_ambiguous_hour(self, db: apsw.Connection) -> None:
+        day = "2024-10-27 "
+        walls = ["03:00:00.1", "03:59:59.9", "03:00:00.2", "03:59:00", "04:00:00"]
+        assert self.place(db, *(day + wall for wall in walls), clock=self.ATHENS) == [
+            msc("2024-10-27T00:00:00.100"),
+            msc("2024-10-27T00:59:59.900"),
+            msc("2024-10-27T01:00:00.200"),
+            msc("2024-10-27T01:59:00"),
+            msc("2024-10-27T02:00:00"),
+        ]
+
+    def test_seconds_in_disorder_are_no_second_pass(self, db: apsw.Connection) -> None:
+        walls = ["03:00:02", "03:00:01.5", "03:00:01", "03:30:00"]
+        found = self.place(db, *(f"2024-10-27 {wall}" for wall in walls), clock=self.ATHENS)
+        assert [(each - msc("2024-10-27T00:00:00")) / 1000 for each in found] == [2, 1.5, 1, 1800]
+
+    def test_an_hour_that_never_was_is_refused(self, db: apsw.Connection) -> None:
+        data = b"time,bid,ask\n2024-03-31 03:30:00.5,1,2\n"
+        assert load(db, data, clock=self.ATHENS).reasons == {"missing_hour": 1}
+
+    BODY = b'{%s"ticks":[{"symbol":"X","time_msc":%d,"bid":1,"ask":2}%s]%s}'
+    CLOCK = b'"clock":"Europe/Athens"'
+
+    @pytest.mark.parametrize(
+        ("before", "after"), [(CLOCK + b",", b""), (b"", b" , " + CLOCK), (b"", b',"x":1,' + CLOCK)]
+    )
+    def test_json_may_name_it_before_or_after(
+        self, db: apsw.Connection, before: bytes, after: bytes
+    ) -> None:
+        report = load(db, self.BODY % (before, START, b"", after))
+        assert (report.clock, stored(db)[0][0]) == ("Europe/Athens", START - 2 * 3_600_000)
+
+    def test_of_a_long_body_it_must_stand_before(self, db: apsw.Connection) -> None:
+        more = b',{"symbol":"X","time_msc":%d,"bid":1,"ask":2}' % START * (PIECE_BYTES // 40)
+        long = self.BODY % (b"", START, more, b"," + self.CLOCK)
+        with pytest.raises(BadRequest, match="names its clock behind the rows: put it before"):
+            load(db, long)
+        assert symbols.list(db) == []
+        assert load(db, long, clock=self.ATHENS).inserted == 1
+
+    def test_candles_in_json_are_not_left_on_the_wrong_clock_either(
+        self, db: apsw.Connection
+    ) -> None:
+        candle = b'["2024-03-01 00:00",1,2,0.5,1.5,7]'
+        long = b'{"candles":[%s%s],%s}' % (candle, (b"," + candle) * 10_000, self.CLOCK)
+        with pytest.raises(BadRequest, match="names its clock behind the rows"):
+            load(db, long, symbol="X", timeframe=M1)
+
+
+def test_ticks_of_many_symbols_come_apart(db: apsw.Connection) -> None:
+    rows = [b"%s,%d,%d,2\n" % (b"XYxZ/"[n % 5 : n % 5 + 1], START + n, n + 1) for n in range(25)]
+    report = load(db, b"symbol,time_msc,bid,ask\n" + b"".join(rows))
+    assert report.as_json()["last"] == {"X": START + 20, "Y": START + 21, "Z": START + 23}
+    assert report.reasons == {"symbol_case": 5, "bad_symbol": 5}
+    assert [tick[1] for tick in stored(db, "Y")] == [2, 7, 12, 17, 22]
+
+
+def test_a_settled_tick_is_refused_with_its_row(db: apsw.Connection) -> None:
+    load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
+    db.execute("UPDATE candle SET kind = 2 WHERE series % 32 = 0")
+    data = HEADER + b"%d,1.5,2,0,0,6\n" * 2 % (START + 60_000, START + 1)
+    report = load(db, data)
+    assert (report.inserted, report.reasons) == (1, {"settled": 1})
+    assert report.errors == [{"row": 3, "reason": "settled", "text": f"{START + 1},1.5,2,0,0,6"}]
+
+
+def test_abort_looks_for_settled_ticks_too(db: apsw.Connection) -> None:
+    load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
+    db.execute("UPDATE candle SET kind = 2 WHERE series % 32 = 0")
+    data = HEADER + b"%d,1.5,2,0,0,6\n" * 2 % (START + 60_000, START + 1)
+    for look in (importer.check, importer.load):
+        with pytest.raises(Refused, match=r"row 3 \(settled\): nothing of the 2 was stored"):
+            look(db, [data], Options(symbol="X", abort=True), now=NOW)
+    assert len(stored(db)) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "error", "line"),
+    [
+        (
+            HEADER,
+            {"kind": "candles"},
+            UnknownFormat,
+            "these are ticks: they belong to /api/v1/ticks",
+        ),
+        (
+            b"1709251200,1,2,0.5,1,7\n",
+            {"kind": "ticks"},
+            UnknownFormat,
+            "these are candles: they belong to /api/v1/candles",
+        ),
+        (HEADER, {"timeframe": M1}, BadParameter, "these are ticks, which have no timeframe"),
+        (HEADER + b"5,1,2,0,0,6\n", {}, BadParameter, "the symbol is unknown, --symbol names it"),
+    ],
+)
+def test_what_does_not_go_with_ticks_is_told(
+    db: apsw.Connection, data: bytes, options: dict[str, Any], error: type[Exception], line: str
+) -> None:
+    with pytest.raises(error, match=line):
+        load(db, data, "-", **options)
+    assert symbols.list(db) == []
+
+
+def test_a_symbol_in_another_case_refuses_the_file(db: apsw.Connection) -> None:
+    load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
+    with pytest.raises(SymbolCase):
+        load(db, HEADER + b"%d,1,2,0,0,6\n" % START, symbol="x")
+
+
+def test_columns_can_be_named(db: apsw.Connection) -> None:
+    columns = ("time", "ask", "bid")
+    assert load(db, b"1709251200040;2;1\n", columns=columns).inserted == 1
+    assert load(db, b"[[1709251200040,2,1]]", columns=columns).duplicates == 1
+    assert stored(db) == [(START + 40, 1, 2, 0, 0, 0)]
+
+
+def test_a_dry_run_tells_what_was_recognised(db: apsw.Connection) -> None:
+    data = HEADER + b"%d,1,2,0,0,6\n" % START * 2
+    for base in (None, db):
+        report = importer.load(base, [data], Options(symbol="X", dry_run=True), now=NOW)
+        assert (report.inserted, report.duplicates) == (1, 1)
+        assert report.recognised["columns"] == ["time", "bid", "ask", "last", "volume", "flags"]
+        assert report.recognised["last"] == {"utc": "2024-03-01 00:00", "clock": "2024-03-01 00:00"}
+    assert symbols.list(db) == []
+
+
+def test_ticks_of_a_millisecond_keep_their_order_over_batches(db: apsw.Connection) -> None:
+    count = 30_000
+    rows = b"".join(b"%d,%d,2,0,0,6\n" % (START + n // 7, n % 7 + 1) for n in range(count))
+    report = importer.load(db, [HEADER + rows], Options(symbol="X"), now=NOW)
+    assert (report.inserted, store.read_state(db)[1] > 2) == (count, True)
+    page = ticks.read(db, symbols.read(db, "X"), limit=count)
+    assert [tick[:2] for tick in page.ticks] == [(START + n // 7, n % 7 + 1) for n in range(count)]
