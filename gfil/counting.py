@@ -85,8 +85,9 @@ def keep(worker: int) -> None:
 def _add(path: Path, dead: Path) -> None:
     from prometheus_client.mmap_dict import MmapedDict
 
+    counted = [*MmapedDict.read_all_values_from_file(os.fspath(path))]
     total = MmapedDict(os.fspath(dead))
-    for key, value, stamp, _ in MmapedDict.read_all_values_from_file(os.fspath(path)):
+    for key, value, stamp, _ in counted:
         before, _ = total.read_value(key)
         both = max(before, value) if path.name.startswith("gauge_max") else before + value
         total.write_value(key, both, stamp)
