@@ -117,6 +117,46 @@ def test_the_place_of_the_counts_goes_with_its_server(server: START) -> None:
     assert overviews(following, make_key(killed.db)) == (1, 1)
 
 
+def sample(server: Server, secret: str, name: str, **labels: str) -> float:
+    found = parse(server.get("/metrics", X_API_Key=secret).body.decode())
+    return found.get((name, frozenset(labels.items())), 0.0)
+
+
+def test_rows_of_all_workers_add_up_and_the_refused_ones_are_logged(own: Server) -> None:
+    secret = make_key(own.db, "write")
+
+    def post(number: int) -> int:
+        ticks = [{"symbol": "EURUSD", "time_msc": 1_700_000_000_000 + number, "bid": 1.5, "ask": 2}]
+        ticks.append(ticks[0] | {"time_msc": 4_000_000_000_000})
+        body = json.dumps({"ticks": ticks}).encode()
+        headers = {"X_API_Key": secret, "Content_Type": "application/json"}
+        return own.request(
+            "POST", "/api/v1/ticks", body, X_Request_ID=f"p{number}", **headers
+        ).status
+
+    with ThreadPoolExecutor(8) as many:
+        assert set(many.map(post, range(40))) == {200}
+        assert set(many.map(post, range(5))) == {200}  # the same again
+    rows = {"name": "gfil_rows_total", "kind": "ticks"}
+    counted = [
+        sample(own, secret, **rows, outcome=outcome)
+        for outcome in ("inserted", "duplicates", "rejected", "updated")
+    ]
+    assert counted == [40, 5, 45, 0]
+    assert sample(own, secret, "gfil_rows_refused_total", kind="ticks", reason="future") == 45
+    assert sample(own, secret, "gfil_ingest_seconds_count", kind="ticks") == 45
+    lines = own.events("request")
+    assert {line["request_id"] for line in lines} == {f"p{number}" for number in range(40)}
+    assert {(line["status"], line["refused"]["future"], line["key"]) for line in lines} == {
+        (200, 1, secret[5:13])
+    }
+    own.stop()
+    ticks = figures(own.db)["ticks"]
+    assert ticks["requests"] == 45
+    assert ticks["rows"] == {"inserted": 40, "duplicates": 5, "rejected": 45}
+    assert ticks["reasons"] == {"future": 45}
+
+
 def figures(path: Path) -> dict[str, Any]:
     """What `gfil stats` tells, by kind."""
     done = subprocess.run(
