@@ -1,4 +1,4 @@
-"""The commands that take candles from files and put them into files."""
+"""The commands that take candles and ticks from files and put them into files."""
 
 import sys
 import time
@@ -11,11 +11,13 @@ import click
 from gfil import clocks, config, timeframes
 from gfil.commands import json_option, say
 
+TICKS = "ticks"  # in place of a timeframe
+
 
 @click.command(name="import")
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-@click.option("--symbol", help="Whose candles; without it columns or the file's name tell.")
-@click.option("--tf", help="Their timeframe; without it columns or the file's name tell.")
+@click.option("--symbol", help="Whose rows; without it columns or the file's name tell.")
+@click.option("--tf", help="Their timeframe, or ticks; without it columns or the file's name tell.")
 @click.option(
     "--clock",
     show_default="UTC",
@@ -23,7 +25,8 @@ from gfil.commands import json_option, say
 )
 @click.option("--format", "format_", help="The format; without it the content tells.")
 @click.option(
-    "--columns", help="What the cells hold: time,open,close,high,low,volume; _ skips one."
+    "--columns",
+    help="What the cells hold: time,open,close,high,low,volume, or time,bid,ask; _ skips one.",
 )
 @click.option(
     "--on-error",
@@ -48,13 +51,14 @@ def import_(
     force_tf: bool,
     as_json: bool,
 ) -> int:
-    """Import candles from files, folders and standard input (-), packed with gzip or not."""
+    """Import candles and ticks from files, folders and standard input (-), gzipped or not."""
     from gfil.ingest import files, formats, layout
     from gfil.ingest.importer import Options
 
     options = Options(
         symbol=symbol,
-        timeframe=timeframes.parse(tf) if tf else None,
+        timeframe=timeframes.parse(tf) if tf and tf != TICKS else None,
+        kind="ticks" if tf == TICKS else None,
         clock=None if clock is None else clocks.parse(clock),
         format=formats.check_name(format_) if format_ else None,
         columns=layout.parse_columns(columns) if columns else None,
@@ -81,9 +85,11 @@ def _progress(length: int) -> Any:
 
 
 @click.command()
-@click.option("--symbol", "names", multiple=True, help="Whose candles; may be given again.")
+@click.option("--symbol", "names", multiple=True, help="Whose rows; may be given again.")
 @click.option("--all", "everything", is_flag=True, help="All symbols.")
-@click.option("--tf", "tfs", multiple=True, required=True, help="Timeframe; may be given again.")
+@click.option(
+    "--tf", "tfs", multiple=True, required=True, help="Timeframe, or ticks; may be given again."
+)
 @click.option("--from", "from_", metavar="TIME", help="From here on; without it from the first.")
 @click.option("--to", metavar="TIME", help="Up to here; without it to the last.")
 @click.option("--clock", default="UTC", help="On whose days: UTC, a zone, an offset, nyclose.")
@@ -107,9 +113,9 @@ def export(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Export candles; what was exported imports back to the same candles.
+    """Export candles or ticks; what was exported imports back to the same.
 
-    Import them with the same --clock: only JSON names it in its head.
+    Import candles with the same --clock: only JSON names it in its head.
     """
     from gfil.ingest import export as exporter
     from gfil.store import db, symbols
@@ -118,7 +124,9 @@ def export(
         raise click.UsageError("name symbols with --symbol, or --all", click.get_current_context())
     start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
     stop = clocks.parse_instant(to) if to else clocks.TIME_MAX
-    wanted = [timeframes.parse(tf) for given in tfs for tf in given.split(",")]
+    wanted = [
+        None if tf == TICKS else timeframes.parse(tf) for given in tfs for tf in given.split(",")
+    ]
     path = config.read().db
     connection = db.connect(path, readonly=True)
     chosen = (
@@ -133,17 +141,21 @@ def export(
         _export_to_stdout(connection, path, many, format_, as_json)
         return
     written = list(exporter.write_files(connection, many, format_, Path(output)))
-    lines = [f"{done.file}: {done.candles} candles" for done in written]
+    lines = [f"{done.file}: {done.rows} {_rows_of(done.series)}" for done in written]
     listed = [
         {
             "file": done.file,
             "symbol": done.series.symbol.name,
-            "tf": done.series.timeframe.name,
-            "candles": done.candles,
+            "tf": done.series.tf,
+            _rows_of(done.series): done.rows,
         }
         for done in written
     ]
     say("\n".join([*lines, f"{path}: {len(written)} exported"]), as_json, db=path, files=listed)
+
+
+def _rows_of(series: Any) -> str:
+    return "candles" if series.timeframe else TICKS
 
 
 def _export_to_stdout(
@@ -161,4 +173,5 @@ def _export_to_stdout(
     for series in many:
         for piece in exporter.stream(connection, series, format_, numbers.append):
             output.write(piece)
-    click.echo(f"{path}: {sum(numbers)} candles exported", err=True)
+    kinds = " and ".join(dict.fromkeys(map(_rows_of, many))) or "candles"
+    click.echo(f"{path}: {sum(numbers)} {kinds} exported", err=True)

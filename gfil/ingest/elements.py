@@ -32,8 +32,8 @@ KEYS = {
 
 TICK_KEYS = {
     "time": ("time_msc", *KEYS["time"]),
-    "bid": ("bid",),
-    "ask": ("ask",),
+    "bid": ("bid", "bidPrice"),
+    "ask": ("ask", "askPrice"),
     "last": ("last",),
     "volume": ("volume", "volume_real"),
     "flags": ("flags",),

@@ -1,4 +1,4 @@
-"""Candles to files and streams that import back to the same candles."""
+"""Candles and ticks to files and streams that import back to the same."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ import orjson
 
 from gfil.clocks import TIME_MAX, TIME_MIN, Clock, format_instant
 from gfil.errors import BadParameter, Conflict
-from gfil.store import candles, symbols
+from gfil.store import candles, symbols, ticks
 from gfil.store import db as store
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, Timeframe
@@ -22,14 +22,21 @@ PAGE_ROWS = 10_000
 FORMATS = ("csv", "ndjson", "json", "parquet")
 CSV_HEADER = b"time,open,high,low,close,volume\n"
 
+TICK_FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")
+TICK_CSV_HEADER = ",".join(TICK_FIELDS).encode() + b"\n"
+TICKS = "ticks"  # in place of a timeframe
+
 Candle = tuple[int, float, float, float, float, float]
 
 
 class Series(NamedTuple):
-    """Candles to export: of a symbol, timeframe and clock, that start in `[start, stop)`."""
+    """Candles to export: of a symbol, timeframe and clock, that start in `[start, stop)`.
+
+    Without a timeframe they are the symbol's ticks, and the clock means nothing.
+    """
 
     symbol: Symbol
-    timeframe: Timeframe
+    timeframe: Timeframe | None
     clock: Clock
     start: int = TIME_MIN
     stop: int = TIME_MAX
@@ -37,15 +44,20 @@ class Series(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its file, without the ending."""
-        return f"{self.symbol.name}_{self.timeframe.name}"
+        return f"{self.symbol.name}_{self.tf}"
+
+    @property
+    def tf(self) -> str:
+        """The name of the timeframe, or `ticks`."""
+        return self.timeframe.name if self.timeframe else TICKS
 
 
 class Written(NamedTuple):
-    """A file that was written, and how many candles it holds."""
+    """A file that was written, and how many candles or ticks it holds."""
 
     file: Path
     series: Series
-    candles: int
+    rows: int
 
 
 def stream(
@@ -54,7 +66,7 @@ def stream(
     format_name: str,
     count: Callable[[int], object] = lambda _: None,
 ) -> Iterator[bytes]:
-    """Yield a series in pieces of a text format; `count` is told of the candles in each.
+    """Yield a series in pieces of a text format; `count` is told of the rows in each.
 
     Times are UTC with a `Z`, so that the clock an importer names decides about buckets alone: CSV
     and NDJSON are to be imported with the same clock, JSON names it in its head. The first page
@@ -123,36 +135,62 @@ def _replaced(file: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def _pages(db: apsw.Connection, series: Series) -> Iterator[list[Candle]]:
-    start: int | None = series.start
+def _pages(db: apsw.Connection, series: Series) -> Iterator[list[Any]]:
+    place: Any = series.start if series.timeframe else (series.start * 1000, 0)
     epoch: str | None = None
-    while start is not None and start < series.stop:
+    while place is not None and series.start < series.stop:
         with store.snapshot(db):
             now, _ = store.read_state(db)
             if epoch not in (None, now):
                 raise Conflict(f"the database changed under the export of {series.name}")
             symbol = symbols.read_again(db, series.symbol)  # what is kept depends on its clock
-            page = candles.read(
-                db, symbol, series.timeframe, series.clock, start, series.stop, PAGE_ROWS
-            )
+            rows, place = _read(db, series._replace(symbol=symbol), place)
         epoch = now
-        yield page.candles
-        start = page.next
+        yield rows
+
+
+def _read(db: apsw.Connection, series: Series, place: Any) -> tuple[list[Any], Any]:
+    symbol, timeframe, clock, _, stop = series
+    if timeframe is None:
+        return ticks.read(db, symbol, place, (stop * 1000, 0), limit=PAGE_ROWS)
+    return candles.read(db, symbol, timeframe, clock, place, stop, PAGE_ROWS)
 
 
 def _text_format(
     series: Series, format_name: str
-) -> tuple[bytes, Callable[[Candle], str], str, bytes]:
-    names = {"symbol": series.symbol.name, "tf": series.timeframe.name}
+) -> tuple[bytes, Callable[[Any], str], str, bytes]:
+    is_tick = series.timeframe is None
+    names = {"symbol": series.symbol.name} | ({} if is_tick else {"tf": series.tf})
     if format_name == "csv":
-        return CSV_HEADER, _csv_line, "", b""
+        return (
+            (TICK_CSV_HEADER, _tick_line, "", b"") if is_tick else (CSV_HEADER, _csv_line, "", b"")
+        )
     if format_name == "ndjson":
         opening = orjson.dumps(names).decode()[:-1]
-        return b"", lambda candle: opening + _json_fields(candle), "", b""
+        fields = _tick_fields if is_tick else _json_fields
+        return b"", lambda row: opening + fields(row), "", b""
     if format_name == "json":
-        head = orjson.dumps({**names, "clock": series.clock.name})[:-1] + b',"candles":[\n'
-        return head, _json_array, ",\n", b"\n]}\n"
+        told = names if is_tick else {**names, "clock": series.clock.name}
+        key, line = (b"ticks", _tick_array) if is_tick else (b"candles", _json_array)
+        return orjson.dumps(told)[:-1] + b',"%s":[\n' % key, line, ",\n", b"\n]}\n"
     raise BadParameter(f"unknown format {format_name[:32]!r}: use one of {' '.join(FORMATS)}")
+
+
+def _tick_line(tick: ticks.Tick) -> str:
+    time_msc, bid, ask, last, volume, flags = tick
+    return f"{time_msc},{bid!r},{ask!r},{_whole(last)!r},{_whole(volume)!r},{flags}\n"
+
+
+def _tick_fields(tick: ticks.Tick) -> str:
+    time_msc, bid, ask, last, volume, flags = tick
+    return (
+        f',"time_msc":{time_msc},"bid":{bid!r},"ask":{ask!r},"last":{_whole(last)!r},'
+        f'"volume":{_whole(volume)!r},"flags":{flags}}}\n'
+    )
+
+
+def _tick_array(tick: ticks.Tick) -> str:
+    return f"[{_tick_line(tick)[:-1]}]"
 
 
 def _csv_line(candle: Candle) -> str:
@@ -199,9 +237,15 @@ def _write_parquet(db: apsw.Connection, series: Series, file: Path) -> int:
         pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise BadParameter("parquet needs pyarrow: `.venv/bin/pip install pyarrow`") from None
-    types: dict[str, Any] = {"time": pyarrow.timestamp("s", "UTC")}
-    types |= dict.fromkeys(("open", "high", "low", "close", "volume"), pyarrow.float64())
-    about = {"symbol": series.symbol.name, "tf": series.timeframe.name, "clock": series.clock.name}
+    numbers = pyarrow.float64()
+    types: dict[str, Any]
+    about = {"symbol": series.symbol.name, "tf": series.tf, "clock": series.clock.name}
+    if series.timeframe is None:
+        whole = {"time_msc": pyarrow.int64(), "flags": pyarrow.uint32()}
+        types = {name: whole.get(name, numbers) for name in TICK_FIELDS}
+    else:
+        types = {"time": pyarrow.timestamp("s", "UTC")}
+        types |= dict.fromkeys(("open", "high", "low", "close", "volume"), numbers)
     schema = pyarrow.schema(types.items(), metadata=about)
     number = 0
     with parquet.ParquetWriter(file, schema) as writer:

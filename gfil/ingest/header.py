@@ -29,8 +29,8 @@ NAMES = {
 
 TICK_NAMES = {
     "time": ("time msc", *NAMES["time"]),
-    "bid": ("bid",),
-    "ask": ("ask",),
+    "bid": ("bid", "bidprice"),
+    "ask": ("ask", "askprice"),
     "last": ("last",),
     "volume": ("volume", "volume real", "vol"),
     "flags": ("flags",),

@@ -160,7 +160,9 @@ def _open(
     found = formats.recognise(pieces.head(), options.format, options.columns)
     kind = found.kind.name
     if options.kind not in (None, kind):
-        raise formats.UnknownFormat(f"these are {kind}: they belong to /api/v1/{kind}")
+        raise formats.UnknownFormat(
+            f"these are {kind}, not {options.kind}: over HTTP /api/v1/{kind} takes them"
+        )
     clock = options.clock or (clocks.parse(found.clock) if found.clock else UTC)
     report = Report(name, clock.name, found.name, is_on_ticks=found.kind == TICKS)
 

@@ -173,7 +173,7 @@ def test_files_are_named_for_symbol_and_timeframe(db: apsw.Connection, tmp_path:
         Series(put(db, [START], name=name), tf, UTC) for name in ("A.b", "C#1") for tf in (M1, H1)
     ]
     written = list(export.write_files(db, many, "csv", tmp_path / "out"))
-    assert [(done.file.name, done.candles) for done in written] == [
+    assert [(done.file.name, done.rows) for done in written] == [
         *(("A.b_M1.csv", 1), ("A.b_H1.csv", 1), ("C#1_M1.csv", 1), ("C#1_H1.csv", 1)),
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(

@@ -92,3 +92,19 @@ def test_digits_at_the_end_are_doubted_where_the_timeframe_is_known(
 )
 def test_some_endings_are_importable(name: str, importable: bool) -> None:
     assert names.is_importable(name) is importable
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("XAUUSD_ticks_20140505_mt5_layout.csv.gz", "XAUUSD"),
+        ("EURUSD_ticks.ndjson", "EURUSD"),
+        ("eurusd-tick-2023-01-01-2023-01-02.csv", "eurusd"),
+        ("ETH_BTC_ticks.json", "ETH_BTC"),
+        ("EURUSD_Ticks_01.01.2017-31.01.2017.csv", "EURUSD"),
+        ("XAUUSD_202405010100_202405312357.csv", "XAUUSD"),
+        *(("ticks.csv", None), ("XAUUSD.csv", None), ("-", None), ("tickers_2024.csv", None)),
+    ],
+)
+def test_the_name_of_a_file_of_ticks_tells_the_symbol(name: str, symbol: str | None) -> None:
+    assert names.read_of_ticks(name) == symbol

@@ -1,0 +1,119 @@
+"""Tests of the command `import` of gfil/cli.py on ticks, run as a person runs it."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from gfil.cli import cli
+from gfil.config import ROOT
+
+SAMPLES = ROOT / "tests/data"
+CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return tmp_path / "gfil.db"
+
+
+def run(db: Path, *arguments: Any, stdin: bytes | None = None) -> Result:
+    words = [str(argument) for argument in arguments]
+    return CliRunner(env={"GFIL_DB": str(db)}).invoke(cli, words, input=stdin, prog_name="gfil")
+
+
+def test_a_file_of_ticks_is_imported_once(db: Path) -> None:
+    head = f"{CSV}: TESTFX, ticks, clock UTC, 2024-03-01T00:00:00Z to 2024-03-01T00:01:01Z\n"
+    first, again = run(db, "import", CSV), run(db, "import", CSV)
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert first.stdout == f"{head}  3 rows: 3 inserted\n{db}: change 1\n"
+    assert again.stdout == f"{head}  3 rows: 3 duplicates\n{db}: nothing changed\n"
+
+
+def test_candles_follow_from_the_ticks(db: Path) -> None:
+    run(db, "import", MT5)
+    exported = run(db, "export", "--symbol", "TESTFX", "--tf", "M1").stdout
+    assert exported.splitlines()[1:] == [
+        "2024-03-01T00:00:00Z,1.1,1.1001,1.1,1.1001,2",
+        "2024-03-01T00:01:00Z,1.0999,1.0999,1.0999,1.0999,1",
+    ]
+
+
+def test_the_answer_in_json_names_the_newest_tick(db: Path) -> None:
+    data = MT5.read_bytes() + b"2024.03.01\t00:02:00.000\tx\t1\t\t\t6\r\n"
+    done = run(db, "import", "-", "--symbol", "X", "--clock", "+02:00", "--json", stdin=data)
+    assert done.exit_code == 3
+    assert orjson.loads(done.stdout) == {
+        "db": str(db),
+        "file": "-",
+        "format": "ticks",
+        "symbol": "X",
+        "clock": "+02:00",
+        "rows": 4,
+        "inserted": 3,
+        "duplicates": 0,
+        "rejected": 1,
+        "reasons": {"not_a_number": 1},
+        "errors": [
+            {
+                "row": 5,
+                "reason": "not_a_number",
+                "text": "2024.03.01\t00:02:00.000\tx\t1\t\t\t6",
+            }
+        ],
+        "warnings": [],
+        "last": {"X": 1709251261500 - 7_200_000},
+        "change": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        ([CSV, "--tf", "M1"], 2, "these are ticks, which have no timeframe: leave out --tf"),
+        ([SAMPLES / "TESTFX1.csv", "--tf", "ticks"], 3, "these are candles, not ticks: over HTTP"),
+        ([CSV, "--columns", "time,bid"], 2, "the columns lack ask"),
+        ([CSV, "--columns", "time,bid,ask,open"], 2, "bid and open are not of the same rows"),
+        ([CSV, "--columns", "time,open,high,low,close,flags"], 2, "open and flags are not of the"),
+    ],
+)
+def test_what_does_not_go_with_ticks_is_one_line(
+    db: Path, arguments: list[Any], status: int, line: str
+) -> None:
+    wrong = run(db, "import", *arguments)
+    assert wrong.exit_code == status
+    assert line in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
+
+
+def test_what_ticks_do_not_need_does_not_harm(db: Path) -> None:
+    assert run(db, "import", CSV, "--tf", "ticks", "--fill", "--force-tf").exit_code == 0
+
+
+def test_columns_give_ticks_without_a_header_their_sense(db: Path, tmp_path: Path) -> None:
+    source = tmp_path / "X_ticks.txt"
+    source.write_bytes(b"1709251200040;?;1.2;1.1\n")
+    assert run(db, "import", source, "--columns", "time,_,ask,bid").exit_code == 0
+    exported = run(db, "export", "--symbol", "X", "--tf", "ticks").stdout
+    assert exported.splitlines()[1:] == ["1709251200040,1.1,1.2,0,0,0"]
+
+
+def test_abort_stores_nothing_if_a_tick_is_bad(db: Path, tmp_path: Path) -> None:
+    source = tmp_path / "X_ticks.csv"
+    source.write_bytes(CSV.read_bytes() + b"1709251262000,1,\n1709251262000,0,0\n")
+    refused = run(db, "import", source, "--on-error", "abort")
+    assert (refused.exit_code, refused.stdout) == (3, f"{db}: nothing changed\n")
+    assert "row 6 (missing_field): nothing of the 5 was stored" in refused.stderr
+    assert run(db, "import", CSV, "--on-error", "abort").exit_code == 0
+
+
+def test_a_folder_may_hold_candles_and_ticks(db: Path, tmp_path: Path) -> None:
+    for sample in (CSV, SAMPLES / "TESTFX1.csv"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / sample.name).write_bytes(sample.read_bytes())
+    done = run(db, "import", tmp_path / "in", "--json")
+    found = orjson.loads(done.stdout)
+    assert [sorted(file)[0] for file in found["files"]] == ["change", "change"]
+    assert (done.exit_code, found["rejected"]) == (0, 0)
