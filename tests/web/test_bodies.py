@@ -1,0 +1,192 @@
+"""Bodies: their length, their packing, their limits, and how long they may take."""
+
+import gzip
+import io
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from flask import Flask
+from gunicorn.http.body import Body as GunicornBody
+from gunicorn.http.body import LengthReader
+from gunicorn.http.unreader import SocketUnreader
+
+from gfil import create_app
+from gfil.config import Settings
+from gfil.errors import BadRequest, GfilError, TooSlow, UnsupportedEncoding
+from gfil.web import bodies
+from gfil.web.bodies import MB, SMALL_BYTES, BodyTooLarge
+
+TEXT = b"time,open\n" * 100
+
+
+@pytest.fixture
+def app(settings: Settings) -> Flask:
+    """The application, whose requests are made by hand."""
+    return create_app(settings)
+
+
+def receive(app: Flask, body: bytes, limit_mb: int = 20, **environ: Any) -> list[bytes]:
+    """Return the pieces of a body as a route gets them."""
+    given = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)} | environ
+    with (
+        app.test_request_context("/", method="POST", environ_overrides=given),
+        bodies.receive(limit_mb, "send less") as received,
+    ):
+        return list(received)
+
+
+PACKED = {
+    "as it is": (TEXT, {}),
+    "declared": (gzip.compress(TEXT), {"HTTP_CONTENT_ENCODING": "gzip"}),
+    "declared in capitals": (gzip.compress(TEXT), {"HTTP_CONTENT_ENCODING": "X-GZIP"}),
+    "declared as nothing": (TEXT, {"HTTP_CONTENT_ENCODING": "identity"}),
+    "not declared": (gzip.compress(TEXT), {}),
+    "a packed file, packed": (
+        gzip.compress(gzip.compress(TEXT)),
+        {"HTTP_CONTENT_ENCODING": "gzip"},
+    ),
+    "in two members": (gzip.compress(TEXT[:50]) + gzip.compress(TEXT[50:]), {}),
+    "with padding": (gzip.compress(TEXT) + bytes(100), {}),
+    "an empty member first": (gzip.compress(b"") + gzip.compress(TEXT), {}),
+}
+
+
+@pytest.mark.parametrize("way", PACKED)
+def test_a_body_is_unpacked(app: Flask, way: str) -> None:
+    """Whether it says how it is packed or not."""
+    body, environ = PACKED[way]
+    assert b"".join(receive(app, body, **environ)) == TEXT
+
+
+REFUSED: dict[str, tuple[bytes, dict[str, str], type[GfilError]]] = {
+    "shorter than it says": (TEXT, {"CONTENT_LENGTH": "1001"}, BadRequest),
+    "a length that is none": (TEXT, {"CONTENT_LENGTH": "1e3"}, BadRequest),
+    "gzip cut": (gzip.compress(TEXT)[:-1], {}, BadRequest),
+    "gzip damaged": (gzip.compress(TEXT)[:-8] + bytes(8), {}, BadRequest),
+    "gzip and more": (gzip.compress(TEXT) + b"more", {}, BadRequest),
+    "packed three times": (gzip.compress(gzip.compress(gzip.compress(TEXT))), {}, BadRequest),
+    "no gzip": (TEXT, {"HTTP_CONTENT_ENCODING": "gzip"}, BadRequest),
+    "brotli": (TEXT, {"HTTP_CONTENT_ENCODING": "br"}, UnsupportedEncoding),
+    "too long": (TEXT, {"CONTENT_LENGTH": str(20 * MB + 1)}, BodyTooLarge),
+    "a bomb": (gzip.compress(bytes(20 * MB + 1)), {}, BodyTooLarge),
+    "a hidden bomb": (
+        gzip.compress(b"\x1f") + gzip.compress(gzip.compress(bytes(20 * MB + 1))[1:]),
+        {},
+        BodyTooLarge,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", REFUSED)
+def test_a_body_is_refused(app: Flask, way: str) -> None:
+    """With the status that fits."""
+    body, environ, kind = REFUSED[way]
+    with pytest.raises(GfilError) as refused:
+        receive(app, body, **environ)
+    assert type(refused.value) is kind
+    if kind is BodyTooLarge:
+        assert refused.value.extra == {"limit_bytes": 20 * MB}
+        assert "20 MB" in refused.value.detail
+
+
+def test_the_limit_itself_is_allowed(app: Flask) -> None:
+    """Packed or not."""
+    whole = bytes(MB)
+    assert b"".join(receive(app, whole, 1)) == whole
+    assert b"".join(receive(app, gzip.compress(whole), 1)) == whole
+
+
+@pytest.mark.parametrize(("size", "is_small"), [(SMALL_BYTES, True), (SMALL_BYTES + 1, False)])
+def test_eight_megabytes_are_small(app: Flask, size: int, is_small: bool) -> None:
+    """Announced, in chunks, or packed: what it is unpacked decides."""
+    for body, environ in (
+        (bytes(size), {}),
+        (bytes(size), {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}),
+        (gzip.compress(bytes(size)), {}),
+    ):
+        given: dict[str, Any] = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        with (
+            app.test_request_context("/", method="POST", environ_overrides=given | environ),
+            bodies.receive(20, "") as received,
+        ):
+            assert received.is_small == is_small
+            assert sum(map(len, received)) == size
+
+
+def test_what_the_reader_left_is_still_counted(app: Flask) -> None:
+    """A body that is cut short says so, also if nobody wanted its end."""
+    given = {"CONTENT_LENGTH": str(10 * MB), "wsgi.input": io.BytesIO(bytes(9 * MB))}
+    with (
+        app.test_request_context("/", method="POST", environ_overrides=given),
+        pytest.raises(BadRequest),
+        bodies.receive(20, "") as received,
+    ):
+        next(iter(received))
+
+
+@pytest.fixture
+def wire() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection."""
+    ours, theirs = socket.socketpair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def test_a_body_that_drips_is_ended(
+    app: Flask,
+    wire: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., Any],
+) -> None:
+    """A byte now and then keeps a socket awake for ever; the answer can still be sent."""
+    ours, theirs = wire
+    monkeypatch.setattr(bodies, "DEADLINE_S", 0.3)
+    stream = GunicornBody(LengthReader(SocketUnreader(ours), 1000))
+    failed: list[GfilError] = []
+
+    def read() -> None:
+        try:
+            receive(app, bytes(1000), **{"wsgi.input": stream, "gunicorn.socket": ours})
+        except GfilError as error:
+            failed.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    watcher = app.extensions["bodies"]
+
+    def drip() -> bool:
+        with suppress(BrokenPipeError):
+            theirs.send(b"x")
+        watcher.end_slow()
+        return not reader.is_alive()
+
+    eventually(drip, "the end of the body")
+    assert [type(error) for error in failed] == [TooSlow]
+    assert failed[0].status == 408
+    ours.sendall(b"answer")
+    assert theirs.recv(10) == b"answer"
+
+
+def test_a_body_that_stops_is_ended_by_its_socket(
+    app: Flask, wire: tuple[socket.socket, socket.socket]
+) -> None:
+    """The server's timeout on the socket."""
+    ours, theirs = wire
+    theirs.send(b"x" * 10)
+    ours.settimeout(0.05)
+    stream = GunicornBody(LengthReader(SocketUnreader(ours), 1000))
+    with pytest.raises(TooSlow, match="stopped coming: 0 bytes of 1000"):
+        receive(app, bytes(1000), **{"wsgi.input": stream, "gunicorn.socket": ours})
+
+
+def test_the_deadline_grows_with_what_came(app: Flask) -> None:
+    """500 MB over a slow line take hours, and may."""
+    source = bodies._Source({"CONTENT_LENGTH": str(500 * MB), "wsgi.input": io.BytesIO()})
+    before = source.deadline
+    source.received = 100 * MB
+    assert source.deadline - before == pytest.approx(100 * MB / 50_000)
