@@ -3,6 +3,7 @@
 import logging
 import re
 import secrets
+import threading
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ REQUEST_ID = re.compile(r"(?!gfil_)[A-Za-z0-9._-]{1,64}")  # a key is no id, who
 SLOW_S = 1.0
 TOLD_ALWAYS = (401, 403, 429)
 LENGTH_MAX = 300
+LINES_A_MINUTE_MAX = 300  # of what any client can bring about; the metrics count the rest too
 
 
 def prepare(app: Flask) -> None:
@@ -56,6 +58,8 @@ def _tell(response: Response, took_s: float) -> None:
         level = logging.WARNING
     else:
         return
+    if status < 500 and not _allowance.take(time.monotonic()):
+        return
     key = g.get("key")
     facts: dict[str, Any] = {
         "request_id": g.request_id,
@@ -69,6 +73,29 @@ def _tell(response: Response, took_s: float) -> None:
         "detail": g.get("detail"),
     }
     logs.say(level, "request", g.get("unforeseen"), **facts)
+
+
+class _Allowance:
+    # So many lines a minute, so that whoever tries keys or sends nonsense does not fill the log.
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._minute = self._taken = 0
+
+    def take(self, now: float) -> bool:
+        minute = int(now) // 60
+        with self._lock:
+            left_out = self._taken - LINES_A_MINUTE_MAX
+            is_new = minute != self._minute
+            if is_new:
+                self._minute, self._taken = minute, 0
+            self._taken += 1
+            is_allowed = self._taken <= LINES_A_MINUTE_MAX
+        if is_new and left_out > 0:
+            logs.say(logging.WARNING, "requests_left_out", number=left_out)
+        return is_allowed
+
+
+_allowance = _Allowance()
 
 
 def _is_write() -> bool:

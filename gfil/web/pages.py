@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import orjson
-from flask import Blueprint, Response, redirect, render_template, request
+from flask import Blueprint, Response, g, redirect, render_template, request
 from markupsafe import Markup
 
 from gfil import clocks, timeframes
@@ -206,6 +206,7 @@ def refuse(error: GfilError) -> Response:
     """Say in a plain sentence, on a page, why a page cannot be shown."""
     if isinstance(error, Unauthorized) and not has_key_header():
         return redirect(f"/login?{urlencode({'next': request.full_path.rstrip('?')})}", 303)  # type: ignore[return-value]
+    g.detail = error.detail  # for the log
     response = _page("refused.html", title=error.title, detail=error.detail)
     response.status_code = error.status
     response.headers.update(error_headers(error))

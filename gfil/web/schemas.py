@@ -195,7 +195,13 @@ DELETED = record(
 )
 PROBLEM_SCHEMA = {
     "type": "object",
-    "properties": {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT},
+    "properties": {
+        "type": TEXT,
+        "title": TEXT,
+        "status": {"type": "integer"},
+        "detail": TEXT,
+        "request_id": TEXT | {"description": "of 5xx: the X-Request-ID, as the log has it"},
+    },
     "required": ["type", "title", "status", "detail"],
 }
 ANY = {"description": "anything"}

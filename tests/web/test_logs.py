@@ -4,11 +4,13 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from freezegun import freeze_time
 
 from gfil import create_app
 from gfil.config import Settings
@@ -152,6 +154,24 @@ def test_a_slow_request_is_logged(
     monkeypatch.setattr(logs, "SLOW_S", 0.0)
     client.get("/api/v1/symbols", headers={"X-API-Key": keys["read"][1]})
     assert [(each["path"], each["status"]) for each in logged()] == [("/api/v1/symbols", 200)]
+
+
+def test_a_flood_of_refusals_does_not_fill_the_log(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left out is counted in the next minute; failures of the server are all told."""
+    monkeypatch.setattr(logs, "_allowance", logs._Allowance())
+    monkeypatch.setattr(logs, "LINES_A_MINUTE_MAX", 3)
+    with freeze_time("2026-01-01T00:00:00Z") as clock:
+        for _ in range(10):
+            client.get("/metrics")
+        client.application.extensions["pool"].path = Path("none.db")
+        assert client.get("/readyz").status_code == 503
+        clock.tick(60)
+        client.get("/metrics")
+    told = [record.event for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == ["request"] * 4 + ["requests_left_out", "request"]
+    assert caplog.records[4].facts == {"number": 7}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("sent", ["a", "A.b_c-9", "x" * 64])
