@@ -19,6 +19,7 @@ from gunicorn.util import import_app
 from gfil import counting, logs
 from gfil.config import LOOPBACK, Settings, read
 from gfil.errors import BadParameter, ConfigError, GfilError
+from gfil.store.failstop import FailStop
 
 # A client must send or take something within these, or a few slow ones hold all threads.
 RECEIVE_TIMEOUT_S = 10
@@ -72,7 +73,7 @@ def post_worker_init(worker: Any) -> None:
     from gfil.web import background  # a worker has it loaded; the master never needs it
 
     worker.cfg.set("graceful_timeout", DRAIN_S)  # the worker's own copy
-    background.start(worker)
+    background.start(worker, _failstop)
     logs.say(logging.INFO, "worker_start", pid=worker.pid)
 
 
@@ -81,6 +82,9 @@ def worker_exit(server: Any, worker: Any) -> None:
     from gfil.web import background
 
     background.stop(worker)
+    if worker.pid == os.getpid() and worker.nr_conns:  # its end would wait for their threads
+        status = getattr(sys.exc_info()[1], "code", 0)
+        os._exit(status if isinstance(status, int) else 1)
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -101,6 +105,7 @@ def on_exit(server: Any) -> None:
 # Left at their defaults on purpose: `preload_app` (a connection must not cross a fork) and
 # `max_requests` (with streams open a worker's restart costs seconds of outage).
 _settings = read()
+_failstop = FailStop()  # made before the workers are: they share it
 bind = "127.0.0.1:8000"
 workers = _settings.workers
 worker_class = "gthread"

@@ -13,6 +13,7 @@ from gfil.store.db import WRITER_WAIT_MS, Connection, connect, transaction, tran
 from gfil.store.failstop import FailStop
 
 IDLE_MAX = 8
+BACKSTOP_PAGES = 8000  # 32 MB of WAL: a checkpoint by whoever writes, where nobody else makes them
 
 Home = tuple[int, int, int]
 """Where an open connection belongs: its process, and the device and inode of its file."""
@@ -112,6 +113,7 @@ class Writer:
         if self._db is None or self._home != home:
             self._close()
             self._db, self._home = connect(self.path), home
+            self._db.wal_autocheckpoint(BACKSTOP_PAGES)
         return self._db
 
     def _close(self) -> None:

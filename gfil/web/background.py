@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,14 @@ from typing import Any
 
 from flask import Flask
 
+from gfil.store.failstop import FailStop
+from gfil.store.pool import Writer
+from gfil.upkeep import checkpoint
+from gfil.upkeep.checkpoint import Checkpointer
+
 WATCH_S = 0.25
+CHECK_S = 0.5  # between looks whether the database has to be checked
+LEAVE_S = 3
 
 log = logging.getLogger("gfil")
 
@@ -94,25 +102,40 @@ class Jobs:
 
 
 def prepare(app: Flask) -> None:
-    """Give the application a place for its jobs."""
-    app.extensions["jobs"] = Jobs(app)
+    """Give the application its jobs, first those that keep the database well."""
+    writer: Writer = app.extensions["writer"]
+    app.extensions["jobs"] = jobs = Jobs(app)
+    app.extensions["checkpointer"] = checkpointer = Checkpointer(writer)
+    jobs.add("checkpoint", checkpoint.LOOK_S, checkpointer.run)
+    jobs.add("check", CHECK_S, lambda: writer.failstop.recover(writer.path))
 
 
-def start(worker: Any) -> None:
-    """Begin the jobs of a gunicorn worker; they stop when it is told to, or its master is gone."""
-    if jobs := _of(worker):
-        jobs.start(lambda: not worker.alive or os.getppid() != worker.ppid)
+def start(worker: Any, failstop: FailStop) -> None:
+    """Begin the jobs of a gunicorn worker; they stop when it is told to, or its master is gone.
+
+    `failstop` is what all workers of the server share. One whose write fails leaves quickly, for
+    its successor has to check.
+    """
+    if (app := _app(worker)) is None:
+        return
+
+    def leave() -> None:
+        worker.cfg.set("graceful_timeout", LEAVE_S)  # the worker's own copy of the settings
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    failstop.join(leave)
+    app.extensions["writer"].failstop = failstop
+    app.extensions["jobs"].start(lambda: not worker.alive or os.getppid() != worker.ppid)
 
 
 def stop(worker: Any) -> None:
     """End the jobs of a worker that has answered its last request."""
-    if jobs := _of(worker):
-        jobs.stop()
+    if app := _app(worker):
+        app.extensions["jobs"].stop()
 
 
-def _of(worker: Any) -> Jobs | None:
+def _app(worker: Any) -> Flask | None:
     # The master calls the hooks of a worker's end too, for one it never got to start; and what
     # gunicorn serves with these settings may be another application.
-    extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
-    jobs: Jobs | None = extensions.get("jobs")
-    return jobs
+    app: Flask | None = getattr(worker, "wsgi", None)
+    return app if app is not None and "jobs" in getattr(app, "extensions", {}) else None

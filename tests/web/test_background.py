@@ -14,6 +14,8 @@ from flask import Flask, current_app
 
 from gfil import create_app
 from gfil.config import Settings
+from gfil.store.failstop import FailStop
+from gfil.store.pool import Writer
 from gfil.web import background
 from gfil.web.background import Jobs
 from tests.conftest import Server, wait_for
@@ -21,9 +23,10 @@ from tests.test_serve import gunicorn
 
 
 @pytest.fixture
-def app() -> Flask:
+def app(db_path: Path) -> Flask:
     app = Flask("jobs")
-    background.prepare(app)
+    app.extensions["jobs"] = Jobs(app)
+    app.extensions["writer"] = Writer(db_path)
     return app
 
 
@@ -84,7 +87,7 @@ def test_the_last_call_comes_after_the_end_of_all(jobs: Jobs) -> None:
 
 def test_the_flag_is_set_soon_after_the_worker_is_told_to_leave(app: Flask) -> None:
     worker = SimpleNamespace(wsgi=app, alive=True, ppid=os.getppid())
-    background.start(worker)
+    background.start(worker, FailStop())
     stopping = app.extensions["jobs"].stopping
     assert not stopping.is_set()
     worker.alive = False
@@ -94,7 +97,7 @@ def test_the_flag_is_set_soon_after_the_worker_is_told_to_leave(app: Flask) -> N
 
 def test_it_is_set_too_when_the_master_is_gone(app: Flask) -> None:
     worker = SimpleNamespace(wsgi=app, alive=True, ppid=os.getppid() + 1)
-    background.start(worker)
+    background.start(worker, FailStop())
     assert app.extensions["jobs"].stopping.wait(10)
     background.stop(worker)
 
@@ -103,17 +106,20 @@ def test_it_is_set_too_when_the_master_is_gone(app: Flask) -> None:
     "worker", [SimpleNamespace(), SimpleNamespace(wsgi=lambda environ, start: [])]
 )
 def test_a_worker_without_our_application_has_none(worker: SimpleNamespace) -> None:
-    background.start(worker)
+    background.start(worker, FailStop())
     background.stop(worker)
 
 
 PROBE = """
 import os
 from flask import Flask
-from gfil.web import background
+from pathlib import Path
+from gfil.store.pool import Writer
+from gfil.web.background import Jobs
 
 app = Flask("probe")
-background.prepare(app)
+app.extensions["jobs"] = Jobs(app)
+app.extensions["writer"] = Writer(Path("a.db"))
 app.get("/")(lambda: "here")
 
 def note(word):

@@ -1,0 +1,143 @@
+"""Checkpoints: one elected process of all copies the WAL into the database, beside the requests."""
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from gfil.errors import DatabaseError
+from gfil.store.db import JOURNAL_SIZE_MAX_BYTES, Connection, connect
+from gfil.store.pool import Home, Writer, find_home
+
+LOOK_S = 0.5
+REST_S = 2.0  # between rounds, unless the WAL is large
+RESTART_PAGES = 1000  # 4 MB: a WAL that is written over is faster than one that grows
+LARGE_BYTES = 2 * JOURNAL_SIZE_MAX_BYTES
+# So long may a WAL that should begin anew hold up writers while it waits for the last readers.
+WAIT_S = 0.05
+LARGE_WAIT_S = 0.25
+LARGE_TRIES = 4
+RETRY_S = 0.02
+POLL_S = 0.0005
+RESTART, TRUNCATE = apsw.SQLITE_CHECKPOINT_RESTART, apsw.SQLITE_CHECKPOINT_TRUNCATE
+
+log = logging.getLogger("gfil")
+
+
+class State(NamedTuple):
+    """The WAL as seen from outside: its size, and when it was written last."""
+
+    bytes: int
+    time_ns: int
+
+
+class Checkpointer:
+    """Copies the WAL into the database every few seconds, if this process is the elected one.
+
+    So a commit never has to, and takes as long as any other. `done` and `failed` count rounds;
+    `held_up` those in which readers kept some of the WAL from being copied, which SQLite does not
+    call an error. The election is a lock on a file of its own beside the database: to open one of
+    SQLite's own files would drop its locks (sqlite.org/howtocorrupt.html).
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self.path = writer.path
+        self.done = self.failed = self.held_up = 0
+        self._writer = writer
+        self._lock: int | None = None  # the lock file's descriptor, once this process is elected
+        self._db: Connection | None = None
+        self._home: Home | None = None
+        self._due = 0.0
+        self._seen: State | None = None  # what has been copied
+
+    def run(self) -> None:
+        """Do one round.
+
+        Raises:
+            InDoubt, Damaged, GfilError, apsw.Error: the disk failed.
+        """
+        state = read_state(self.path)
+        if state is None or not self._is_elected():
+            return
+        if state == self._seen and state.bytes <= JOURNAL_SIZE_MAX_BYTES:
+            return
+        now = time.monotonic()
+        if now < self._due and state.bytes <= LARGE_BYTES:
+            return
+        self._due = now + REST_S
+        try:
+            is_copied = self._checkpoint(state)
+        except (apsw.Error, DatabaseError) as error:
+            self.failed += 1
+            self.close()
+            self._writer.failstop.note(error, self.path)
+            raise
+        self.done += 1
+        self.held_up += not is_copied
+        self._seen = state if is_copied else None
+
+    def close(self) -> None:
+        """Let go of the database; whoever is elected stays so."""
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    def _checkpoint(self, state: State) -> bool:
+        db, is_idle = self._open(), state == self._seen
+        wait_s, tries = (LARGE_WAIT_S, LARGE_TRIES) if state.bytes > LARGE_BYTES else (WAIT_S, 1)
+        for _ in range(tries):
+            try:
+                pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                if pages < RESTART_PAGES and not is_idle:
+                    return pages == copied
+                # Writers begin at its start again only if they find all of it copied, which never
+                # happens while they write. This holds them up while the last of it is copied.
+                db.set_busy_handler(_patience(wait_s))
+                db.wal_checkpoint(mode=TRUNCATE if is_idle else RESTART)
+                return True
+            except apsw.BusyError:  # readers hold on; or a writer checkpoints, which waits for none
+                time.sleep(RETRY_S)
+        return False
+
+    def _open(self) -> Connection:
+        home = find_home(self.path)
+        if self._db is None or self._home != home:
+            self.close()
+            self._db, self._home = connect(self.path), home
+        return self._db
+
+    def _is_elected(self) -> bool:
+        if self._lock is None:
+            file = os.open(f"{self.path}-checkpointer", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with us
+            except OSError:
+                os.close(file)
+                return False
+            self._lock = file
+        return True
+
+
+def _patience(seconds: float) -> Callable[[int], bool]:
+    # SQLite's own rests grow to 100 ms: so seldom one never meets the moment between two commits.
+    end = time.monotonic() + seconds
+
+    def wait(tries: int) -> bool:
+        time.sleep(POLL_S)
+        return time.monotonic() < end
+
+    return wait
+
+
+def read_state(database: Path) -> State | None:
+    """Return the state of a database's WAL, by a look from outside; None where there is none."""
+    try:
+        file = Path(f"{database}-wal").stat()
+    except OSError:
+        return None
+    return State(file.st_size, file.st_mtime_ns)
