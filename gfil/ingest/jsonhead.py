@@ -15,6 +15,7 @@ from gfil.ingest.pieces import Pieces
 from gfil.ingest.splitter import read_elements
 from gfil.ingest.table import BadRow
 
+SAMPLE_BYTES = 16 * 1024
 SAMPLE_MAX = 20  # elements looked at for the first one that is a row
 
 _SCALAR = rb'(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)'
@@ -55,11 +56,17 @@ def read_sample(head: Head, before: int) -> Sample | None:
 
     A sample without values is an empty array, or one with nothing whole in it.
     """
-    if head.data[before:].lstrip()[:1] not in (b"{", b"[", b"]", b""):
+    if head.data[before : before + SAMPLE_BYTES].lstrip()[:1] not in (b"{", b"[", b"]", b""):
         return None
-    found = read_elements(Pieces([head.data]), before, lambda *_: None)
+    # Mostly a little is enough; else the first elements are long, or do not fit any row.
+    values = _values(head.data[: before + SAMPLE_BYTES], before)
+    return Sample(before, values or _values(head.data, before))
+
+
+def _values(data: bytes, before: int) -> list[Any]:
+    found = read_elements(Pieces([data]), before, lambda *_: None)
     values = (value for each in found for value in each.values or map(_load, each.raw))
-    return Sample(before, list(filter(_may_hold_a_row, islice(values, SAMPLE_MAX))))
+    return list(filter(_may_hold_a_row, islice(values, SAMPLE_MAX)))
 
 
 def is_row(value: Any) -> bool:

@@ -65,6 +65,7 @@ def one_by_one() -> Iterator[None]:
     with (
         patch.object(delimited, "read_at_once", fail),
         patch.object(elements, "_read_at_once", fail),
+        patch.object(elements, "_load_short", lambda *_: None),
         patch.object(splitter._Splitter, "_at_once", hold),
         patch.object(table, "_is_lawful", lambda *_: False),
         patch.object(table, "_are_ticks", lambda *_: False),
