@@ -78,19 +78,22 @@ class Writer:
         self._home: Home | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, wait_ms: int = WRITER_WAIT_MS) -> Iterator[Connection]:
         """Run the block as one write, after those of other threads: all is committed, or nothing.
+
+        `wait_ms` is for those of this process, and again for those of others.
 
         Raises:
             Busy: other threads or processes held the write lock longer than the timeout.
             InDoubt, Damaged: the disk failed, now or before, and no check has passed since.
             DiskFull, DatabaseError: it could not be stored.
         """
-        if not self._lock.acquire(timeout=WRITER_WAIT_MS / 1000):
+        if not self._lock.acquire(timeout=wait_ms / 1000):
             raise Busy
         try:
             self.failstop.check(self.path)
             db = self._open()
+            db.set_busy_timeout(wait_ms)
             with transaction(db):
                 yield db
         except (DatabaseError, DiskFull, apsw.Error) as error:

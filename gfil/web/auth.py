@@ -21,7 +21,6 @@ from gfil.errors import (
     Unauthorized,
 )
 from gfil.store import api_keys
-from gfil.store import db as store
 from gfil.store.api_keys import ApiKey
 from gfil.web import PAGE_HEADERS, reading, scope
 
@@ -92,14 +91,11 @@ def _check_secret(secret: str) -> ApiKey:
 
 def _mark_used(key: ApiKey, now: float) -> None:
     # Whatever is in the way, reading goes on: the next request of today tries again.
-    with suppress(Busy, DiskFull, DatabaseError):
-        writer = store.connect(current_app.config["SETTINGS"].db)
-        try:
-            writer.set_busy_timeout(MARK_WAIT_MS)
-            with store.transaction(writer):
-                api_keys.mark_used(writer, key, now=now)
-        finally:
-            writer.close()
+    with (
+        suppress(Busy, DiskFull, DatabaseError),
+        current_app.extensions["writer"].transaction(MARK_WAIT_MS) as db,
+    ):
+        api_keys.mark_used(db, key, now=now)
 
 
 # Address → when its window began, and how many bad keys came in it. Of this process alone: several
