@@ -15,6 +15,7 @@ from gfil.store.failstop import FailStop
 from gfil.store.pool import Writer
 from gfil.upkeep import checkpoint
 from gfil.upkeep.checkpoint import Checkpointer
+from gfil.web import metrics
 
 WATCH_S = 0.25
 CHECK_S = 0.5  # between looks whether the database has to be checked
@@ -106,7 +107,7 @@ def prepare(app: Flask) -> None:
     writer: Writer = app.extensions["writer"]
     app.extensions["jobs"] = jobs = Jobs(app)
     app.extensions["checkpointer"] = checkpointer = Checkpointer(writer)
-    jobs.add("checkpoint", checkpoint.LOOK_S, checkpointer.run)
+    jobs.add("checkpoint", checkpoint.LOOK_S, metrics.counted(checkpointer))
     jobs.add("check", CHECK_S, lambda: writer.failstop.recover(writer.path))
 
 

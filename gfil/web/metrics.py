@@ -5,7 +5,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import prometheus_client
 from flask import Blueprint, Request, Response, current_app, g, has_request_context
@@ -19,6 +19,7 @@ from gfil import counting, logs
 from gfil.config import VERSION
 from gfil.store import errorlog
 from gfil.store.figures import OUTCOMES
+from gfil.upkeep.checkpoint import Checkpointer
 from gfil.web import scope
 
 bp = Blueprint("metrics", __name__)
@@ -47,6 +48,12 @@ def _histogram(name: str, sentence: str, bounds: Sequence[float]) -> Histogram:
     return Histogram(name, sentence, ("kind",), registry=REGISTRY, buckets=bounds)
 
 
+def _latest(name: str, sentence: str) -> prometheus_client.Gauge:
+    COUNTED.append((name, "gauge", (), sentence))
+    mode: Literal["max"] = "max"
+    return prometheus_client.Gauge(name, sentence, registry=REGISTRY, multiprocess_mode=mode)
+
+
 REQUESTS = _counter(
     "gfil_requests_total", "Answers, by class of status.", "route", "method", "status"
 )
@@ -64,6 +71,15 @@ ROWS = _counter(
     "gfil_rows_total", "Rows that came over HTTP, by what became of them.", "kind", "outcome"
 )
 REFUSED = _counter("gfil_rows_refused_total", "The `rejected` rows by reason.", "kind", "reason")
+CHECKPOINTS = _counter(
+    "gfil_checkpoints_total",
+    "Times the write-ahead log was copied into the database: `done`, `held_up` by readers who kept "
+    "some of it from being copied, or `failed`.",
+    "result",
+)
+CHECKPOINTED = _latest(
+    "gfil_checkpoint_last_success_timestamp_seconds", "When all of it was copied last, UNIX time."
+)
 SQLITE_ERRORS = _counter(
     "gfil_sqlite_errors_total", "Errors that SQLite logged by itself, by its names.", "code"
 )
@@ -200,6 +216,31 @@ def count_rows(kind: str, counts: Mapping[str, int], reasons: Mapping[str, int])
         for reason, number in reasons.items():
             refused = g.setdefault("refused", {})
             refused[reason] = refused.get(reason, 0) + number
+
+
+def counted(checkpointer: Checkpointer) -> Callable[[], None]:
+    """Return a function that does one round of checkpointing and counts how it ended."""
+
+    def look() -> dict[str, int]:
+        held_up = checkpointer.held_up
+        return {
+            "done": checkpointer.done - held_up,
+            "held_up": held_up,
+            "failed": checkpointer.failed,
+        }
+
+    def run() -> None:
+        before = look()
+        try:
+            checkpointer.run()
+        finally:
+            for result, number in look().items():
+                if number > before[result]:
+                    CHECKPOINTS.labels(result).inc(number - before[result])
+                    if result == "done":
+                        CHECKPOINTED.set_to_current_time()
+
+    return run
 
 
 def prepare() -> None:

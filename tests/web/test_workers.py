@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.mmap_dict import MmapedDict
 
 from gfil import counting
 from gfil.store import api_keys, db
@@ -53,10 +54,17 @@ def overviews(server: Server, secret: str) -> tuple[float, float]:
 
 def ask_both(server: Server) -> int:
     """Ask until two workers have answered; return how often `/` was asked for."""
+
+    def has_answered(worker: int) -> bool:
+        counted = MmapedDict.read_all_values_from_file(
+            str(folder_of(server) / f"counter_{worker}.db")
+        )
+        return any('"route": "/"' in key for key, *_ in counted)
+
     asked = 0
     with ThreadPoolExecutor(8) as many:
         deadline = time.monotonic() + 30
-        while len(counting_workers(server)) < 2:
+        while sum(map(has_answered, counting_workers(server))) < 2:
             assert time.monotonic() < deadline, "one worker answers everything"
             assert {each.status for each in many.map(server.get, ["/"] * 16)} == {200}
             asked += 16
@@ -96,7 +104,7 @@ def test_killed_workers_leave_one_file_of_each_kind(own: Server) -> None:
         wait_for(lambda: not counting_workers(own), "their counts are kept")
     assert overviews(own, secret) == (asked, asked)
     names = {path.name for path in folder_of(own).glob("*_0.db")}
-    assert names == {"counter_0.db", "histogram_0.db"}
+    assert names == {"counter_0.db", "histogram_0.db", "gauge_max_0.db"}
 
 
 def test_the_place_of_the_counts_goes_with_its_server(server: START) -> None:
@@ -155,6 +163,21 @@ def test_rows_of_all_workers_add_up_and_the_refused_ones_are_logged(own: Server)
     assert ticks["requests"] == 45
     assert ticks["rows"] == {"inserted": 40, "duplicates": 5, "rejected": 45}
     assert ticks["reasons"] == {"future": 45}
+
+
+def test_checkpoints_of_the_elected_worker_are_counted(own: Server) -> None:
+    secret, began = make_key(own.db, "write"), time.time()
+    body = b'{"ticks":[{"symbol":"EURUSD","time_msc":1700000000000,"bid":1.5,"ask":2}]}'
+    headers = {"X_API_Key": secret, "Content_Type": "application/json"}
+    assert own.request("POST", "/api/v1/ticks", body, **headers).status == 200
+
+    def done() -> float:
+        return sample(own, secret, "gfil_checkpoints_total", result="done")
+
+    wait_for(done, "a checkpoint")
+    assert sample(own, secret, "gfil_checkpoints_total", result="failed") == 0
+    last = sample(own, secret, "gfil_checkpoint_last_success_timestamp_seconds")
+    assert began <= last <= time.time()
 
 
 def figures(path: Path) -> dict[str, Any]:
