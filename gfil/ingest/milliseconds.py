@@ -1,7 +1,8 @@
 """Stamps of ticks, a column at once, to seconds and the milliseconds beside them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import repeat
 from operator import floordiv, itemgetter, mod
 from typing import Any, NamedTuple
@@ -11,6 +12,9 @@ import orjson
 from gfil.ingest import moments
 from gfil.ingest.moments import MICROSECONDS_FROM, MILLISECONDS_FROM, NINE_DIGITS
 from gfil.ingest.table import BadRow
+
+REMEMBERED_MAX = 4096  # spellings of what follows a second
+REST_LENGTH_MAX = 24  # characters of each
 
 _CLOCK_FACE = re.compile(r"[0-9:]+")
 
@@ -69,15 +73,19 @@ def read_split(dates: Sequence[str], times: Sequence[str]) -> Column:
     return Column(shifted, True, [known[rest][1] for rest in rests])
 
 
-def _parse_rests(rests: Iterable[str]) -> dict[str, tuple[int | None, int]]:
-    known: dict[str, tuple[int | None, int]] = {}
-    for rest in rests:
-        try:
-            moment = moments.parse(f"1970-01-01 00:00:00{rest}")
-        except BadRow:
-            raise ValueError("what follows the second is no fraction and no zone") from None
-        known[rest] = (moment.seconds if moment.zoned else None, moment.msc)
-    return known
+def _parse_rests(rests: Collection[str]) -> dict[str, tuple[int | None, int]]:
+    if max(map(len, rests)) > REST_LENGTH_MAX:
+        raise ValueError("what follows the second is too long")
+    return {rest: _parse_rest(rest) for rest in rests}
+
+
+@lru_cache(REMEMBERED_MAX)
+def _parse_rest(rest: str) -> tuple[int | None, int]:
+    try:
+        moment = moments.parse(f"1970-01-01 00:00:00{rest}")
+    except BadRow:
+        raise ValueError("what follows the second is no fraction and no zone") from None
+    return moment.seconds if moment.zoned else None, moment.msc
 
 
 def read_values(values: Sequence[Any]) -> Column:
