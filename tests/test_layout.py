@@ -52,6 +52,7 @@ INSIDE = {
     "gfil.web": ("metrics", "bodies", "requests", "uploads", "schemas"),
     "gfil.store": (
         "cursors",
+        "copies",
         "db",
         "failstop",
         "pool",

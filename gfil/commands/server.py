@@ -36,7 +36,9 @@ def serve(bind: str, demo: bool) -> None:
 def _prepare(path: Path) -> None:
     from gfil.store import db, deletion
 
-    db.create(path)
+    if upgrade := db.create(path):
+        kept = f"as it was: {upgrade.copy}" if upgrade.copy else "no room for a copy as it was"
+        click.echo(f"{path}: upgraded from schema {upgrade.schema_before}; {kept}", err=True)
     connection = db.connect(path)
     deletion.sweep_all(connection)  # what a deletion that was killed has left
     connection.close()

@@ -1,11 +1,12 @@
 """Connections, pragmas, transactions, creation and upgrade of the database file."""
 
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -17,6 +18,7 @@ from gfil.errors import (
     GfilError,
     NoDatabase,
 )
+from gfil.store import copies
 
 APPLICATION_ID = 0x4746494C  # "GFIL"
 SCHEMA_VERSION = 2
@@ -39,17 +41,25 @@ class Connection(apsw.Connection):
     change: int | None = None
 
 
-def create(path: Path) -> None:
+class Upgrade(NamedTuple):
+    """What became of an older database: `copy` is how it was, None where that had no room."""
+
+    schema_before: int
+    copy: Path | None
+
+
+def create(path: Path) -> Upgrade | None:
     """Make the database if there is none, and bring an older one up to date.
 
-    Safe when several processes do it at once: the first one makes it, the others find it made.
+    An older one is copied first, to a name such as `gfil.schema-1.db` beside it. Safe when several
+    processes do it at once: the first one makes it, the others find it made.
 
     Raises:
         ForeignDatabase: the file belongs to something else or to a newer program.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    with translated(path):
+    with translated(path), _alone(path.parent):
         db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(WRITER_WAIT_MS)
@@ -58,10 +68,38 @@ def create(path: Path) -> None:
             else:
                 _check_ours(db, path, oldest=1)  # before WAL is switched on in somebody else's file
             _configure_writer(db)
+            upgrade = _keep_as_it_is(db, path)
             with transaction(db):
                 _upgrade(db)
         finally:
             db.close()
+    return upgrade
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    # SQLite's own lock is no help: a copy cannot be written inside a transaction.
+    try:
+        held = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise DatabaseError(folder, str(error.strerror)) from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _keep_as_it_is(db: Connection, path: Path) -> Upgrade | None:
+    version = db.pragma("user_version")
+    if _is_blank(db) or version == SCHEMA_VERSION:
+        return None
+    copy = path.with_name(f"{path.stem}.schema-{version}{path.suffix}")
+    try:
+        copies.write(db, copy)
+    except DiskFull:
+        return Upgrade(version, None)  # the upgrade itself needs little room, and is all or nothing
+    return Upgrade(version, copy)
 
 
 def connect(path: Path, *, readonly: bool = False, cache_kib: int | None = None) -> Connection:
