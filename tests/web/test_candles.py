@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from freezegun import freeze_time
 
 from gfil.store import db, symbols
+from tests.faults.senders import make_key
 
 MONDAY = 1735516800  # 2024-12-30T00:00Z
 DAY = 86400
@@ -277,3 +278,31 @@ def test_a_forged_cursor_is_refused(client: FlaskClient, tf: str, place: object)
     assert response.status_code == 400
     assert response.json is not None
     assert "malformed cursor" in response.json["detail"]
+
+
+def delete(client: FlaskClient, path: Path, query: str) -> tuple[int, Any]:
+    """Delete as an admin; return the status and what was answered."""
+    headers = {"X-API-Key": make_key(path, "admin")}
+    answer = client.delete(f"/api/v1/candles?symbol=EUR_USD&{query}", headers=headers)
+    return answer.status_code, answer.json
+
+
+def test_a_range_is_deleted_and_what_overlaps_is_named(client: FlaskClient, hours: Path) -> None:
+    """What was derived from it follows."""
+    query = f"from={MONDAY + 1800}&to={MONDAY + 4 * 3600}"
+    warning = "the H1 of 2024-12-30T00:00:00Z lies only partly in the range and stays"
+    told = {"deleted": 3, "ticks": 0, "change": 2, "warnings": [warning]}
+    assert delete(client, hours, query) == (200, told)
+    answer = client.get("/api/v1/candles?symbol=EUR_USD&tf=H4&limit=18").json
+    assert answer is not None
+    assert answer["candles"][0] == [MONDAY, 0.0, 0.0, 0.0, 0.0, 1.0]
+    told = {"deleted": 0, "ticks": 0, "change": 0, "warnings": [warning]}
+    assert delete(client, hours, f"{query}&tf=H1") == (200, told)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "from=0", "to=9", "from=9&to=8", "from=0&to=1&tf=M7", "from=0&to=99999999999999"]
+)
+def test_a_range_to_delete_has_two_ends(client: FlaskClient, hours: Path, query: str) -> None:
+    """Nobody deletes all by forgetting one."""
+    assert delete(client, hours, query)[0] == 400

@@ -1,12 +1,16 @@
-"""`GET /api/v1/symbols` and `/api/v1/symbols/S`."""
+"""`/api/v1/symbols` and `/api/v1/symbols/S`: read, changed, deleted."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 from freezegun import freeze_time
 
 from gfil import clocks
-from gfil.store import candles, db, symbols
+from gfil.store import candles, db, deletion, symbols
+from gfil.web import background
+from tests.faults.senders import make_key
 
 MONDAY = 1735516800
 DAY = 86400
@@ -114,3 +118,87 @@ def test_a_symbol_is_stale_after_ten_minutes_in_which_it_usually_trades(
         answer = client.get("/api/v1/symbols/DAX").json
         assert answer is not None
         assert answer["stale"] is False
+
+
+def change(client: FlaskClient, secret: str, facts: Any, name: str = "EUR_USD") -> tuple[int, Any]:
+    """Send facts; return the status and what was answered."""
+    given = {"data": facts} if isinstance(facts, bytes) else {"json": facts}
+    headers = {"X-API-Key": secret}
+    answer = client.patch(f"/api/v1/symbols/{name}", headers=headers, **given)
+    return answer.status_code, answer.json
+
+
+def test_facts_are_set_and_unset_and_the_answer_is_the_symbol(
+    client: FlaskClient, hours: Path
+) -> None:
+    """The same facts again change nothing."""
+    secret = make_key(hours, "admin")
+    facts = {"description": "Euro", "digits": 5, "base": "E", "quote": "U", "price": "mid"}
+    status, told = change(client, secret, facts | {"clock": "nyclose"}, "eur_usd")
+    assert status == 200
+    assert told == told | facts | {"clock": "America/New_York+07:00"}
+    assert told == client.get("/api/v1/symbols/EUR_USD").json
+    assert change(client, secret, facts) == (200, told)
+    status, told = change(client, secret, {"digits": None, "price": None})
+    assert (status, told["digits"], told["price"]) == (200, 0, None)
+    assert told["description"] == "Euro"
+    assert change(client, secret, {}) == (200, told)
+
+
+@pytest.mark.parametrize("facts", [{"clock": "nyclose"}, {"price": "bid", "digits": 3}])
+def test_clock_and_price_are_for_admins(
+    client: FlaskClient, hours: Path, facts: dict[str, Any]
+) -> None:
+    """A key that may write sets the rest."""
+    secret = make_key(hours)
+    status, told = change(client, secret, facts)
+    assert (status, told["type"]) == (403, "forbidden")
+    assert "admin is needed" in told["detail"]
+    assert change(client, secret, {"digits": 3})[0] == 200
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        *({"name": "X"}, {"digits": 9}, {"digits": "5"}, {"digits": True}, {"digits": 1.5}),
+        *({"description": None}, {"description": "x" * 201}, {"description": "a\nb"}),
+        *({"clock": "Mars"}, {"clock": None}, {"price": "high"}, {"base": "a b"}, {"quote": 5}),
+        *([], "text", b"", b"{", b'{"digits":NaN}', b'{"description":"\\ud800"}', b"[" * 50_000),
+    ],
+    ids=str,
+)
+def test_bad_facts_are_refused(client: FlaskClient, hours: Path, facts: Any) -> None:
+    """And nothing is set."""
+    before = client.get("/api/v1/symbols/EUR_USD").json
+    status, told = change(client, make_key(hours, "admin"), facts)
+    assert (status, told["status"]) == (400, 400)
+    assert client.get("/api/v1/symbols/EUR_USD").json == before
+
+
+def test_what_is_unknown_cannot_be_changed_or_deleted(client: FlaskClient, hours: Path) -> None:
+    """404, as for reading."""
+    secret = make_key(hours, "admin")
+    assert change(client, secret, {"digits": 3}, "NOPE")[0] == 404
+    answer = client.delete("/api/v1/symbols/NOPE", headers={"X-API-Key": secret})
+    assert answer.status_code == 404
+
+
+def test_a_deleted_symbol_is_gone_at_once_and_its_rows_soon_after(
+    client: FlaskClient, hours: Path
+) -> None:
+    """The answer counts what was stored; a job removes the rows."""
+    epoch = client.get("/api/v1/candles?symbol=EUR_USD&tf=H1").json["epoch"]  # type: ignore[index]
+    answer = client.delete(
+        "/api/v1/symbols/eur_usd", headers={"X-API-Key": make_key(hours, "admin")}
+    )
+    assert answer.json == {"deleted": 72, "ticks": 0, "warnings": [], "change": 2}
+    assert client.get("/api/v1/symbols").json == {"symbols": []}
+    connection = db.connect(hours, readonly=True)
+    assert db.read_state(connection)[0] != epoch
+    assert not deletion.is_swept(connection)
+    jobs: background.Jobs = client.application.extensions["jobs"]
+    (sweep,) = (job for job in jobs.jobs if job.name == "sweep")
+    with client.application.app_context():
+        sweep.run()
+    assert deletion.is_swept(connection)
+    connection.close()
