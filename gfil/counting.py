@@ -61,9 +61,9 @@ def end() -> None:
 
 
 def find() -> Path | None:
-    """Return the folder, None where no server has made one."""
+    """Return the folder, None where no server has made one, or where somebody removed it."""
     name = os.environ.get(VARIABLE)
-    return Path(name) if name else None
+    return Path(name) if name and Path(name).is_dir() else None
 
 
 def keep(worker: int) -> None:
@@ -72,7 +72,7 @@ def keep(worker: int) -> None:
     So the files of workers that come and go do not pile up.
     """
     folder = find()
-    if folder is None or not folder.is_dir():
+    if folder is None:
         return
     with _locked(folder, fcntl.LOCK_EX) as alone:
         if alone:  # else its files go on being read as they are

@@ -142,4 +142,6 @@ def test_without_a_server_there_is_nothing_to_keep_or_end() -> None:
 def test_a_folder_that_somebody_removed_stops_nobody(memory: Path) -> None:
     shutil.rmtree(begin())
     counting.keep(11)
+    with counting.reading() as seen:
+        assert seen is None
     counting.end()

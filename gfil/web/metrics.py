@@ -1,5 +1,6 @@
 """Metrics over HTTP: `GET /metrics`, and the counting of what each request was and took."""
 
+import contextlib
 import logging
 import os
 import struct
@@ -19,6 +20,7 @@ from gfil import counting, logs
 from gfil.config import VERSION
 from gfil.store import errorlog
 from gfil.store.figures import OUTCOMES
+from gfil.upkeep import disk
 from gfil.upkeep.checkpoint import Checkpointer
 from gfil.web import scope
 
@@ -99,11 +101,6 @@ def _size(path: Path) -> float:
     return path.stat().st_size if path.exists() else 0
 
 
-def _free(database: Path) -> float:
-    disk = os.statvfs(database.parent)
-    return disk.f_bavail * disk.f_frsize
-
-
 GAUGES = (
     Gauge("gfil_info", "Always 1.", lambda _: 1, {"version": VERSION}),
     Gauge("gfil_database_bytes", "Size of the database file.", _size),
@@ -112,7 +109,7 @@ GAUGES = (
         "Size of its write-ahead log.",
         lambda database: _size(database.with_name(f"{database.name}-wal")),
     ),
-    Gauge("gfil_disk_free_bytes", "Room that is left on its disk.", _free),
+    Gauge("gfil_disk_free_bytes", "Room that is left on its disk.", disk.read_free_bytes),
 )
 
 
@@ -148,13 +145,12 @@ def _read_counts() -> bytes:
     with counting.reading() as folder:
         if folder is None:
             return generate_latest(REGISTRY)
-        for left in reversed(range(SCRAPE_TRIES)):
-            try:
-                return generate_latest(MultiProcessCollector(None, os.fspath(folder)))
-            except (struct.error, FileNotFoundError):  # a worker that starts is making its files
-                if not left:
-                    raise
-    raise AssertionError
+        collector = MultiProcessCollector(None, os.fspath(folder))
+        for _ in range(SCRAPE_TRIES):
+            # Not of a worker that starts and is making its files just now.
+            with contextlib.suppress(struct.error, FileNotFoundError):
+                return generate_latest(collector)
+        return generate_latest(collector)
 
 
 class _Of(NamedTuple):
@@ -244,10 +240,18 @@ def counted(checkpointer: Checkpointer) -> Callable[[], None]:
 
 
 def prepare() -> None:
-    """Count what SQLite complains of from now on, and say it."""
+    """Begin at 0 with what is sure to come, and count what SQLite complains of from now on."""
+    for kind in ("pages", "reads"):
+        READ.labels(kind)
+    for kind in ("ticks", "candles"):
+        INGEST.labels(kind)
+        for outcome in OUTCOMES:
+            ROWS.labels(kind, outcome)
+    for result in ("done", "held_up", "failed"):
+        CHECKPOINTS.labels(result)
+    errorlog.listen(_note)
 
-    def note(name: str, message: str) -> None:
-        SQLITE_ERRORS.labels(name).inc()
-        logs.say(logging.ERROR, "sqlite", code=name, detail=message)
 
-    errorlog.listen(note)
+def _note(name: str, message: str) -> None:
+    SQLITE_ERRORS.labels(name).inc()
+    logs.say(logging.ERROR, "sqlite", code=name, detail=message)

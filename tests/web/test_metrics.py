@@ -136,6 +136,16 @@ def broken(db_path: Path) -> Iterator[apsw.Connection]:
     connection.close()
 
 
+def test_what_is_sure_to_come_begins_at_0(app: Flask, key: dict[str, str]) -> None:
+    """So that a rate over its first growth is right."""
+    shown = {(name, labels) for name, labels in Growth(app, key)._before}
+    for kind in ("ticks", "candles"):
+        assert ("gfil_ingest_seconds_count", frozenset({("kind", kind)})) in shown
+        labels = {"kind": kind, "outcome": "rejected"}
+        assert ("gfil_rows_total", frozenset(labels.items())) in shown
+    assert ("gfil_checkpoints_total", frozenset({("result", "failed")})) in shown
+
+
 def test_what_sqlite_complains_of_counts(broken: apsw.Connection, growth: Growth) -> None:
     with pytest.raises(apsw.SQLError):
         broken.execute("SELEC")

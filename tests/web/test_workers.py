@@ -97,11 +97,12 @@ def test_killed_workers_leave_one_file_of_each_kind(own: Server) -> None:
     asked = 1
     for round_ in range(1, 4):
         asked += ask_both(own)
-        for worker in counting_workers(own):
+        killed = counting_workers(own)
+        for worker in killed:
             os.kill(worker, signal.SIGKILL)
         wait_for(lambda n=round_: len(own.events("worker_stop")) == 2 * n, "both are gone")
         wait_for(lambda n=round_: len(own.events("worker_start")) == 2 * n + 2, "two new ones")
-        wait_for(lambda: not counting_workers(own), "their counts are kept")
+        wait_for(lambda k=killed: not k & counting_workers(own), "their counts are kept")
     assert overviews(own, secret) == (asked, asked)
     names = {path.name for path in folder_of(own).glob("*_0.db")}
     assert names == {"counter_0.db", "histogram_0.db", "gauge_max_0.db"}
