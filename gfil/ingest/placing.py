@@ -5,7 +5,7 @@ from itertools import repeat
 from operator import gt, lt, mod, sub
 from typing import NamedTuple
 
-from gfil.clocks import TIME_MAX, TIME_MIN, WALL_REACH, Bucket, Clock
+from gfil.clocks import TIME_MAX, TIME_MIN, WALL_REACH, Bucket, Clock, Segment
 from gfil.ingest.table import Refuse, Table, join
 from gfil.store.candles import Rows
 from gfil.timeframes import DAY, HOUR, MINUTE, MONDAY, WEEK, Timeframe
@@ -74,6 +74,7 @@ class Placer:
         self._refuse = refuse
         self._held: Table | None = None
         self._first_wall: int | None = None
+        self._pass: tuple[Segment, bool, int | None] | None = None  # where too many to hold ended
         self._safe = range(0)  # walls with one instant each, that lies `_offset` before them
         self._offset = 0
 
@@ -223,9 +224,12 @@ class Placer:
         self, run: Sequence[int], times: Sequence[int], found: list[Found], following: int | None
     ) -> None:
         walls = [times[place] for place in run]
-        is_second = False
-        previous: int | None = None
-        for place in run if self._runs_forwards(walls, following) else reversed(run):
+        hour = self._clock.segment(found[run[0]].later)  # type: ignore[union-attr]
+        known, is_second, previous = self._pass or (None, False, None)
+        if known != hour:
+            is_second, previous = False, None
+        forwards = known == hour or self._runs_forwards(walls, following)
+        for place in run if forwards else reversed(run):
             twice, wall = found[place], times[place]
             assert isinstance(twice, Twice)
             if previous is not None:
@@ -236,6 +240,7 @@ class Placer:
             previous = wall if previous is None or is_second else max(wall, previous)
             instant = twice.later if is_second else twice.earlier
             found[place] = self._clock.bucket(self._timeframe, instant)
+        self._pass = (hour, is_second, previous) if forwards and following is None else None
         if self._first_wall is None:
             self._first_wall = walls[0]
 

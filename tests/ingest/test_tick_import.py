@@ -210,6 +210,20 @@ class TestTheClock:
         found = self.place(db, *(f"2024-10-27 {wall}" for wall in walls), clock=self.ATHENS)
         assert [(each - msc("2024-10-27T00:00:00")) / 1000 for each in found] == [2, 1.5, 1, 1800]
 
+    @pytest.mark.parametrize("first", [0, 3_000])  # whether the file begins before the hour
+    def test_an_hour_with_more_ticks_than_are_held_is_told_apart_all_the_same(
+        self, db: apsw.Connection, first: int
+    ) -> None:
+        start = msc("2024-10-26T23:30:00") // 1000 + first
+        instants = [1000 * start + 100 * at for at in range(3 * 36_000)]
+        rows = b"".join(
+            b"%d,1,2\n" % (1000 * self.ATHENS.wall(each // 1000) + each % 1000) for each in instants
+        )
+        data = b"time_msc,bid,ask\n" + rows
+        importer.load(db, [data], Options(symbol="X", clock=self.ATHENS), now=NOW)
+        page = ticks.read(db, symbols.read(db, "X"), limit=10**6)
+        assert [tick[0] for tick in page.ticks] == instants
+
     def test_an_hour_that_never_was_is_refused(self, db: apsw.Connection) -> None:
         data = b"time,bid,ask\n2024-03-31 03:30:00.5,1,2\n"
         assert load(db, data, clock=self.ATHENS).reasons == {"missing_hour": 1}
