@@ -1,5 +1,6 @@
 """The body of a request: counted against its length, unpacked, ended when it comes too slowly."""
 
+import hashlib
 import socket
 import threading
 import time
@@ -48,7 +49,7 @@ class BodyTooLarge(TooLarge):
 
 
 class Body:
-    """What a request brings, unpacked: `content` where it is small, else an iterator of pieces.
+    """What a request brings, unpacked, in pieces.
 
     Nothing is read before it is asked for. `announced` is its length before it is unpacked.
     """
@@ -69,26 +70,25 @@ class Body:
             size += len(piece)
             if size > SMALL_BYTES:
                 return False
-        self._head = [b"".join(self._head)]
         return True
 
-    @property
-    def content(self) -> bytes:
-        """The whole of a small body."""
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of a small body."""
         assert self.is_small
-        return self._head[0]
+        digest = hashlib.sha256()
+        for piece in self._head:
+            digest.update(piece)
+        return digest.digest()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the pieces; once, where it is not small.
+        """Yield the pieces, once: each is forgotten.
 
         Raises:
             BadRequest: the body is cut short, or its chunks or its gzip are damaged.
             TooLarge: it is beyond the limit of its route.
             TooSlow: it took too long.
         """
-        if self.is_small:
-            yield self.content
-            return
         while self._head:
             yield self._head.pop(0)
         yield from self._pieces

@@ -75,7 +75,7 @@ def write() -> Response:
     with uploads.receive(limit_mb, uploads.SPLIT) as body:
         options = uploads.options("candles")
         if body.is_small:
-            return uploads.store_small(body.content, options, uploads.describe_candles)
+            return uploads.store_small(body, options, uploads.describe_candles)
         if options.abort:
             raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
         return uploads.store_large(body, options, uploads.describe_candles)

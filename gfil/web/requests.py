@@ -29,19 +29,19 @@ class _Undone(Exception):
     pass  # ends a transaction that was only a trial
 
 
-def answer_once(content: bytes, prepare: Callable[[], Work]) -> Response:
+def answer_once(said: bytes, prepare: Callable[[], Work]) -> Response:
     """Do what a request asks in one transaction, unless it was done before; return the answer.
 
-    `prepare` is called before the transaction, `content` is the body unpacked. The answer commits
-    together with what it tells, and is given again to the same request with the same
-    Idempotency-Key. Only what was done is remembered: a refused request may be sent again.
+    `said` is the body unpacked, or its digest; `prepare` is called before the transaction. The
+    answer commits together with what it tells, and is given again to the same request with the
+    same Idempotency-Key. Only what was done is remembered: a refused request may be sent again.
 
     Raises:
         BadRequest: the Idempotency-Key is none.
         KeyTaken: it came with another query or body.
     """
     now = time.time()
-    asked = _asked(content)
+    asked = _asked(said)
     if asked and (known := requests.find(reading(), asked, now=now)):
         return _replay(known)
     work = prepare()
@@ -76,13 +76,12 @@ def has_key() -> bool:
     return bool(_name())
 
 
-def _asked(content: bytes) -> Asked | None:
+def _asked(said: bytes) -> Asked | None:
     name = _name()
     if name is None:
         return None
-    digest = hashlib.sha256(request.query_string + b"\n")
-    digest.update(content)
-    return Asked(g.key.id, f"{request.method} {request.path}", name, digest.digest())
+    digest = hashlib.sha256(request.query_string + b"\n" + said).digest()
+    return Asked(g.key.id, f"{request.method} {request.path}", name, digest)
 
 
 def _name() -> str | None:

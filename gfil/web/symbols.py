@@ -51,7 +51,7 @@ def read(name: str) -> Response:
 def change(name: str) -> Response:
     """Set facts of a symbol; its clock and price are for admins."""
     with bodies.receive(BODY_MB_MAX, "a few facts take less") as body:
-        content = body.content
+        content = b"".join(body)
         facts = _parse_facts(content)
 
         def work(db: apsw.Connection) -> dict[str, Any]:

@@ -77,13 +77,13 @@ def options(kind: Kind) -> Options:
     )
 
 
-def store_small(content: bytes, options: Options, describe: Describe) -> Response:
+def store_small(body: bodies.Body, options: Options, describe: Describe) -> Response:
     """Store the rows of a small body in one transaction, once; return the answer."""
 
     reports: list[Report] = []
 
     def prepare() -> requests.Work:
-        prepared = importer.prepare(reading(), [content], options, now=time.time())
+        prepared = importer.prepare(reading(), body, options, now=time.time())
 
         def work(db: apsw.Connection) -> dict[str, Any]:
             reports[:] = [prepared.store(db)]
@@ -93,7 +93,7 @@ def store_small(content: bytes, options: Options, describe: Describe) -> Respons
 
     if options.dry_run:
         return requests.answer_trial(prepare())
-    response = requests.answer_once(content, prepare)
+    response = requests.answer_once(body.digest, prepare)
     for report in reports:  # none where the answer was known
         count(report)
     return response

@@ -1,7 +1,6 @@
 """Hostile bodies: a clear refusal each, nothing stored, and the next request works."""
 
 import http.client
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from gfil.store import db as store
 from tests.conftest import Server
 from tests.faults import hostile
 from tests.faults.laws import check_derived
+from tests.faults.memory import GROWTH_MAX_MB, Worker
 from tests.faults.senders import make_key
 from tests.faults.sizes import LONG, SEED
 
 EXAMPLES = 2000 if LONG else 150
-GROWTH_MAX_MB = 32
 REFUSALS = {400, 409, 413, 415, 422}
 COUNTS = ("inserted", "updated", "unchanged", "kept", "duplicates", "rejected")
 PATHS = {
@@ -44,28 +43,6 @@ def check_answer(status: int, content_type: str | None, body: bytes) -> dict[str
         assert told["detail"]
         assert len(told["detail"]) < 1000
     return told
-
-
-class Worker:
-    """The one worker of a server: how much memory it takes."""
-
-    def __init__(self, server: Server) -> None:
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-        self._proc = Path(f"/proc/{children.read_text().split()[0]}")
-
-    def begin(self) -> int:
-        """Forget the most it ever took; return what it takes now, in MB."""
-        (self._proc / "clear_refs").write_text("5")
-        return self._read("VmRSS")
-
-    def peak(self) -> int:
-        """Return the most it took since."""
-        return self._read("VmHWM")
-
-    def _read(self, name: str) -> int:
-        found = re.search(rf"{name}:\s+(\d+)", (self._proc / "status").read_text())
-        assert found
-        return int(found[1]) // 1024
 
 
 @pytest.fixture(scope="module")
