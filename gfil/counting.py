@@ -40,6 +40,17 @@ def begin() -> None:
     os.environ[VARIABLE] = str(folder)
 
 
+def mend() -> None:
+    """Make the folder again where something tidied it away: without it no worker can start."""
+    name = os.environ.get(VARIABLE)
+    if name and not Path(name).is_dir():
+        folder = Path(name)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        (folder / LOCK).touch()
+        _hold(folder)
+
+
 def _hold(folder: Path) -> int | None:
     # The lock lives as long as any process of the server, also one that was killed with -9 or that
     # runs in another container on the same memory. A server that replaces itself takes a new one.

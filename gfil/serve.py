@@ -68,6 +68,11 @@ def when_ready(server: Any) -> None:
     print(f"GFIL serves {read().db} at {places}", flush=True)
 
 
+def post_fork(server: Any, worker: Any) -> None:
+    """See that there is a place where the worker can count."""
+    counting.mend()
+
+
 def post_worker_init(worker: Any) -> None:
     """Start the jobs of a worker."""
     from gfil.web import background  # a worker has it loaded; the master never needs it
@@ -108,7 +113,7 @@ _settings = read()
 _failstop = FailStop()  # made before the workers are: they share it
 bind = "127.0.0.1:8000"
 workers = _settings.workers
-worker_class = "gthread"
+worker_class = "gfil.worker.Worker"
 threads = _settings.threads
 worker_connections = 4 * threads  # beyond the threads: idle kept-alive connections, which hold none
 keepalive = 15

@@ -140,8 +140,16 @@ def test_without_a_server_there_is_nothing_to_keep_or_end() -> None:
 
 
 def test_a_folder_that_somebody_removed_stops_nobody(memory: Path) -> None:
-    shutil.rmtree(begin())
+    ours = begin()
+    shutil.rmtree(ours)
     counting.keep(11)
     with counting.reading() as seen:
         assert seen is None
     counting.end()
+    for _ in range(2):
+        counting.mend()
+        with counting.reading() as seen:
+            assert seen == ours
+    assert ours.stat().st_mode & 0o777 == 0o700
+    following = begin()
+    assert folders(memory) == {ours, following}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,10 +121,24 @@ def test_the_place_of_the_counts_goes_with_its_server(server: START) -> None:
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "their end")
-    assert left.exists()
     following = server(GFIL_DB=str(killed.db))
     assert not left.exists()
     assert overviews(following, make_key(killed.db)) == (1, 1)
+
+
+def test_without_the_place_of_their_counts_workers_go_on(own: Server) -> None:
+    """As when a session's end tidies /dev/shm away; a new worker makes it again."""
+    secret = make_key(own.db)
+    ask_both(own)
+    shutil.rmtree(folder := folder_of(own))
+    for path in ("/", "/api/v1/symbols", "/healthz"):
+        assert own.get(path).status == 200
+    assert overviews(own, secret)[0] > 0
+    os.kill(own.events("worker_start")[0]["pid"], signal.SIGKILL)
+    wait_for(lambda: len(own.events("worker_start")) == 3, "a new worker")
+    assert folder.is_dir()
+    for _ in range(20):
+        assert own.get("/metrics", X_API_Key=secret).status == 200
 
 
 def sample(server: Server, secret: str, name: str, **labels: str) -> float:
