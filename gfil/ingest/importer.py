@@ -22,14 +22,15 @@ from gfil.store import db as store
 from gfil.store import symbols
 from gfil.timeframes import Timeframe
 
-Kind = Literal["candles", "ticks"]
+Kind = Literal["candles", "ticks"]  # the name of a `layout.Kind`
 
 
 class Options(NamedTuple):
     """What the user says about the input; None where it must be found out.
 
-    A clock that neither the user nor the head of the input names is UTC. `abort`: one bad row
-    refuses all. `fill`: stored candles stay. `force_timeframe`: even if the rows contradict it.
+    A clock that neither the user nor the head of the input names is UTC. `kind`: rows of the other
+    are refused. `abort`: one bad row refuses all. `fill`: stored candles stay. `force_timeframe`:
+    even if the rows contradict it.
     """
 
     symbol: str | None = None

@@ -133,16 +133,24 @@ def test_a_dry_run_counts_in_a_transaction_that_is_undone(db: apsw.Connection) -
     assert store.read_state(db)[1] == 1
 
 
-def test_what_is_prepared_takes_little_memory(db: apsw.Connection) -> None:
-    data = HEADER + rows(range(270_000))
-    assert 6_000_000 < len(data) < 8_000_000
+CANDLES = HEADER + rows(range(270_000))
+TICKS = b"time_msc,bid,ask\n" + b"".join(
+    b"%d,1.25,1.5\n" % (START * 1000 + n) for n in range(350_000)
+)
+LINES = b"".join(b'{"time_msc":%d,"bid":1,"ask":2}\n' % (START * 1000 + n) for n in range(190_000))
+
+
+@pytest.mark.parametrize("data", [CANDLES, TICKS, LINES], ids=["candles", "ticks", "lines"])
+def test_what_is_prepared_takes_little_memory(db: apsw.Connection, data: bytes) -> None:
+    assert 6_000_000 < len(data) < 9_000_000
     pieces = [data[at : at + 65536] for at in range(0, len(data), 65536)]
+    options = Options(symbol="EURUSD")
     tracemalloc.start()
     try:
-        prepared = importer.prepare(db, pieces, Options(), now=NOW, name="EURUSD_M1.csv")
+        prepared = importer.prepare(db, pieces, options, now=NOW, name="EURUSD_M1.csv")
         held, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held < 20_000_000
-    assert most < 32_000_000
+    assert most < 28_000_000
     assert isinstance(prepared, Prepared)
