@@ -13,6 +13,7 @@ from gfil.store.db import WRITER_WAIT_MS, Connection, connect, transaction, tran
 from gfil.store.failstop import FailStop
 
 IDLE_MAX = 8
+CACHE_KIB = 8 * 1024  # half of an import's: it is kept for as long as the process lives
 BACKSTOP_PAGES = 8000  # 32 MB of WAL: a checkpoint by whoever writes, where nobody else makes them
 
 Home = tuple[int, int, int]
@@ -115,7 +116,7 @@ class Writer:
         home = find_home(self.path)
         if self._db is None or self._home != home:
             self._close()
-            self._db, self._home = connect(self.path), home
+            self._db, self._home = connect(self.path, cache_kib=CACHE_KIB), home
             self._db.wal_autocheckpoint(BACKSTOP_PAGES)
         return self._db
 
