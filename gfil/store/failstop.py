@@ -14,6 +14,7 @@ from gfil.errors import Busy, DatabaseError, GfilError
 from gfil.store import db as store
 
 RETRY_S = 2.0
+PIECE_BYTES = 1024 * 1024
 DOUBTED, DISPELLED, DAMAGED = range(3)
 
 log = logging.getLogger("gfil")
@@ -79,6 +80,12 @@ class FailStop:
         if doubted > dispelled and not (self.leave is None and self.recover(path)):
             raise InDoubt
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether what is found in the file may not be on the disk."""
+        doubted, dispelled, damaged = self._read()
+        return bool(damaged) or doubted > dispelled
+
     def note(self, error: BaseException | None, path: Path) -> None:
         """Look at what ended a write.
 
@@ -135,12 +142,28 @@ def _of_sqlite(error: BaseException | None) -> BaseException | None:
 
 def _probe(path: Path) -> None:
     with contextlib.closing(store.connect(path)) as db:
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # nothing is copied until it is safe
         if (found := db.pragma("quick_check", 1)) != "ok":
             raise apsw.CorruptError(str(found))
         with store.transaction(db):
+            # A commit whose sync failed may be found again in the WAL, though only the page cache
+            # has it: whoever sends it again would be told that it is there. A checkpoint alone does
+            # not make that true: a cut of the power would leave new pages below an old WAL.
+            _write_again(Path(f"{path}-wal"))
             db.pragma("user_version", store.SCHEMA_VERSION)  # the same again, yet a write
-        # A commit whose sync failed may be found again in the WAL, though only the page cache has
-        # it: whoever sends it again would be told that it is there. Copied and synced, it is.
         pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         if pages != copied:
             raise Busy("readers hold on to the WAL")
+
+
+def _write_again(wal: Path) -> None:
+    # Through SQLite's own file layer: to open and close it past that would drop SQLite's locks.
+    flags = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE
+    file = apsw.VFSFile("", str(wal), [flags, 0])
+    try:
+        size = file.xFileSize()
+        for at in range(0, size, PIECE_BYTES):
+            file.xWrite(file.xRead(min(PIECE_BYTES, size - at), at), at)
+        file.xSync(apsw.SQLITE_SYNC_FULL)
+    finally:
+        file.xClose()

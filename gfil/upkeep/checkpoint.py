@@ -62,7 +62,7 @@ class Checkpointer:
             InDoubt, Damaged, GfilError, apsw.Error: the disk failed.
         """
         state = read_state(self.path)
-        if state is None or not self._is_elected():
+        if state is None or not self._is_elected() or self._writer.failstop.is_in_doubt:
             return
         if state == self._seen and state.bytes <= JOURNAL_SIZE_MAX_BYTES:
             return

@@ -14,11 +14,15 @@ import apsw
 
 NAME = "remembering"
 BELOW = "unix"
-KINDS = ("write", "truncate", "sync", "delete")
 
 
 class Op(NamedTuple):
-    """One thing done to a file: `at` is the offset of a write or the new size of a truncation."""
+    """One thing done to a file: `write`, `truncate`, `sync`, `delete`, or `lose`.
+
+    `at` is the offset of a write or the new size of a truncation. To lose is a sync that failed:
+    what it should have written may never come to the disk, though the system believes it is there
+    (wiki.postgresql.org/wiki/Fsync_Errors).
+    """
 
     kind: str
     file: str
@@ -45,9 +49,6 @@ class Tape:
         self.marks.append((len(self.ops), state))
 
 
-Fault = Callable[[Op], apsw.Error | None]
-
-
 def full() -> apsw.Error:
     """The error of a disk without room."""
     return apsw.FullError("no space left on device")
@@ -60,18 +61,43 @@ def broken() -> apsw.Error:
     return error
 
 
+class Fault:
+    """An error at the `first` operation of a kind, and at as many after it as told."""
+
+    def __init__(self, kind: str, first: int, times: int, error: Callable[[], apsw.Error]) -> None:
+        self.kind = kind
+        self.error = error
+        self.which = range(first, first + times)
+        self.seen = 0
+
+    def __call__(self, op: Op) -> apsw.Error | None:
+        """Fail where it should."""
+        self.seen += op.kind == self.kind
+        return self.error() if op.kind == self.kind and self.seen in self.which else None
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether anything has failed."""
+        return self.seen >= self.which.start
+
+
 class Disk(apsw.VFS):
     """The VFS. `tape` takes down what is done, `fault` may make anything fail instead."""
 
     def __init__(self) -> None:
         self.tape: Tape | None = None
-        self.fault: Fault | None = None
+        self.fault: Callable[[Op], apsw.Error | None] | None = None
         super().__init__(NAME, BELOW, makedefault=True)
 
     def do(self, op: Op) -> None:
         """Fail, or take down what is about to be done."""
         if self.fault is not None and (error := self.fault(op)) is not None:
+            if op.kind == "sync":
+                self._take_down(op._replace(kind="lose"))
             raise error
+        self._take_down(op)
+
+    def _take_down(self, op: Op) -> None:
         if self.tape is not None and op.file.startswith(self.tape.database.name):
             self.tape.ops.append(op)
 

@@ -22,28 +22,50 @@ class Image(NamedTuple):
     promised: int
 
 
+LOOSE, LOST, FIRM = range(3)
+
+
 class _File:
     def __init__(self, content: bytes | None) -> None:
         self.safe = content  # None: there is no such file
-        self.loose: list[Op] = []  # done, but not synced
+        self.done: list[Op] = []  # on top of that
+        self.states: list[int] = []  # of what was done: not synced yet, lost at a sync, synced
         self.synced = 0  # so many times
 
-    def do(self, op: Op, *, is_synced: bool) -> None:
-        if op.kind == "sync" or (op.kind == "delete" and op.at):
-            if is_synced:
-                everything = tuple(-1 for _ in self.loose)
-                self.safe = None if op.kind == "delete" else self.content(everything)
-                self.loose, self.synced = [], self.synced + 1
+    def do(self, op: Op, *, syncs_hold: bool) -> None:
+        if op.kind == "lose":
+            self.states = [
+                LOST if state == LOOSE and each.kind != "delete" else state
+                for each, state in zip(self.done, self.states, strict=True)
+            ]
+        elif op.kind == "sync":
+            if syncs_hold:
+                self._sync()
         else:
-            self.loose.append(op)
+            self.done.append(op)
+            self.states.append(LOOSE)
+            if op.kind == "delete" and op.at and syncs_hold:  # with its directory
+                self._sync()
+
+    def _sync(self) -> None:
+        self.synced += 1
+        self.states = [FIRM if state == LOOSE else state for state in self.states]
+        deletions = [at for at, op in enumerate(self.done) if op.kind == "delete"]
+        if deletions:  # of a file's name, which is synced with the next file that bears it
+            self.safe = None
+            del self.done[: deletions[-1] + 1], self.states[: deletions[-1] + 1]
+        if LOST not in self.states:
+            self.safe = self.content(tuple(-1 for _ in self.done))
+            self.done, self.states = [], []
 
     def choose(self, rng: random.Random) -> Choice:
         fate = rng.choice(("keep", "drop", "mix", "mix", "tear"))
-        return tuple(_choose(rng, op, fate) for op in self.loose)
+        done = zip(self.done, self.states, strict=True)
+        return tuple(-1 if state == FIRM else _choose(rng, op, fate) for op, state in done)
 
     def content(self, choice: Choice) -> bytes | None:
         found = None if self.safe is None else bytearray(self.safe)
-        for op, kept in zip(self.loose, choice, strict=True):
+        for op, kept in zip(self.done, choice, strict=True):
             if op.kind == "delete":
                 if not kept:
                     break  # the old file came back; what was done to a new one is lost with it
@@ -100,7 +122,7 @@ def _once_at_each_point(
     for done in range(len(tape.ops) + 1):
         if done:
             op = tape.ops[done - 1]
-            files.setdefault(op.file, _File(None)).do(op, is_synced=syncs_hold)
+            files.setdefault(op.file, _File(None)).do(op, syncs_hold=syncs_hold)
         while promised < len(tape.marks) and tape.marks[promised][0] <= done:
             promised += 1
         choices = {name: file.choose(rng) for name, file in files.items()}
@@ -112,9 +134,9 @@ def _once_at_each_point(
             yield Image(there, done, promised)
 
 
-def lay(image: Image, folder: Path) -> None:
-    """Put the files of an image, and no others, into a folder."""
+def lay(files: dict[str, bytes], folder: Path) -> None:
+    """Put files, and no others, into a folder; nobody has any of them open."""
     for path in folder.iterdir():
         path.unlink()
-    for name, content in image.files.items():
+    for name, content in files.items():
         (folder / name).write_bytes(content)

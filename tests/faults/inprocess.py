@@ -1,14 +1,69 @@
 """The application in this very process, where the disk below it can be made to fail."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import apsw
 from flask import Flask
 from werkzeug.test import TestResponse
 
 from gfil import config, create_app
+from gfil.errors import GfilError
+from gfil.store import symbols, ticks
+from gfil.store.pool import Pool, Writer
+from gfil.store.ticks import Ticks
+from gfil.upkeep.checkpoint import Checkpointer
+from tests.faults import works
+from tests.faults.laws import State, read_state
 from tests.faults.senders import Job
+from tests.store.reference import Tick
+
+
+class Serving:
+    """What writes and reads in a serving process: a writer, readers, the checkpointer."""
+
+    def __init__(self, path: Path) -> None:
+        self.writer, self.pool = Writer(path), Pool(path)
+        self.checkpointer = Checkpointer(self.writer)
+
+    def send(self, batch: list[Tick]) -> None:
+        """Store ticks, as one request does."""
+        with self.writer.transaction() as connection:
+            symbol = symbols.ensure(connection, works.SYMBOL)
+            ticks.write(connection, symbol, Ticks(*zip(*batch, strict=True)))
+
+    def look(self) -> State:
+        """Read everything, as charts read."""
+        connection = self.pool.take()
+        try:
+            return read_state(connection)
+        finally:
+            self.pool.give(connection)
+
+    def checkpoint(self) -> None:
+        """Do what the checkpointer does every second; nobody is told when it fails."""
+        with suppress(GfilError, apsw.Error):
+            self.checkpointer.run()
+
+
+@contextmanager
+def serve(database: Path) -> Iterator[Serving]:
+    """What serves a database; its connections are closed in the end."""
+    it = Serving(database)
+    try:
+        yield it
+    finally:
+        close(it.pool, it.writer, it.checkpointer)
+
+
+def close(pool: Pool, writer: Writer, checkpointer: Checkpointer) -> None:
+    """Close all connections, the writer's last: it may have to remove the WAL."""
+    for connection in pool._idle:
+        connection.close()
+    with suppress(apsw.Error):
+        checkpointer.close()
+    writer._close()
 
 
 @contextmanager
@@ -19,9 +74,7 @@ def serving(database: Path) -> Iterator[Flask]:
     try:
         yield app
     finally:
-        for connection in app.extensions["pool"]._idle:
-            connection.close()
-        app.extensions["writer"]._close()
+        close(*(app.extensions[name] for name in ("pool", "writer", "checkpointer")))
 
 
 def head(secret: str) -> dict[str, str]:

@@ -89,7 +89,7 @@ def cut_everywhere(
         Lost: a disk breaks a promise.
     """
     for count, image in enumerate(images(tape, rng, at_least, syncs_hold=syncs_hold)):
-        lay(image, folder)
+        lay(image.files, folder)
         _check(folder / tape.database.name, image, [state for _, state in tape.marks])
         if again is not None and count % RETRIED_EVERY == 0:
             _retry(folder / tape.database.name, image, again, tape.marks[-1][1])

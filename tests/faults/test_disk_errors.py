@@ -4,8 +4,8 @@ ATOMIC-REQUEST, the right error, reads that go on, and RECOVER without a person.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import apsw
@@ -13,41 +13,19 @@ import pytest
 
 from gfil.errors import DiskFull, GfilError
 from gfil.store import db as store
-from gfil.store import failstop, symbols, ticks
+from gfil.store import failstop
 from gfil.store.failstop import InDoubt
-from gfil.store.pool import Pool, Writer
-from gfil.store.ticks import Ticks
-from gfil.upkeep.checkpoint import Checkpointer
 from tests.faults import works
-from tests.faults.disk import Op, broken, full, mounted
-from tests.faults.inprocess import head, post, serving
-from tests.faults.laws import State, check_derived, read_state
+from tests.faults.disk import Fault, broken, full, mounted
+from tests.faults.images import lay
+from tests.faults.inprocess import Serving, head, post, serve, serving
+from tests.faults.laws import State, check_derived
 from tests.faults.senders import make_key, tick_job
 from tests.faults.sizes import LONG, seeded
 from tests.store.reference import Tick
 
 ATTEMPTS_MAX = 100
 REQUESTS = 12 if LONG else 3
-
-
-class Fault:
-    """An error at the `first` operation of a kind, and at as many after it as told."""
-
-    def __init__(self, kind: str, first: int, times: int, error: Callable[[], apsw.Error]) -> None:
-        self.kind = kind
-        self.error = error
-        self.which = range(first, first + times)
-        self.seen = 0
-
-    def __call__(self, op: Op) -> apsw.Error | None:
-        """Fail where it should."""
-        self.seen += op.kind == self.kind
-        return self.error() if op.kind == self.kind and self.seen in self.which else None
-
-    @property
-    def has_fired(self) -> bool:
-        """Whether anything has failed."""
-        return self.seen >= self.which.start
 
 
 @pytest.fixture(autouse=True)
@@ -65,51 +43,13 @@ def before(db_path: Path) -> bytes:
     return db_path.read_bytes()
 
 
-class Serving:
-    """What a serving process has: a writer, readers, and the checkpointer."""
-
-    def __init__(self, path: Path) -> None:
-        self.writer, self.pool = Writer(path), Pool(path)
-        self.checkpointer = Checkpointer(self.writer)
-
-    def send(self, batch: list[Tick]) -> None:
-        """Store ticks, as one request does."""
-        with self.writer.transaction() as connection:
-            symbol = symbols.ensure(connection, works.SYMBOL)
-            ticks.write(connection, symbol, Ticks(*zip(*batch, strict=True)))
-
-    def look(self) -> State:
-        """Read everything, as charts read."""
-        connection = self.pool.take()
-        try:
-            return read_state(connection)
-        finally:
-            self.pool.give(connection)
-
-    def checkpoint(self) -> None:
-        """Do what the checkpointer does every second; nobody is told when it fails."""
-        with suppress(GfilError, apsw.Error):
-            self.checkpointer.run()
-
-
 @pytest.fixture
 def standing(folder: Path, before: bytes) -> Callable[[], AbstractContextManager[Serving]]:
     """`with standing() as it:` serves a copy of the database from before."""
 
-    @contextmanager
-    def start() -> Iterator[Serving]:
-        path = folder / "gfil.db"
-        for file in folder.iterdir():
-            file.unlink()
-        path.write_bytes(before)
-        it = Serving(path)
-        try:
-            yield it
-        finally:
-            for connection in it.pool._idle:  # the writer last: it may remove the WAL
-                connection.close()
-            it.checkpointer.close()
-            it.writer._close()
+    def start() -> AbstractContextManager[Serving]:
+        lay({"gfil.db": before}, folder)
+        return serve(folder / "gfil.db")
 
     return start
 
@@ -206,9 +146,7 @@ def test_a_client_is_told_what_is_wrong_and_charts_go_on(
     ready = path.read_bytes()
     job = tick_job("one", works.SYMBOL, batches()[0])
     for first in itertools.count(1, 1 if LONG or times == 1 else 8):
-        for file in folder.iterdir():
-            file.unlink()
-        path.write_bytes(ready)
+        lay({"gfil.db": ready}, folder)
         with mounted() as disk, serving(path) as app:
             disk.fault = fault = Fault(kind, first, times, error)
             for _ in range(ATTEMPTS_MAX):
