@@ -35,12 +35,16 @@ class Format(NamedTuple):
 class Head:
     """The beginning of a source: `data` as bytes, `lines` as the first texts that are not blank.
 
-    `columns` are the fields of the cells as the user named them, if he did.
+    `columns` are the fields of the cells as the user named them, if he did, and `kind` is the name
+    of the kind he said the rows are of.
     """
 
-    def __init__(self, data: bytes, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, data: bytes, columns: Sequence[str] | None = None, kind: str | None = None
+    ) -> None:
         self.data = data
         self.columns = columns
+        self.kind = kind
         self._lines = data.decode("utf-8", "replace").split("\n", 10 * LINES_MAX)
 
     @property

@@ -158,7 +158,7 @@ def _open(
     db: apsw.Connection | None, chunks: Iterable[bytes], options: Options, now: float, name: str
 ) -> _Source:
     pieces = Pieces(chunks)
-    found = formats.recognise(pieces.head(), options.format, options.columns)
+    found = formats.recognise(pieces.head(), options.format, options.columns, options.kind)
     kind = found.kind.name
     if options.kind not in (None, kind):
         raise formats.UnknownFormat(

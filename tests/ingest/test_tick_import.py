@@ -324,6 +324,20 @@ def test_columns_can_be_named(db: apsw.Connection) -> None:
     assert stored(db) == [(START + 40, 1, 2, 0, 0, 0)]
 
 
+@pytest.mark.parametrize("form", [b"[%s]", b'{"ticks":[%s]}', b"%s\n"])
+def test_where_ticks_are_awaited_they_need_no_side(db: apsw.Connection, form: bytes) -> None:
+    said: dict[str, Any] = {"kind": "ticks", "symbol": "X"}
+    report = load(db, form % b'{"time_msc":1709251200040,"last":5,"volume":2}', **said)
+    assert (report.inserted, stored(db)) == (1, [(START + 40, 0, 0, 5, 2, 0)])
+    assert load(db, form % b'{"time_msc":1709251200040}', **said).reasons == {"missing_field": 1}
+    if form.strip() != b"%s":
+        assert load(db, form % b"", **said).rows == 0
+    candle = b'{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1}'
+    if b"ticks" not in form:
+        with pytest.raises(UnknownFormat, match="these are candles, not ticks"):
+            load(db, form % candle, **said)
+
+
 def test_a_dry_run_tells_what_was_recognised(db: apsw.Connection) -> None:
     data = HEADER + b"%d,1,2,0,0,6\n" % START * 2
     for base in (None, db):

@@ -47,14 +47,19 @@ def check_name(name: str) -> str:
 
 
 def recognise(
-    data: bytes, announced: str | None = None, columns: Sequence[str] | None = None
+    data: bytes,
+    announced: str | None = None,
+    columns: Sequence[str] | None = None,
+    kind: str | None = None,
 ) -> Format:
     """Return the format of a source by its first bytes; `columns` name the cells of its rows.
+
+    `kind` is what the rows are said to be of, for those that could be of either.
 
     Raises:
         UnknownFormat: it has none, or another than announced.
     """
-    head = Head(data, columns)
+    head = Head(data, columns, kind)
     if not head.lines:
         raise UnknownFormat("there is nothing in it")
     dialects = JSONS if head.is_json else TEXTS

@@ -1,5 +1,6 @@
 """Ticks: MetaTrader 5's export, CSV with a header, JSON: `{"ticks":[…]}`, an array, or lines."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ from gfil.ingest.elements import TICK_ARRAY, read_array, read_lines
 from gfil.ingest.formats.json_rows import name_columns, text_of
 from gfil.ingest.head import SEPARATORS, Format, Head, of_header
 from gfil.ingest.header import name_tick_cells, read_words
-from gfil.ingest.jsonhead import is_tick, read_opening, read_sample
+from gfil.ingest.jsonhead import is_row, is_tick, read_opening, read_sample
 from gfil.ingest.layout import PRICES, TICKS, kind_of, place
 
 NAME = "ticks"
@@ -42,7 +43,7 @@ def _recognise_json(head: Head) -> Format | None:
     sample = read_sample(head, opening.before if opening else head.data.index(b"[") + 1)
     if sample is None:
         return None
-    is_told = opening is not None or bool(head.columns)
+    is_told = opening is not None or bool(head.columns) or _is_said(head, sample.values)
     first = next((value for value in sample.values if is_told or is_tick(value)), None)
     if first is None and not is_told:
         return None
@@ -61,7 +62,9 @@ def _recognise_json(head: Head) -> Format | None:
 
 
 def _recognise_lines(head: Head) -> Format | None:
-    value = next(filter(is_tick, map(_load, head.lines)), None)
+    values = [value for value in map(_load, head.lines) if isinstance(value, dict)]
+    is_told = bool(values) and _is_said(head, values)
+    value = next((value for value in values if is_told or is_tick(value)), None)
     if value is None:
         return None
     return Format(
@@ -70,6 +73,11 @@ def _recognise_lines(head: Head) -> Format | None:
         lambda pieces, refuse: read_lines(pieces, TICK_ARRAY, refuse),
         kind=TICKS,
     )
+
+
+def _is_said(head: Head, values: Sequence[Any]) -> bool:
+    # They may lack bid and ask, which are 0 then, but not look like candles.
+    return head.kind == TICKS.name and not any(map(is_row, values))
 
 
 def _load(line: str) -> Any:
