@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, g, request
 from gunicorn.http.errors import ParseException
 
 from gfil.errors import BadRequest, TooLarge, TooSlow, UnsupportedEncoding
@@ -29,9 +29,8 @@ DEADLINE_S = 60
 RATE_BYTES_PER_S = 50_000
 WATCH_S = 1.0
 
-DRAINED_BYTES_MAX = (
-    2 * MB
-)  # of a body that is refused: many clients read no answer before it is sent
+# Of a body that is refused: many clients read no answer before all of it is sent.
+DRAINED_BYTES_MAX = 64 * MB
 DRAIN_S = 2
 
 
@@ -98,26 +97,19 @@ class Body:
 def receive(limit_mb: int, hint: str) -> Iterator[Body]:
     """Read this request's body, of at most so many MB unpacked; `hint` says what to do with more.
 
-    After an error a little of what is left is read and thrown away, so that the client, which may
-    still be sending, comes to read the answer; the server closes a connection that has still more.
-
     Raises:
         BadRequest, TooLarge, TooSlow: as reading the body.
         UnsupportedEncoding: it is packed with something else than gzip.
     """
     done_reading()  # or a body that takes minutes would hold back the checkpoints
-    source = _Source(request.environ)
-    try:
-        with _watcher().watching(source):
-            if (source.length or 0) > limit_mb * MB:
-                raise BodyTooLarge(limit_mb, hint)
-            pieces = _unpack(iter(source), limit_mb, hint)
-            yield Body(pieces, source.length)
-            for _ in pieces:
-                pass  # whatever the reader did not want: a body that is cut short must say so
-    except BaseException:
-        source.drain()
-        raise
+    g.body = source = _Source(request.environ)
+    with _watcher().watching(source):
+        if (source.length or 0) > limit_mb * MB:
+            raise BodyTooLarge(limit_mb, hint)
+        pieces = _unpack(iter(source), limit_mb, hint)
+        yield Body(pieces, source.length)
+        for _ in pieces:
+            pass  # whatever the reader did not want: a body that is cut short must say so
 
 
 def _unpack(pieces: Iterator[bytes], limit_mb: int, hint: str) -> Iterator[bytes]:
@@ -185,9 +177,21 @@ def _length(environ: Mapping[str, Any]) -> int | None:
 
 
 def prepare(app: Flask) -> None:
-    """Have bodies that come too slowly ended, in every worker."""
+    """Have bodies that come too slowly ended, in every worker, and refused ones thrown away."""
     app.extensions["bodies"] = watcher = _Watcher()
     app.extensions["jobs"].add("bodies", WATCH_S, watcher.end_slow)
+    app.after_request(_drain)
+
+
+def _drain(response: Response) -> Response:
+    # A client that is still sending when its connection closes may never see the answer. What is
+    # left after this the server meets by closing all the same.
+    if response.status_code >= 400:
+        with suppress(BadRequest, TooSlow):
+            source = g.get("body") or _Source(request.environ)
+            with _watcher().watching(source):
+                source.drain()
+    return response
 
 
 class _Source:
@@ -198,6 +202,7 @@ class _Source:
         self.received = 0
         self.socket = environ.get("gunicorn.socket")
         self.began = time.monotonic()
+        self.drained_by: float | None = None
         self.is_ended = False  # by the watcher
         self.is_over = self.length == 0
         self._stream = environ["wsgi.input"]
@@ -239,15 +244,16 @@ class _Source:
 
     @property
     def deadline(self) -> float:
+        if self.drained_by is not None:
+            return self.drained_by
         return self.began + DEADLINE_S + self.received / RATE_BYTES_PER_S
 
     def drain(self) -> None:
-        self.began = time.monotonic() + DRAIN_S - DEADLINE_S - self.received / RATE_BYTES_PER_S
+        self.drained_by = time.monotonic() + DRAIN_S
         until = self.received + DRAINED_BYTES_MAX
-        with suppress(BadRequest, TooSlow):
-            for _ in self:
-                if self.received > until or time.monotonic() > self.deadline:
-                    break
+        for _ in self:
+            if self.received > until or time.monotonic() > self.deadline:
+                break
 
 
 class _Watcher:

@@ -74,3 +74,17 @@ def test_no_other_route_takes_much(running: Server, path: str) -> None:
     answer = running.request(method, path, body, X_API_Key=secret, **form)
     assert answer.status in (303, 413)
     assert running.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize("key", ["good", "wrong", "none"])
+def test_a_client_that_sends_too_much_still_gets_its_answer(
+    server: Callable[..., Server], key: str
+) -> None:
+    """All of it is on its way before the client looks for an answer."""
+    running = server(GFIL_WORKERS="1", GFIL_MAX_UPLOAD_MB="1")
+    headers = {"good": {"X_API_Key": make_key(running.db)}, "wrong": {"X_API_Key": "x"}, "none": {}}
+    status = 413 if key == "good" else 401
+    for path in ("/api/v1/candles?symbol=X&tf=M1", "/api/v1/ticks", "/api/v1/nothing"):
+        answer = running.request("POST", path, bytes(30 * MB), **headers[key])
+        assert answer.status == (404 if path.endswith("nothing") else status)
+        assert running.get("/healthz").status == 200
