@@ -113,7 +113,7 @@ SETTINGS = (
     Setting(
         "GFIL_MIN_FREE_MB",
         "256",
-        "Free disk space below which nothing more is taken in over HTTP. No route does yet.",
+        "Free disk space below which nothing more is taken in over HTTP.",
         _number(0, 1_000_000),
     ),
     Setting(

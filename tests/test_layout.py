@@ -22,7 +22,7 @@ LAYERS = (
     ("store",),
     ("ingest", "upkeep"),
     ("demo",),
-    ("web",),
+    ("web", "worker"),
     ("serve",),
     ("bench",),
     ("commands",),

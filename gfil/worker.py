@@ -1,0 +1,151 @@
+"""A worker of gunicorn whose threads wait for nobody: a request gets one when its head is there."""
+
+import contextlib
+import socket
+import time
+from functools import partial
+from selectors import EVENT_READ
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+HEAD_TIMEOUT_S = 10.0  # for the whole of it, however it drips
+HEAD_BYTES_MAX = 32768
+HEAD_END = b"\r\n\r\n"
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
+DRAIN_TIMEOUT_S = 0.5  # for what is left of a body that nobody wanted
+
+
+LINGER_S = 2.0  # for the client to take the last answer and close
+LINGER_BYTES_MAX = 65536
+
+
+class _Connection(TConn):  # type: ignore[misc]
+    worker: "Worker"
+    head_due = 0.0  # when its next head has to be there
+    seen_bytes = 0  # of it
+    drained_bytes = 0
+
+    def close(self, graceful: bool = False) -> None:
+        if graceful:
+            self.worker.linger(self)
+        else:
+            super().close()
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's threads, none of which idle, slow or half-open clients can hold.
+
+    Gunicorn gives a new connection a thread for 5 s to begin and then for as long as its head
+    drips in, and its loop waits up to 2 s for each client to close: some hundred that do nothing
+    stop a server. Here the loop looks at what has come, leaves it where it is, and never waits.
+    """
+
+    def init_process(self) -> None:
+        """Begin with nobody that is to close."""
+        self.lingering: list[_Connection] = []
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection and wait for its head."""
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # another worker took it, or it is gone
+            return
+        self.nr_conns += 1
+        conn = _Connection(self.cfg, client, address, listener.getsockname())
+        conn.worker = self
+        self._await_head(conn)
+
+    def enqueue_req(self, conn: _Connection) -> None:
+        """Give a connection a thread once the head of a request is all there."""
+        conn.data_ready = True
+        conn.sock.setblocking(False)
+        try:
+            seen = conn.sock.recv(HEAD_BYTES_MAX, socket.MSG_PEEK)
+            has_ended = len(seen) <= conn.seen_bytes
+        except BlockingIOError:
+            seen, has_ended = b"", False
+        except OSError:
+            seen, has_ended = b"", True
+        head = _read_ahead(conn) + seen
+        if has_ended or HEAD_END in head:
+            self._wake_at(conn, 1)
+            conn.seen_bytes, conn.head_due = 0, 0.0
+            super().enqueue_req(conn)
+        elif len(head) < HEAD_BYTES_MAX:
+            self._await_head(conn, len(seen))
+        else:
+            self._refuse(conn)
+
+    def murder_pending(self) -> None:
+        """Close connections whose head, or whose client's end, has not come in time."""
+        now = time.monotonic()
+        for waiting in (self.pending_conns, self.lingering):
+            for conn in [each for each in waiting if each.timeout <= now]:
+                waiting.remove(conn)
+                self.poller.unregister(conn.sock)
+                self.nr_conns -= 1
+                with contextlib.suppress(OSError):
+                    conn.sock.recv(HEAD_BYTES_MAX)  # unread, it would make the end a reset
+                conn.close()
+
+    def linger(self, conn: _Connection) -> None:
+        """Close a connection once its client has: a reset would cut off the last answer."""
+        self.nr_conns += 1
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.nr_conns -= 1
+            conn.close()
+            return
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + LINGER_S
+        self.lingering.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._drain, conn))
+
+    def _drain(self, conn: _Connection, client: socket.socket) -> None:
+        try:
+            count = len(client.recv(LINGER_BYTES_MAX))
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        conn.drained_bytes += count
+        if not count or conn.drained_bytes > LINGER_BYTES_MAX:
+            conn.timeout = 0.0
+            self.murder_pending()
+
+    def _await_head(self, conn: _Connection, seen_bytes: int = 0) -> None:
+        if not conn.head_due:
+            conn.head_due = time.monotonic() + HEAD_TIMEOUT_S
+        conn.timeout = conn.head_due
+        conn.seen_bytes = seen_bytes
+        self._wake_at(conn, seen_bytes + 1)
+        self.pending_conns.append(conn)
+        awake = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, EVENT_READ, awake)
+
+    def _refuse(self, conn: _Connection) -> None:
+        with contextlib.suppress(OSError):
+            conn.sock.send(TOO_LONG)
+        self.nr_conns -= 1
+        self.linger(conn)
+
+    def _wake_at(self, conn: _Connection, count: int) -> None:
+        # Without this what is left where it is would wake the loop again and again (socket(7)).
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = conn.head_due = min(conn.timeout, deadline)
+
+    def _keepalive_after(self, conn: _Connection, keepalive: bool) -> bool:
+        if not keepalive:
+            return False
+        return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_TIMEOUT_S))
+
+
+def _read_ahead(conn: _Connection) -> bytes:
+    # What came along with the request before.
+    return b"" if conn.parser is None else bytes(conn.parser.unreader.buf.getvalue())

@@ -1,0 +1,134 @@
+"""Clients that do nothing, or next to nothing: SLOW-CLIENT-PROOF, against the real server."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from gfil import worker
+from tests.conftest import Server, wait_for
+
+HEALTHZ_MAX_S = 2.0
+THREADS = 8
+CLIENTS = 4 * THREADS - 4  # the connection cap, and room for who asks after its health
+
+
+@pytest.fixture(scope="module")
+def small(server: Callable[..., Server]) -> Server:
+    return server(
+        GFIL_WORKERS="1", GFIL_THREADS=str(THREADS), GFIL_STREAMS_MAX="2", GFIL_READ="public"
+    )
+
+
+def connect(server: Server) -> socket.socket:
+    place = urlsplit(server.url)
+    return socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=30)
+
+
+@contextlib.contextmanager
+def clients(server: Server, *sent: bytes) -> Iterator[list[socket.socket]]:
+    """Many connections, each of which has sent the same bytes and nothing after."""
+    made = [connect(server) for _ in range(CLIENTS)]
+    try:
+        for each in made:
+            for piece in sent:
+                each.sendall(piece)
+        yield made
+    finally:
+        for each in made:
+            each.close()
+
+
+def took_s(server: Server) -> float:
+    began = time.monotonic()
+    assert server.get("/healthz").status == 200
+    return time.monotonic() - began
+
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+POST = b"POST /api/v1/ticks HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(b"", b"G", HEAD, POST, POST + b"{"),
+        *(HEAD + b"Connection: close\r\n\r\n", HEAD + b"\r\n", HEAD + b"\r\n" + HEAD),
+    ],
+    ids=[
+        *("nothing", "a byte", "half a head", "no body", "half a body"),
+        *("not closing", "kept", "one and a half"),
+    ],
+)
+def test_as_many_as_it_takes_leave_it_alive(small: Server, sent: bytes) -> None:
+    with clients(small, sent):
+        assert [took for _ in range(3) if (took := took_s(small)) > HEALTHZ_MAX_S] == []
+
+
+def test_clients_that_take_no_answer_leave_it_alive(small: Server) -> None:
+    """Each asks again and again on one connection and reads nothing."""
+    with clients(small, HEAD + b"\r\n" + (HEAD + b"\r\n") * 200):
+        assert [took for _ in range(3) if (took := took_s(small)) > HEALTHZ_MAX_S] == []
+
+
+def test_clients_that_drip_leave_it_alive_and_are_let_go(small: Server) -> None:
+    with clients(small, HEAD) as dripping:
+        end = threading.Event()
+
+        def drip() -> None:
+            while not end.wait(0.2):
+                for each in dripping:
+                    with contextlib.suppress(OSError):
+                        each.sendall(b"X")
+
+        dripper = threading.Thread(target=drip)
+        dripper.start()
+        try:
+            assert took_s(small) < HEALTHZ_MAX_S
+            for each in dripping:
+                each.settimeout(2 * worker.HEAD_TIMEOUT_S)
+                with contextlib.suppress(ConnectionResetError):
+                    assert each.recv(100) == b""
+        finally:
+            end.set()
+            dripper.join()
+
+
+def test_a_head_in_pieces_is_answered_at_once(small: Server) -> None:
+    with connect(small) as client:
+        began = time.monotonic()
+        for byte in HEAD + b"\r\n":
+            client.sendall(bytes([byte]))
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+        assert time.monotonic() - began < HEALTHZ_MAX_S
+
+
+def test_two_requests_in_one_packet_are_both_answered(small: Server) -> None:
+    with connect(small) as client:
+        client.sendall((HEAD + b"\r\n") * 2)
+        got = b""
+        while got.count(b"HTTP/1.1 200 OK") < 2:
+            piece = client.recv(65536)
+            assert piece
+            got += piece
+
+
+def test_a_head_that_never_ends_is_refused(small: Server) -> None:
+    with connect(small) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n" + b"X-Long: " + b"x" * (worker.HEAD_BYTES_MAX))
+        assert client.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+def test_who_vanishes_is_forgotten(small: Server) -> None:
+    """Connections that are reset at any point hold nothing."""
+    for sent in (b"", HEAD, POST):
+        for _ in range(CLIENTS):
+            client = connect(small)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.sendall(sent)
+            client.close()
+    wait_for(lambda: took_s(small) < HEALTHZ_MAX_S, "an answer in time")
