@@ -14,7 +14,7 @@ from gfil.errors import Busy, DatabaseError, GfilError
 from gfil.store import db as store
 
 RETRY_S = 2.0
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 64 * 1024  # SQLite's file layer takes less than 128 KB at once (os_unix.c)
 DOUBTED, DISPELLED, DAMAGED = range(3)
 
 log = logging.getLogger("gfil")

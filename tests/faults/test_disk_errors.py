@@ -119,7 +119,7 @@ def test_whichever_operation_fails_nothing_is_half_done_and_the_next_request_wor
             assert it.look() == states[-1]
         if not fault.has_fired:
             break
-    assert first > REQUESTS
+    assert first > (1 if kind == "truncate" else REQUESTS)
     assert met <= {answer}
     assert met or kind == "truncate"  # only checkpoints do that, who answer nobody
 

@@ -14,6 +14,7 @@ import pytest
 from gfil.errors import GfilError
 from gfil.store import db as store
 from gfil.store import failstop
+from gfil.store.failstop import InDoubt
 from tests.faults import works
 from tests.faults.disk import Fault, Tape, broken, mounted
 from tests.faults.images import lay
@@ -112,3 +113,15 @@ def test_going_on_without_a_check_is_caught(
     monkeypatch.setattr(failstop, "_probe", lambda path: None)
     with pytest.raises(Lost):
         fail_each(before, folder, alone=True)
+
+
+def test_a_wal_of_megabytes_is_written_again(db_path: Path) -> None:
+    rng = seeded("long wal")
+    batch = works.ticks_of(rng, works.DAY * 1000, 10)
+    with mounted() as disk, serve(db_path) as it:
+        it.send(works.ticks_of(rng, (works.DAY + 86400) * 1000, 50_000))
+        assert (db_path.parent / "gfil.db-wal").stat().st_size > 2 * 1024 * 1024
+        disk.fault = Fault("sync", 1, 1, broken)
+        with pytest.raises(InDoubt):
+            it.send(batch)
+        it.send(batch)
