@@ -120,6 +120,7 @@ def test_a_wal_of_megabytes_is_written_again(db_path: Path) -> None:
     batch = works.ticks_of(rng, works.DAY * 1000, 10)
     with mounted() as disk, serve(db_path) as it:
         it.send(works.ticks_of(rng, (works.DAY + 86400) * 1000, 50_000))
+        it.look()  # its connection stays, or the WAL would go with the writer's
         assert (db_path.parent / "gfil.db-wal").stat().st_size > 2 * 1024 * 1024
         disk.fault = Fault("sync", 1, 1, broken)
         with pytest.raises(InDoubt):
