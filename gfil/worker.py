@@ -5,6 +5,7 @@ import socket
 import time
 from functools import partial
 from selectors import EVENT_READ
+from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -45,6 +46,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.lingering: list[_Connection] = []
         super().init_process()
 
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """End at once, but not here: the signal may have come while the pool's lock was held."""
+        self.alive = False
+        self.method_queue.defer(super().handle_quit, sig, frame)
+
     def accept(self, listener: socket.socket) -> None:
         """Take a new connection and wait for its head."""
         try:
@@ -68,7 +74,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             seen, has_ended = b"", True
         head = _read_ahead(conn) + seen
-        if has_ended or HEAD_END in head:
+        if has_ended and not head:  # as most clients end
+            self.nr_conns -= 1
+            conn.close()
+        elif has_ended or HEAD_END in head:
             self._wake_at(conn, 1)
             conn.seen_bytes, conn.head_due = 0, 0.0
             super().enqueue_req(conn)
