@@ -57,17 +57,17 @@ class Body:
         self._pieces = pieces
         self._announced = announced
         self._head: list[bytes] = []
+        self.size_bytes = 0  # of what is gathered
 
     @cached_property
     def is_small(self) -> bool:
         """Whether it has at most `SMALL_BYTES`, which are then all read."""
         if (self._announced or 0) > SMALL_BYTES:
             return False  # without gathering so much
-        size = 0
         for piece in self._pieces:
             self._head.append(piece)
-            size += len(piece)
-            if size > SMALL_BYTES:
+            self.size_bytes += len(piece)
+            if self.size_bytes > SMALL_BYTES:
                 return False
         return True
 

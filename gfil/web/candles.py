@@ -1,16 +1,14 @@
 """Candles over HTTP: read, written, deleted at `/api/v1/candles`."""
 
 import time
-from contextlib import closing
 
 from flask import Blueprint, Response, current_app, request
 
 from gfil import clocks, timeframes
 from gfil.config import VERSION
-from gfil.errors import BadParameter, TooLarge
+from gfil.errors import BadParameter
 from gfil.ingest import export
 from gfil.store import answers, deletion, symbols
-from gfil.store import db as store
 from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX, Answer
 from gfil.web import (
     done_reading,
@@ -73,12 +71,7 @@ def write() -> Response:
     """Store candles of any format, as files are imported."""
     limit_mb = current_app.config["SETTINGS"].max_upload_mb
     with uploads.receive(limit_mb, uploads.SPLIT) as body:
-        options = uploads.options("candles")
-        if body.is_small:
-            return uploads.store_small(body, options, uploads.describe_candles)
-        if options.abort:
-            raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
-        return uploads.store_large(body, options, uploads.describe_candles)
+        return uploads.write(body, uploads.options("candles"), uploads.describe_candles)
 
 
 @bp.delete("/api/v1/candles")
@@ -96,7 +89,7 @@ def delete() -> Response:
     def prepare() -> requests.Work:
         symbol = symbols.read(reading(), name)
         done_reading()
-        with closing(store.connect(current_app.config["SETTINGS"].db)) as db:
+        with current_app.extensions["writer"].beside() as db:
             deleted = deletion.delete_range(db, symbol, start, stop, timeframe)
         return lambda db: deleted._asdict()
 

@@ -103,7 +103,7 @@ def _stream(
 def write() -> Response:
     """Store ticks, of JSON or CSV, in one transaction with all that follows from them."""
     with uploads.receive(UPLOAD_MB_MAX, "send the ticks in several requests") as body:
-        return uploads.store_small(body, uploads.options("ticks"), _describe)
+        return uploads.write(body, uploads.options("ticks"), _describe)
 
 
 def _describe(report: Report) -> dict[str, Any]:

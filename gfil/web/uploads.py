@@ -3,18 +3,18 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any
 
 import apsw
 from flask import Response, current_app
 
 from gfil import clocks, timeframes
-from gfil.errors import BadRequest, DatabaseError, DiskFull, GfilError, Refused
+from gfil.errors import BadRequest, Busy, GfilError, Refused, TooLarge
 from gfil.ingest import formats, importer, layout
 from gfil.ingest.importer import Kind, Options
 from gfil.ingest.report import Report
-from gfil.store import db as store
 from gfil.store.pool import Writer
 from gfil.upkeep import disk
 from gfil.web import (
@@ -29,10 +29,25 @@ from gfil.web import (
 )
 
 SPLIT = "send it in parts, or raise GFIL_MAX_UPLOAD_MB"
-CACHE_KIB = 2048  # as fast as 16 MB: an upload goes through time once
+# So many at once in one process, for each takes memory: some megabytes for every one of its own,
+# and large ones up to 16. Others wait so long for a place, then they are told to come back.
+MEDIUM_BYTES = bodies.MB
+MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
+LARGE_MAX, LARGE_WAIT_S = 8, 1.0
+_medium, _large = BoundedSemaphore(MEDIUM_MAX), BoundedSemaphore(LARGE_MAX)
 OPTION = re.compile(r"--([a-z]+)(?:-([a-z]+))?")  # as the command line spells a parameter
 
 Describe = Callable[[Report], dict[str, Any]]
+
+
+@contextmanager
+def _place(places: BoundedSemaphore, wait_s: float) -> Iterator[None]:
+    if not places.acquire(timeout=wait_s):
+        raise Busy("too many uploads at once", retry_after_s=10)
+    try:
+        yield
+    finally:
+        places.release()
 
 
 @contextmanager
@@ -77,9 +92,27 @@ def options(kind: Kind) -> Options:
     )
 
 
-def store_small(body: bodies.Body, options: Options, describe: Describe) -> Response:
-    """Store the rows of a small body in one transaction, once; return the answer."""
+def write(body: bodies.Body, options: Options, describe: Describe) -> Response:
+    """Store the rows of a body, of a small one in one transaction and once; return the answer.
 
+    Raises:
+        TooLarge: all of it or nothing is asked for, and it is not small.
+        BadRequest: it breaks off in the middle. Of a large one whole batches are stored and counted
+            in the detail.
+        Busy: this process has too many uploads already.
+    """
+    if not body.is_small:
+        if options.abort:
+            raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
+        with _place(_large, LARGE_WAIT_S):
+            return _write_large(body, options, describe)
+    if body.size_bytes <= MEDIUM_BYTES:
+        return _write_small(body, options, describe)
+    with _place(_medium, MEDIUM_WAIT_S):
+        return _write_small(body, options, describe)
+
+
+def _write_small(body: bodies.Body, options: Options, describe: Describe) -> Response:
     reports: list[Report] = []
 
     def prepare() -> requests.Work:
@@ -95,29 +128,17 @@ def store_small(body: bodies.Body, options: Options, describe: Describe) -> Resp
         return requests.answer_trial(prepare())
     response = requests.answer_once(body.digest, prepare)
     for report in reports:  # none where the answer was known
-        count(report)
+        _count(report)
     return response
 
 
-def store_large(body: bodies.Body, options: Options, describe: Describe) -> Response:
-    """Store the rows of a body as they come, batch by batch; return the answer.
-
-    Raises:
-        BadRequest: it breaks off in the middle; whole batches are stored, and counted in words.
-    """
+def _write_large(body: bodies.Body, options: Options, describe: Describe) -> Response:
     writer: Writer = current_app.extensions["writer"]
     warnings = [requests.TOO_LARGE_FOR_KEY] if requests.has_key() else []
-    writer.check()
-    try:
-        # Others write through the writer meanwhile.
-        with closing(store.connect(writer.path, cache_kib=CACHE_KIB)) as db:
-            report = importer.load(db, body, options, now=time.time())
-    except (DatabaseError, DiskFull, apsw.Error) as error:
-        writer.failstop.note(error, writer.path)
-        raise
-    writer.check()  # whatever failed, in whose hands ever: it may be what these rows stand on
+    with writer.beside() as db:
+        report = importer.load(db, body, options, now=time.time())
     if not options.dry_run:
-        count(report)
+        _count(report)
     if report.reasons["truncated"]:
         stored = report.rows - report.rejected
         raise BadRequest(f"it breaks off in the middle; {stored} rows before are stored")
@@ -126,8 +147,7 @@ def store_large(body: bodies.Body, options: Options, describe: Describe) -> Resp
     return json_response(describe(report))
 
 
-def count(report: Report) -> None:
-    """Add what became of an upload's rows to the metrics."""
+def _count(report: Report) -> None:
     kind = "ticks" if report.is_on_ticks else "candles"
     metrics.count_rows(kind, report.counts(), report.reasons)
 

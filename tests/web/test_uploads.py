@@ -3,6 +3,7 @@
 import gzip
 from dataclasses import replace
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 from gfil import create_app
 from gfil.config import Settings
 from gfil.store import db as store
+from gfil.web import uploads
 from tests.faults.senders import make_key
 from tests.faults.sockets import START, candle_lines, tick_lines
 
@@ -215,6 +217,22 @@ def test_large_uploads_go_in_batches_and_use_no_key(pump: Pump) -> None:
         400,
         "it breaks off in the middle; 240000 rows before are stored",
     )
+
+
+def test_so_many_uploads_at_once(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are told to come back; small ones always have room."""
+    taken = BoundedSemaphore(1)
+    taken.acquire()
+    for places in ("_medium", "_large"):
+        monkeypatch.setattr(uploads, places, taken)
+    monkeypatch.setattr(uploads, "MEDIUM_WAIT_S", 0.01)
+    monkeypatch.setattr(uploads, "LARGE_WAIT_S", 0.01)
+    for rows in (40_000, 230_000):
+        answer = pump.client.post(CANDLES, data=candle_lines(rows), headers=pump.headers)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+    assert pump.post(CANDLES, LINES)[0] == 200
+    taken.release()
+    assert pump.post(CANDLES, candle_lines(40_000))[0] == 200
 
 
 def test_an_upload_has_a_limit(settings: Settings, db_path: Path) -> None:
