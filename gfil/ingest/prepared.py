@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter, lt
@@ -57,7 +56,7 @@ class Prepared:
             Refused: some rows cannot be stored and `abort` is set.
             SymbolCase: the symbol differs from a known one only in case.
         """
-        report = deepcopy(self._report)
+        report = self._report.copy()
         _, before = store.read_state(db)
         for key, columns in self._queue.items():
             for part in self._parts(columns, report):

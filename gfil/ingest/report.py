@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gfil.clocks import Clock, format_instant
@@ -52,6 +52,18 @@ class Report:
     last_ticks: dict[str, int] = field(default_factory=dict)
     recognised: dict[str, Any] = field(default_factory=dict)
     """What a dry run tells beside the counts."""
+
+    def copy(self) -> "Report":
+        """Return one that goes on from here, while this one stays as it is."""
+        return replace(
+            self,
+            symbols=[*self.symbols],
+            timeframes=[*self.timeframes],
+            reasons=self.reasons.copy(),
+            errors=[*self.errors],
+            warnings=[*self.warnings],
+            last_ticks={**self.last_ticks},
+        )
 
     def refuse(self, row: int, reason: str, text: str) -> None:
         """Count a refused row; the first ones are kept with their text."""
