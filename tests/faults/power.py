@@ -15,6 +15,7 @@ from tests.faults.laws import State, check_derived, read_state
 from tests.faults.sizes import LONG
 
 IMAGES_MIN = 20_000 if LONG else 2000
+OF_CANDLES = ("symbol", "symbol_clock", "candle", "yielded", "tick", "early")
 RETRIED_EVERY = 150  # images
 Step = Callable[[apsw.Connection], Any]
 
@@ -35,8 +36,10 @@ def record(database: Path, steps: list[Step]) -> Tape:
 
 def promise(tape: Tape, connection: apsw.Connection) -> None:
     """Promise what the connection sees, if it obeys the laws."""
-    check_derived(connection)
-    tape.mark(read_state(connection))
+    state = read_state(connection)
+    if not tape.marks or any(state[name] != tape.marks[-1][1][name] for name in OF_CANDLES):
+        check_derived(connection)
+    tape.mark(state)
 
 
 def record_commits(database: Path, work: Step) -> Tape:

@@ -18,7 +18,7 @@ from tests.faults.sizes import LONG, seeded
 from tests.store.reference import Candle, Tick
 
 CYCLES = 60 if LONG else 10
-APART = 40  # requests between two kills, at most
+APART = 25  # requests between two kills, at most
 TICKS = """
 SELECT time_msc, bid, ask, last, volume, flags
 FROM tick JOIN symbol ON symbol.id = tick.symbol_id

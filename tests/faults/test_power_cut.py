@@ -12,7 +12,7 @@ import pytest
 
 from gfil.ingest import batches
 from tests.faults import works
-from tests.faults.power import Step, cut_everywhere, record, record_commits
+from tests.faults.power import IMAGES_MIN, Step, cut_everywhere, record, record_commits
 from tests.faults.sizes import seeded
 
 
@@ -27,15 +27,21 @@ def repeat(steps: list[Step]) -> Callable[[apsw.Connection, int], None]:
 
 
 @pytest.mark.parametrize(
-    "work", [works.pumped_ticks, works.late_ticks, works.pumped_candles, works.late_candles]
+    ("work", "at_least"),
+    [
+        (works.pumped_ticks, IMAGES_MIN),
+        (works.late_ticks, IMAGES_MIN // 2),
+        (works.pumped_candles, IMAGES_MIN // 2),  # checkpoints and keys have them too
+        (works.late_candles, IMAGES_MIN),
+    ],
 )
 def test_ticks_and_candles_survive_a_cut_at_any_write(
-    work: Callable[[random.Random], list[Step]], db_path: Path, folder: Path
+    work: Callable[[random.Random], list[Step]], at_least: int, db_path: Path, folder: Path
 ) -> None:
     rng = seeded(work.__name__)
     steps = work(rng)
     tape = record(db_path, steps)
-    cut_everywhere(tape, folder, rng, again=repeat(steps))
+    cut_everywhere(tape, folder, rng, at_least=at_least, again=repeat(steps))
 
 
 def test_a_revoked_key_stays_revoked_after_a_cut_at_any_write(db_path: Path, folder: Path) -> None:
@@ -56,10 +62,10 @@ def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IMPORT-RESUME: each batch is whole, and the file sent again completes it."""
-    monkeypatch.setattr(batches, "BATCH_ROWS_FIRST", 16)
-    monkeypatch.setattr(batches, "BATCH_ROWS_MAX", 20)
+    monkeypatch.setattr(batches, "BATCH_ROWS_FIRST", 8)
+    monkeypatch.setattr(batches, "BATCH_ROWS_MAX", 10)
     rng = seeded("import")
-    rows = works.minutes(rng, works.DAY, 600)
+    rows = works.minutes(rng, works.DAY, 320)
     work = works.load(works.csv(rows))
     tape = record_commits(db_path, work)
     assert len(tape.marks) > 30
