@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from gfil.errors import Busy, DatabaseError, GfilError
+from gfil.errors import Busy, DatabaseError, DiskFull, GfilError
 from gfil.store import db as store
 
 RETRY_S = 2.0
@@ -137,6 +137,8 @@ class FailStop:
 
 
 def _of_sqlite(error: BaseException | None) -> BaseException | None:
+    if isinstance(error, DiskFull):
+        return None  # of whatever kind: room is all it takes
     return error.__cause__ if isinstance(error, GfilError) else error
 
 

@@ -1,12 +1,15 @@
 """Tests of gfil/store/failstop.py, on a disk that fails when told."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
+from gfil.config import ROOT
 from gfil.errors import GfilError, NoDatabase
 from gfil.store import db as store
 from gfil.store import failstop
@@ -201,6 +204,41 @@ def test_a_full_disk_is_no_doubt_and_room_is_all_it_takes(disk: Disk, writer: Wr
     assert caught.value.status == 507
     disk.fault = None
     assert count(writer) == 2
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from gfil.errors import DiskFull
+from gfil.store import symbols
+from gfil.store.pool import Writer
+writer = Writer(Path(sys.argv[1]))
+with writer.transaction() as db:
+    symbols.ensure(db, "FIRST")
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+try:
+    with writer.transaction() as db:
+        for n in range(2000):
+            symbols.ensure(db, f"MORE{n}")
+except DiskFull:
+    writer.check()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with writer.transaction() as db:
+        symbols.ensure(db, "LAST")
+        print([symbol.name for symbol in symbols.list(db)])
+"""
+
+
+def test_a_quota_or_a_limit_is_a_full_disk_too(db_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(db_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.stdout, done.stderr) == ("['FIRST', 'LAST']\n", "")
 
 
 def test_what_is_there_is_read_all_the_time(disk: Disk, writer: Writer) -> None:
