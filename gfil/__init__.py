@@ -38,6 +38,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         metrics,
         openapi,
         pages,
+        requests,
         symbols,
         ticks,
     )
@@ -49,6 +50,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     web.prepare(app, Pool(settings.db), Writer(settings.db))
     background.prepare(app)
     bodies.prepare(app)
+    requests.prepare(app)
     symbols.prepare(app)
     figures.prepare(app)
     metrics.prepare()

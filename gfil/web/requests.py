@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 import orjson
-from flask import Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from gfil.errors import BadRequest
 from gfil.store import requests
@@ -17,6 +17,7 @@ from gfil.web import done_reading, json_response, reading, writing
 
 HEADER = "Idempotency-Key"
 HEADER_FORM = re.compile("[!-~]([ -~]{0,253}[!-~])?")
+TRIM_EVERY_S = 3600.0
 TOO_LARGE_FOR_KEY = (
     f"the {HEADER} is not used for a body above 8 MB: sent again, it changes nothing twice"
 )
@@ -95,3 +96,18 @@ def _replay(known: Answer) -> Response:
     response = current_app.response_class(known.body, known.status, content_type="application/json")
     response.headers["Idempotent-Replayed"] = "true"
     return response
+
+
+def prepare(app: Flask) -> None:
+    """Have answers forgotten in time, also those to programs that write no more."""
+    app.extensions["jobs"].add("requests", TRIM_EVERY_S, _trim)
+
+
+def _trim() -> None:
+    pool = current_app.extensions["pool"]
+    db = pool.take()
+    key_ids = requests.list_key_ids(db)
+    pool.give(db)
+    for key_id in key_ids:
+        with writing() as db:
+            requests.trim(db, key_id, now=time.time())

@@ -14,6 +14,8 @@ from flask.testing import FlaskClient
 from freezegun import freeze_time
 from werkzeug.test import TestResponse
 
+from gfil.store import db, requests
+from gfil.web import background
 from tests.conftest import Answer, Server, wait_for
 from tests.faults.senders import make_key
 from tests.faults.sockets import START, candle_lines, tick_lines
@@ -69,14 +71,14 @@ def test_a_repeated_request_gets_its_first_answer_again(sender: Sender) -> None:
 
 def test_every_write_can_be_named(sender: Sender) -> None:
     """Each route for itself: one name may serve several."""
-    requests = [
+    sent = [
         ("POST", CANDLES, LINES),
         ("POST", "/api/v1/ticks", tick_lines("T", 3)),
         ("PATCH", "/api/v1/symbols/X", {"description": "gold"}),
         ("DELETE", f"/api/v1/candles?symbol=X&from={START}&to={START + 60}", b""),
         ("DELETE", "/api/v1/symbols/X", b""),
     ]
-    for method, path, body in requests:
+    for method, path, body in sent:
         first = sender.send("a", body, path, method)
         again = sender.send("a", body, path, method)
         assert (first.status_code, is_replayed(first)) == (200, False), path
@@ -126,6 +128,22 @@ def test_an_answer_is_kept_for_a_day(sender: Sender) -> None:
         answer = sender.send("a", candle_lines(4))
         assert answer.json is not None
         assert (answer.json["inserted"], answer.json["unchanged"]) == (1, 3)
+
+
+def test_answers_to_programs_that_write_no_more_are_forgotten(
+    sender: Sender, db_path: Path
+) -> None:
+    """By a job: nothing else would come to look."""
+    with freeze_time(HOURS["first"]):
+        sender.send("a")
+    jobs: background.Jobs = sender.client.application.extensions["jobs"]
+    (trim,) = (job for job in jobs.jobs if job.name == "requests")
+    connection = db.connect(db_path, readonly=True)
+    for hour, left in (("next", 1), ("late", 0)):
+        with freeze_time(HOURS[hour]), sender.client.application.app_context():
+            trim.run()
+        assert len(requests.list_key_ids(connection)) == left
+    connection.close()
 
 
 def test_names_of_another_key_are_its_own(sender: Sender, db_path: Path) -> None:
