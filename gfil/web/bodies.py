@@ -201,18 +201,22 @@ class _Source:
         self.length = _length(environ)  # None: it comes in chunks
         self.received = 0
         self.socket = environ.get("gunicorn.socket")
-        self.began = time.monotonic()
         self.drained_by: float | None = None
         self.is_ended = False  # by the watcher
         self.is_over = self.length == 0
         self._stream = environ["wsgi.input"]
+        self._waited_s = 0.0  # for the client alone: what takes the store long is not its fault
+        self._waits_since: float | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         while not self.is_over:
             wanted = PIECE_BYTES
             if self.length is not None:
                 wanted = min(wanted, self.length - self.received)
+            self._waits_since = time.monotonic()
             piece = self._read(wanted)
+            self._waited_s += time.monotonic() - self._waits_since
+            self._waits_since = None
             self.received += len(piece)
             self.is_over = not piece or self.received == self.length
             if self.is_ended:
@@ -242,17 +246,18 @@ class _Source:
         of = "" if self.length is None else f" of {self.length}"
         return f"the body {what}: {self.received} bytes{of} came, nothing of the rest is stored"
 
-    @property
-    def deadline(self) -> float:
+    def is_late(self, now: float) -> bool:
         if self.drained_by is not None:
-            return self.drained_by
-        return self.began + DEADLINE_S + self.received / RATE_BYTES_PER_S
+            return now > self.drained_by
+        since = self._waits_since
+        waited_s = self._waited_s + (0 if since is None else now - since)
+        return waited_s > DEADLINE_S + self.received / RATE_BYTES_PER_S
 
     def drain(self) -> None:
         self.drained_by = time.monotonic() + DRAIN_S
         until = self.received + DRAINED_BYTES_MAX
         for _ in self:
-            if self.received > until or time.monotonic() > self.deadline:
+            if self.received > until or self.is_late(time.monotonic()):
                 break
 
 
@@ -277,7 +282,7 @@ class _Watcher:
         now = time.monotonic()
         with self._lock:
             for source in self._sources:
-                if source.socket is not None and not source.is_over and now > source.deadline:
+                if source.socket is not None and not source.is_over and source.is_late(now):
                     source.is_ended = True
                     with suppress(OSError):
                         source.socket.shutdown(socket.SHUT_RD)
