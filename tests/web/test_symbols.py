@@ -75,6 +75,19 @@ def test_one_symbol_tells_what_is_held_of_it(client: FlaskClient, hours: Path) -
     }
 
 
+def test_the_newest_tick_is_told(client: FlaskClient, db_path: Path) -> None:
+    """As it came, and the price that counts as the last one."""
+    time_msc = MONDAY * 1000 + 1
+    tick = {"symbol": "T", "time_msc": time_msc, "bid": 1.5, "ask": 1.75}
+    older = tick | {"time_msc": time_msc - 1, "bid": 9}
+    headers = {"X-API-Key": make_key(db_path)}
+    assert client.post("/api/v1/ticks", json={"ticks": [tick, older]}, headers=headers).json
+    told = client.get("/api/v1/symbols/T").json
+    assert told is not None
+    expected = {"bid": 1.5, "ask": 1.75, "last_tick_msc": time_msc, "last": 1.5}
+    assert {name: told[name] for name in expected} == expected
+
+
 def test_an_unknown_symbol_is_404(client: FlaskClient, hours: Path) -> None:
     """As a problem document."""
     response = client.get("/api/v1/symbols/NOPE")
