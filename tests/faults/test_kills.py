@@ -74,3 +74,4 @@ def test_nothing_acknowledged_is_lost_or_done_twice_whoever_is_killed(
         assert [(time, tuple(values)) for time, *values in stored] == rows
         assert connection.pragma("integrity_check") == "ok"
         check_derived(connection)
+    standing.running.stop()

@@ -117,6 +117,7 @@ def test_four_unreliable_clients_leave_what_one_reliable_would(
     with Senders(lambda: running.url, secret, jobs, rng, lost=LOST) as senders:
         pass
     check(running, path, senders, ticks)
+    running.stop()
 
 
 def test_workers_killed_at_random_moments_lose_and_repeat_nothing(
@@ -132,3 +133,4 @@ def test_workers_killed_at_random_moments_lose_and_repeat_nothing(
         victims = rng.choices(KILLED, (1, 3), k=KILLS)
         kill_while_sending(standing, senders, rng, victims, apart=len(jobs) // (2 * KILLS))
     check(standing.running, path, senders, ticks)
+    standing.running.stop()
