@@ -24,6 +24,7 @@ class _Connection(TConn):  # type: ignore[misc]
     worker: "Worker"
     head_due = 0.0  # when its next head has to be there
     seen_bytes = 0  # of it
+    wake_bytes = 1  # so many must have come for the loop to look
     drained_bytes = 0
 
     def close(self, graceful: bool = False) -> None:
@@ -142,7 +143,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _wake_at(self, conn: _Connection, count: int) -> None:
         # Without this what is left where it is would wake the loop again and again (socket(7)).
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+        if count != conn.wake_bytes:
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            conn.wake_bytes = count
 
     def _cap_keepalive(self, deadline: float) -> None:
         super()._cap_keepalive(deadline)
