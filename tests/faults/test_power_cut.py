@@ -58,6 +58,12 @@ def test_a_cut_in_a_checkpoint_loses_nothing(db_path: Path, folder: Path) -> Non
     cut_everywhere(tape, folder, rng)
 
 
+def test_what_two_workers_wrote_in_turn_survives(db_path: Path, folder: Path) -> None:
+    rng = seeded("two writers")
+    tape = record(db_path, works.two_writers(rng, db_path))
+    cut_everywhere(tape, folder, rng, at_least=IMAGES_MIN // 2)
+
+
 def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,26 @@ def checkpoints(rng: random.Random, path: Path) -> list[Step]:
     return steps
 
 
+def two_writers(rng: random.Random, path: Path) -> list[Step]:
+    """Ticks and candles by two connections in turn, as two workers write."""
+    others: list[apsw.Connection] = []
+
+    def by_the_other(step: Step) -> Step:
+        def other(_: apsw.Connection) -> None:
+            if not others:
+                others.append(store.connect(path))
+            step(others[0])
+
+        return other
+
+    def leave(_: apsw.Connection) -> None:
+        others.pop().close()
+
+    steps = pumped_ticks(rng)[:20] + pumped_candles(rng)[:20]
+    rng.shuffle(steps)
+    return [by_the_other(step) if rng.random() < 0.5 else step for step in steps] + [leave]
+
+
 def csv(rows: list[Row]) -> bytes:
     """M1 as a CSV file."""
     lines = (f"{start},{','.join(map(str, values))}" for (start, _), values in rows)
