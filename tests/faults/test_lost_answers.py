@@ -86,14 +86,10 @@ def proxied(server: Callable[..., Server], tmp_path: Path) -> Iterator[tuple[Ser
     running.stop()
 
 
-def test_a_request_sent_until_it_is_answered_is_done_once(
-    proxied: tuple[Server, Proxy, str],
-) -> None:
-    """EXACTLY-ONCE: each request in full, one change for each, and the first answer every time."""
-    running, proxy, secret = proxied
-    rng = seeded("lost answers")
+def make(rng: random.Random, count: int) -> tuple[list[Job], int]:
+    """Requests with ticks and candles, and how many different ones they hold in all."""
     jobs, sent = [], 0
-    for number in range(REQUESTS):
+    for number in range(count):
         start = works.DAY + number * 60
         if number % 3:
             ticks = works.ticks_of(rng, start * 1000, 4)
@@ -102,23 +98,47 @@ def test_a_request_sent_until_it_is_answered_is_done_once(
         else:
             jobs.append(candle_job(f"candle {number}", "CANDLES", [(start, works.candle(rng))]))
             sent += 1
+    return jobs, sent
+
+
+def head(job: Job, secret: str) -> dict[str, str]:
+    """The headers of a request."""
+    return {"Authorization": f"Bearer {secret}", "Idempotency_Key": job.name}
+
+
+def test_a_request_sent_until_it_is_answered_is_done_once(
+    proxied: tuple[Server, Proxy, str],
+) -> None:
+    """EXACTLY-ONCE: each request in full, one change for each, and the first answer every time."""
+    running, proxy, secret = proxied
+    rng = seeded("lost answers")
+    jobs, sent = make(rng, REQUESTS)
     with Senders(lambda: proxy.url, secret, jobs, rng) as senders:
         pass
     assert min(proxy.fates.values()) > 0
     answers = [done.answer for done in senders.done]
     assert sum(answer["inserted"] for answer in answers) == sent
     assert sorted(answer["change"] for answer in answers) == list(range(1, REQUESTS + 1))
-    again = {
-        job.name: running.request("POST", job.path, job.body, **head(job, secret)) for job in jobs
-    }
-    for done in senders.done:
-        assert again[done.job.name].headers["Idempotent-Replayed"] == "true"
-        assert orjson.loads(again[done.job.name].body) == done.answer
+    for job, answer, _ in senders.done:
+        again = running.request("POST", job.path, job.body, **head(job, secret))
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert orjson.loads(again.body) == answer
     with contextlib.closing(store.connect(running.db, readonly=True)) as connection:
         check_derived(connection)
         assert store.read_state(connection)[1] == REQUESTS
 
 
-def head(job: Job, secret: str) -> dict[str, str]:
-    """The headers of a request."""
-    return {"Authorization": f"Bearer {secret}", "Idempotency_Key": job.name}
+def test_a_request_sent_by_four_at_once_is_done_once(proxied: tuple[Server, Proxy, str]) -> None:
+    """EXACTLY-ONCE on any worker: all of them get the one answer."""
+    running, _, secret = proxied
+    rng = seeded("four at once")
+    jobs, sent = make(rng, REQUESTS // 4)
+    four_of_each = [job for job in jobs for _ in range(4)]
+    with Senders(lambda: running.url, secret, four_of_each, rng, clients=4) as senders:
+        pass
+    answers = {done.job.name: done.answer for done in senders.done}
+    assert [done.answer for done in senders.done] == [answers[job.name] for job, *_ in senders.done]
+    assert len(senders.done) == len(four_of_each)
+    assert sum(answer["inserted"] for answer in answers.values()) == sent
+    with contextlib.closing(store.connect(running.db, readonly=True)) as connection:
+        assert store.read_state(connection)[1] == len(jobs)
