@@ -1,6 +1,7 @@
 """Deleting candles of a range, and the rows a deleted symbol left behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
 from typing import NamedTuple
 
 import apsw
@@ -12,8 +13,8 @@ from gfil.store import db as store
 from gfil.store.symbols import SERIES_PER_SYMBOL, Symbol
 from gfil.timeframes import CHAIN, DAY, M1, TIMEFRAMES, Timeframe
 
-SLICE_S = 14 * DAY  # deleted in one transaction: about 20 000 M1
-SLICE_TICKS = 20_000  # or so many
+SLICE_S = 3 * DAY  # deleted in one transaction: about 4 000 M1
+SLICE_TICKS = 5_000  # or so many
 SWEEP_ROWS = 20_000
 OVERLAPS_NAMED_MAX = 5
 
@@ -33,9 +34,12 @@ def delete_range(
     start: int,
     stop: int,
     timeframe: Timeframe | None = None,
+    *,
+    rest: Callable[[float], None] = sleep,
 ) -> Deleted:
     """Delete a range, one transaction after another, each leaving true what is derived.
 
+    Between them it rests for as long as they take: SQLite's lock is not fair to others that wait.
     Stored and settled candles whose whole bucket lies in `[start, stop)` go: of one timeframe, or
     of all and the ticks too, on every clock. Candles that lie only partly in it stay and are named
     in the warnings.
@@ -45,8 +49,10 @@ def delete_range(
     while (first := _first_time(db, symbol, lower)) is not None and first < stop:
         lower = min(_end_of_slice(db, symbol, first), stop)
         with store.transaction(db):
+            began = monotonic()
             symbol = symbols.read_again(db, symbol)
             done = delete(db, symbol, Bucket(first, lower), stop, timeframe)
+        rest(monotonic() - began)
         deleted, gone_ticks = deleted + done.deleted, gone_ticks + done.ticks
         change = done.change or change
     if symbols.own_clocks(db, symbol):

@@ -69,7 +69,7 @@ OPERATIONS: dict[str, tuple[tuple[str, ...], dict[str, Schema], tuple[int, ...]]
     ),
     "symbols.change": (
         ("name", "key"),
-        {"application/json": WHOLE_SYMBOL},
+        {"application/json": record(SYMBOL)},
         (404, *UPLOADED),
     ),
     "symbols.delete": (

@@ -43,7 +43,8 @@ def read(name: str) -> Response:
     """Answer with one symbol and what is held of it."""
     db = reading()
     symbol = symbols.read(db, name)
-    return json_response(_describe_in_full(db, symbol))
+    held = holdings.list_holdings(db, symbol)
+    return json_response(_describe(db, symbol, int(time.time())) | {"timeframes": held})
 
 
 @bp.patch("/api/v1/symbols/<name>")
@@ -56,7 +57,7 @@ def change(name: str) -> Response:
 
         def work(db: apsw.Connection) -> dict[str, Any]:
             symbol = candles.set_facts(db, symbols.read(db, name), facts)
-            return _describe_in_full(db, symbol)
+            return _describe(db, symbol, int(time.time()))
 
         return requests.answer_once(content, lambda: work)
 
@@ -118,11 +119,6 @@ def _parse_facts(content: bytes) -> dict[str, Any]:
 
 def _show(value: Any) -> str:
     return orjson.dumps(value).decode()[:32]
-
-
-def _describe_in_full(db: apsw.Connection, symbol: Symbol) -> dict[str, Any]:
-    held = holdings.list_holdings(db, symbol)
-    return _describe(db, symbol, int(time.time())) | {"timeframes": held}
 
 
 def _describe(db: apsw.Connection, symbol: Symbol, now: int) -> dict[str, Any]:
