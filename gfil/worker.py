@@ -13,11 +13,12 @@ HEAD_TIMEOUT_S = 10.0  # for the whole of it, however it drips
 HEAD_BYTES_MAX = 32768
 HEAD_END = b"\r\n\r\n"
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
-DRAIN_TIMEOUT_S = 0.5  # for what is left of a body that nobody wanted
+DRAIN_TIMEOUT_S = 0.1  # for what is left of a body that nobody wanted
 
 
-LINGER_S = 2.0  # for the client to take the last answer and close
-LINGER_BYTES_MAX = 65536
+LINGER_S = 5.0  # for the client to stop sending, take the last answer and close
+LINGER_BYTES_MAX = 64 * 1024 * 1024
+PIECE_BYTES = 65536
 
 
 class _Connection(TConn):  # type: ignore[misc]
@@ -100,7 +101,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 conn.close()
 
     def linger(self, conn: _Connection) -> None:
-        """Close a connection once its client has: a reset would cut off the last answer."""
+        """Close a connection once its client has: a reset would cut off the last answer.
+
+        Many clients read no answer before they have sent all of a body that is refused.
+        """
         self.nr_conns += 1
         try:
             conn.sock.shutdown(socket.SHUT_WR)
@@ -115,7 +119,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _drain(self, conn: _Connection, client: socket.socket) -> None:
         try:
-            count = len(client.recv(LINGER_BYTES_MAX))
+            count = len(client.recv(PIECE_BYTES))
         except BlockingIOError:
             return
         except OSError:

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, current_app, g, request
 from gunicorn.http.errors import ParseException
 
 from gfil.errors import BadRequest, TooLarge, TooSlow, UnsupportedEncoding
@@ -28,10 +28,6 @@ GZIP_LAYERS_MAX = 2  # a packed file, and the packing of its way here
 DEADLINE_S = 60
 RATE_BYTES_PER_S = 50_000
 WATCH_S = 1.0
-
-# Of a body that is refused: many clients read no answer before all of it is sent.
-DRAINED_BYTES_MAX = 64 * MB
-DRAIN_S = 2
 
 
 class BodyTooLarge(TooLarge):
@@ -177,21 +173,9 @@ def _length(environ: Mapping[str, Any]) -> int | None:
 
 
 def prepare(app: Flask) -> None:
-    """Have bodies that come too slowly ended, in every worker, and refused ones thrown away."""
+    """Have bodies that come too slowly ended, in every worker."""
     app.extensions["bodies"] = watcher = _Watcher()
     app.extensions["jobs"].add("bodies", WATCH_S, watcher.end_slow)
-    app.after_request(_drain)
-
-
-def _drain(response: Response) -> Response:
-    # A client that is still sending when its connection closes may never see the answer. What is
-    # left after this the server meets by closing all the same.
-    if response.status_code >= 400:
-        with suppress(BadRequest, TooSlow):
-            source = g.get("body") or _Source(request.environ)
-            with _watcher().watching(source):
-                source.drain()
-    return response
 
 
 class _Source:
@@ -201,7 +185,6 @@ class _Source:
         self.length = _length(environ)  # None: it comes in chunks
         self.received = 0
         self.socket = environ.get("gunicorn.socket")
-        self.drained_by: float | None = None
         self.is_ended = False  # by the watcher
         self.is_over = self.length == 0
         self._stream = environ["wsgi.input"]
@@ -247,18 +230,9 @@ class _Source:
         return f"the body {what}: {self.received} bytes{of} came, nothing of the rest is stored"
 
     def is_late(self, now: float) -> bool:
-        if self.drained_by is not None:
-            return now > self.drained_by
         since = self._waits_since
         waited_s = self._waited_s + (0 if since is None else now - since)
         return waited_s > DEADLINE_S + self.received / RATE_BYTES_PER_S
-
-    def drain(self) -> None:
-        self.drained_by = time.monotonic() + DRAIN_S
-        until = self.received + DRAINED_BYTES_MAX
-        for _ in self:
-            if self.received > until or self.is_late(time.monotonic()):
-                break
 
 
 class _Watcher:
