@@ -16,7 +16,7 @@ from tests.faults.sizes import LONG, seeded
 from tests.store.model import everything
 
 KILLS = 25 if LONG else 5
-ROWS_BETWEEN = 9_000  # a few batches
+ROWS_BETWEEN = 7_000  # a few batches
 LATER_MAX_S = 0.03
 M1 = "SELECT COUNT(*) FROM candle WHERE series = 32 AND kind = 1"
 

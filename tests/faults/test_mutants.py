@@ -40,11 +40,15 @@ def test_weaker_syncs_are_caught(
         cut_everywhere(tape, folder, rng)
 
 
+def checkpoint(connection: apsw.Connection) -> None:
+    """Copy the WAL into the database."""
+    connection.wal_checkpoint()
+
+
 def test_an_unsynced_checkpoint_is_caught(db_path: Path, folder: Path) -> None:
     """With checkpoints between, synchronous OFF does not only lose: it breaks the file."""
     rng = seeded("unsynced checkpoint")
     steps = [in_weak_mode(step, "OFF") for step in works.pumped_candles(rng)[:12]]
-    checkpoint: Step = lambda connection: connection.wal_checkpoint()  # noqa: E731
     tape = record(db_path, [each for step in steps for each in (step, checkpoint)])
     with pytest.raises(Lost):
         cut_everywhere(tape, folder, rng)

@@ -75,8 +75,7 @@ def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
     work = works.load(works.csv(rows))
     tape = record_commits(db_path, work)
     assert len(tape.marks) > 30
-    again = lambda connection, _: work(connection)  # noqa: E731
-    cut_everywhere(tape, folder, rng, again=again)
+    cut_everywhere(tape, folder, rng, again=lambda connection, _: work(connection))
 
 
 def test_a_deletion_is_whole_piece_by_piece(db_path: Path, folder: Path) -> None:
