@@ -112,6 +112,12 @@ SELECT start, stop, bucket, length, base_s
 FROM laid
 """
 
+# What a tick touches is one tile of one bucket: it need not be laid out first.
+ONE_TILE = """(
+        SELECT :start AS start, :stop AS stop, :bucket AS bucket, :length AS length,
+               :tile_base_s AS base_s
+    )"""
+
 # First each tile is folded: group for group, a third of what windows take. (Where the candles of
 # several clocks lie mixed in a series, those on the tile's grid are meant.) Where one tile is the
 # whole bucket that is all. Those of a bucket that a clock change cuts are put together by windows.
@@ -195,14 +201,21 @@ SET open = excluded.open, high = excluded.high, low = excluded.low, close = excl
     volume = excluded.volume
 WHERE kind = 0
 """  # noqa: S608 (one constant inside another)
+DERIVE_ONE = DERIVE.replace("temp.tile", f"{ONE_TILE} AS tile")
 
 
 def derive(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, laid: Laid) -> None:
     """Fold tiled base candles and keep what comes out; stored and settled candles stay."""
     target = {"target": symbol.series(timeframe.number)}
     for base, tiles in laid.items():
-        _put_tiles(db, tiles)
-        db.execute(DERIVE, _bind(symbol, timeframe, base) | target)
+        bindings = _bind(symbol, timeframe, base) | target
+        if len(tiles) == 1 and tiles[0].length >= tiles[0].stop - tiles[0].start:
+            start, stop, bucket, length, base_s = tiles[0]
+            one = {"start": start, "stop": stop, "bucket": bucket, "length": length}
+            db.execute(DERIVE_ONE, bindings | one | {"tile_base_s": base_s})
+        else:
+            _put_tiles(db, tiles)
+            db.execute(DERIVE, bindings)
 
 
 def _put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
