@@ -53,8 +53,9 @@ class FailStop:
     (wiki.postgresql.org/wiki/Fsync_Errors). They need not leave: what failed was undone, and what
     they remember of the file came from commits that were synced.
 
-    `leave` ends a process that somebody will replace; its successor checks. Where nobody replaces
-    it, under another server or in a test, the next write checks first.
+    `leave` ends a process that somebody will replace; its successor checks. Each that meets an
+    error leaves: a successor checks only what was doubted before it was born. Where nobody
+    replaces it, under another server or in a test, the next write checks first.
     """
 
     def __init__(self) -> None:
@@ -62,11 +63,12 @@ class FailStop:
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
         self._born = 0.0
         self._tried = 0.0
+        self._has_left = False
         self.leave: Callable[[], None] | None = None
 
     def join(self, leave: Callable[[], None]) -> None:
         """Note that this process begins now, and what to do for it to be replaced."""
-        self._born, self.leave = time.monotonic(), leave
+        self._born, self.leave, self._has_left = time.monotonic(), leave, False
 
     def check(self, path: Path) -> None:
         """Refuse to write while the file is in doubt.
@@ -98,10 +100,10 @@ class FailStop:
             self._write(DAMAGED, 1.0)
             raise Damaged(path) from error
         if isinstance(error, apsw.IOError):
-            log.critical("the disk of %s failed, nothing is stored until a check: %s", path, error)
-            doubted, dispelled, _ = self._read()
             self._write(DOUBTED, time.monotonic())
-            if self.leave is not None and doubted <= dispelled:  # else another is leaving already
+            log.critical("the disk of %s failed, nothing is stored until a check: %s", path, error)
+            if self.leave is not None and not self._has_left:
+                self._has_left = True
                 self.leave()
             raise InDoubt from error
 

@@ -1,5 +1,6 @@
 """Tests of gfil/store/failstop.py, on a disk that fails when told."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from gfil.config import ROOT
 from gfil.errors import GfilError, NoDatabase
 from gfil.store import db as store
 from gfil.store import failstop
-from gfil.store.failstop import Damaged, InDoubt
+from gfil.store.failstop import Damaged, FailStop, InDoubt
 from gfil.store.pool import Pool, Writer
 from tests.faults.disk import Disk, Op, broken, full, mounted
 
@@ -36,6 +37,11 @@ def writer(disk: Disk, db_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def count(writer: Writer) -> int:
     with writer.transaction() as db:
         return store.next_change(db)
+
+
+def meet_an_error(of: FailStop, path: Path) -> None:
+    with pytest.raises(InDoubt):
+        of.note(broken(), path)
 
 
 def fails(kind: str, error: Callable[[], apsw.Error] = broken) -> Callable[[Op], apsw.Error | None]:
@@ -102,28 +108,29 @@ def test_processes_of_one_server_know_it_of_each_other(disk: Disk, writer: Write
         writer.check()
 
 
-def test_only_the_first_to_fail_leaves(disk: Disk, writer: Writer) -> None:
-    """Readers keep at least one process."""
+def test_each_that_fails_leaves_once(writer: Writer) -> None:
+    """Also after the birth of a successor, who is too old to dispel what came later."""
     left: list[str] = []
-    writer.failstop.join(lambda: left.append("first"))
-    disk.fault = fails("write")
-    with pytest.raises(InDoubt):
-        count(writer)
-    with pytest.raises(InDoubt):
-        writer.failstop.note(broken(), writer.path)
-    assert left == ["first"]
+    first, second, successor, last = (copy.copy(writer.failstop) for _ in range(4))
+    first.join(lambda: left.append("first"))
+    second.join(lambda: left.append("second"))
+    for _ in range(3):
+        meet_an_error(first, writer.path)
+    successor.join(lambda: left.append("successor"))
+    for _ in range(3):
+        meet_an_error(second, writer.path)
+    assert left == ["first", "second"]
+    assert not successor.recover(writer.path)
+    last.join(lambda: left.append("last"))  # in the place of the second
+    assert last.recover(writer.path)
+    successor.check(writer.path)
 
 
 def test_a_newer_doubt_outlives_the_check_of_an_older(
     disk: Disk, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_meanwhile(path: Path) -> None:
-        with pytest.raises(InDoubt):
-            writer.failstop.note(broken(), path)
-
-    monkeypatch.setattr(failstop, "_probe", fail_meanwhile)
-    with pytest.raises(InDoubt):
-        writer.failstop.note(broken(), writer.path)
+    monkeypatch.setattr(failstop, "_probe", lambda path: meet_an_error(writer.failstop, path))
+    meet_an_error(writer.failstop, writer.path)
     writer.failstop.join(lambda: None)
     assert writer.failstop.recover(writer.path)
     with pytest.raises(InDoubt):
@@ -156,8 +163,7 @@ def test_a_file_that_contradicts_itself_does_not_pass(writer: Writer, db_path: P
     with db_path.open("r+b") as file:  # no connection is open in this process
         file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
-    with pytest.raises(InDoubt):
-        writer.failstop.note(broken(), db_path)
+    meet_an_error(writer.failstop, db_path)
     with pytest.raises(InDoubt):
         count(writer)
     with pytest.raises(Damaged):
@@ -183,8 +189,7 @@ def test_a_check_waits_for_a_reader_that_holds_on(
     reader = pool.take()
     before = store.read_state(reader)
     count(writer)
-    with pytest.raises(InDoubt):
-        writer.failstop.note(broken(), writer.path)
+    meet_an_error(writer.failstop, writer.path)
     assert not writer.failstop.recover(writer.path)
     assert store.read_state(reader) == before
     pool.give(reader)
