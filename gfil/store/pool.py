@@ -88,7 +88,7 @@ class Writer:
 
         Raises:
             Busy: other threads or processes held the write lock longer than the timeout.
-            InDoubt, Damaged: the disk failed, now or before, and no check has passed since.
+            InDoubt, Damaged: the disk failed, in whose hands ever, and no check has passed since.
             DiskFull, DatabaseError: it could not be stored.
         """
         due = time.monotonic() + wait_ms / 1000
@@ -100,9 +100,12 @@ class Writer:
             db.set_busy_timeout(max(1, int(1000 * (due - time.monotonic()))))
             with transaction(db):
                 yield db
+            self.failstop.check(self.path)  # another may have failed while this waited for the lock
         except (DatabaseError, DiskFull, apsw.Error) as error:
-            self._close()
-            self.failstop.note(error, self.path)
+            try:
+                self.failstop.note(error, self.path)  # at once: SQLite's lock is free already
+            finally:
+                self._close()
             raise
         finally:
             self._lock.release()

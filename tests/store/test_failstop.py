@@ -126,6 +126,16 @@ def test_each_that_fails_leaves_once(writer: Writer) -> None:
     successor.check(writer.path)
 
 
+def test_who_was_let_in_before_the_doubt_gets_no_acknowledgement(writer: Writer) -> None:
+    """A write that waited for the lock while the commit of another process failed."""
+    writer.failstop.join(lambda: None)
+    write = writer.transaction()
+    store.next_change(write.__enter__())
+    meet_an_error(writer.failstop, writer.path)  # as the other: what they know is shared
+    with pytest.raises(InDoubt):
+        write.__exit__(None, None, None)
+
+
 def test_a_newer_doubt_outlives_the_check_of_an_older(
     disk: Disk, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
