@@ -58,6 +58,7 @@ class Pool:
 
     def give(self, db: Connection, *, is_sound: bool = True) -> None:
         """Take a connection back and end its snapshot; one that failed is not used again."""
+        is_sound = is_sound and db.in_transaction  # which an I/O error ends
         if is_sound and self._home == find_home(self.path) and len(self._idle) < IDLE_MAX:
             db.execute("ROLLBACK")
             self._idle.append(db)

@@ -17,11 +17,11 @@ BELOW = "unix"
 
 
 class Op(NamedTuple):
-    """One thing done to a file: `write`, `truncate`, `sync`, `delete`, or `lose`.
+    """One thing done to a file: `read`, `write`, `truncate`, `sync`, `delete`, or `lose`.
 
-    `at` is the offset of a write or the new size of a truncation. To lose is a sync that failed:
-    what it should have written may never come to the disk, though the system believes it is there
-    (wiki.postgresql.org/wiki/Fsync_Errors).
+    `at` is the offset of a read or write, or the new size of a truncation. To lose is a sync that
+    failed: what it should have written may never come to the disk, though the system believes it is
+    there (wiki.postgresql.org/wiki/Fsync_Errors).
     """
 
     kind: str
@@ -90,12 +90,13 @@ class Disk(apsw.VFS):
         super().__init__(NAME, BELOW, makedefault=True)
 
     def do(self, op: Op) -> None:
-        """Fail, or take down what is about to be done."""
+        """Fail, or take down what is about to be done; a read leaves nothing to remember."""
         if self.fault is not None and (error := self.fault(op)) is not None:
             if op.kind == "sync":
                 self._take_down(op._replace(kind="lose"))
             raise error
-        self._take_down(op)
+        if op.kind != "read":
+            self._take_down(op)
 
     def _take_down(self, op: Op) -> None:
         if self.tape is not None and op.file.startswith(self.tape.database.name):
@@ -117,6 +118,10 @@ class _File(apsw.VFSFile):
         self._disk = disk
         self._name = os.path.basename(path or "temporary")  # noqa: PTH119
         super().__init__(BELOW, name, flags)
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
+        self._disk.do(Op("read", self._name, offset))
+        return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         self._disk.do(Op("write", self._name, offset, bytes(data)))

@@ -8,6 +8,7 @@ import pytest
 
 from gfil.store import db as store
 from gfil.store.pool import Pool, Writer
+from tests.faults.disk import broken, mounted
 from tests.store.model import write
 
 MINUTE = [((1_700_006_400, 1_700_006_460), (1.1, 1.3, 1.0, 1.2, 5.0))]
@@ -71,3 +72,21 @@ def test_a_pool_lends_a_fresh_state_each_time(db: apsw.Connection, db_path: Path
         pool.give(taken)
         assert not taken.in_transaction
         taken.close()
+
+
+def test_a_reader_that_met_an_io_error_is_not_lent_again(
+    db: apsw.Connection, db_path: Path
+) -> None:
+    """SQLite has ended its snapshot."""
+    pool = Pool(db_path)
+    with mounted() as disk:
+        failed = pool.take()
+        disk.fault = lambda op: broken() if op.kind == "read" else None
+        with pytest.raises(apsw.IOError):
+            store.read_state(failed)
+        disk.fault = None
+        pool.give(failed)
+        again = pool.take()
+        assert again is not failed
+        assert store.read_state(again)[1] == 0
+        again.close()

@@ -11,6 +11,7 @@ from gfil import clocks, create_app
 from gfil.config import Settings
 from gfil.errors import GfilError
 from gfil.store import db, symbols
+from tests.faults.disk import broken, mounted
 from tests.web.test_auth import client_with, files_limited_to
 from tests.web.walks import store, walk
 
@@ -48,6 +49,20 @@ def test_a_sound_server_is_alive_and_ready(settings: Settings, path: str) -> Non
 @pytest.mark.parametrize("stale", ["2", "yes", "-1", "1&stale=1"])
 def test_stale_is_0_or_1(client: FlaskClient, stale: str) -> None:
     assert client.get(f"/readyz?stale={stale}").status_code == 400
+
+
+def test_on_a_disk_that_cannot_be_read_it_is_not_ready(settings: Settings) -> None:
+    client = client_with(settings, "public")
+    pool = client.application.extensions["pool"]
+    other = db.connect(settings.db)
+    with mounted() as disk:
+        pool.give(pool.take())  # one that has read nothing but the schema
+        disk.fault = lambda op: broken() if op.kind == "read" else None
+        assert problems(client) == ["the database cannot be read"]
+        disk.fault = None
+        assert client.get("/readyz").status_code == 200
+        pool.take().close()
+    other.close()
 
 
 def test_without_a_database_it_is_not_ready(settings: Settings) -> None:
@@ -103,17 +118,17 @@ def quiet(db_path: Path) -> Path:
     return db_path
 
 
-def test_stale_symbols_are_named_where_that_is_asked_for(client: FlaskClient, quiet: Path) -> None:
+def test_stale_symbols_are_counted_where_that_is_asked_for(client: FlaskClient, quiet: Path) -> None:
     def at(seconds: int) -> str:
         return clocks.format_instant(MONDAY + 8 * WEEK + 12 * 3600 + seconds)
 
     with freeze_time(at(9 * 60)):
         assert client.get("/readyz?stale=1").status_code == 200
     with freeze_time(at(10 * 60)):
-        assert problems(client, "/readyz?stale=1") == ["stale: LATE"]
+        assert problems(client, "/readyz?stale=1") == ["stale: 1 of the symbols"]
         assert client.get("/readyz").status_code == 200
     with freeze_time(at(2 * 3600)):
-        assert problems(client, "/readyz?stale=1") == ["stale: LATE"]
+        assert problems(client, "/readyz?stale=1") == ["stale: 1 of the symbols"]
     connection = db.connect(quiet)
     with db.transaction(connection):
         symbols.delete(connection, symbols.read(connection, "LATE"))
