@@ -13,7 +13,7 @@ from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Bucket, Clock
 from gfil.store import chain, ondemand, symbols, ticks
 from gfil.store import db as store
 from gfil.store.chain import DERIVED, Edits
-from gfil.store.rollup import Fold, Key, lay_tiles, proves_forming, roll_up
+from gfil.store.rollup import Fold, Key, is_same, lay_tiles, proves_forming, roll_up
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
 
@@ -158,9 +158,10 @@ def _merge(
         key, new = (time, stretch), Fold(*values)
         have = present.get(key)
         stored = have.values if have and have.kind != DERIVED else spare.get(key)
-        if new == stored and time not in closed:
+        same = is_same(new, stored)
+        if same and time not in closed:
             unchanged += 1
-        elif stored not in (None, new) and fill:
+        elif fill and not same and have is not None and have.kind != DERIVED:
             kept += 1
         elif stored is not None and _protects(stored, new):
             kept += 1
@@ -170,7 +171,7 @@ def _merge(
             wanted = edits.resolve(key, have, spare.get(key), new, folds.get(key))
             if wanted is not None and wanted.kind == DERIVED:
                 kept += 1  # the finer candles know better; it comes back should they go
-            elif new == stored and wanted == have:
+            elif same and wanted == have:
                 unchanged += 1
             else:
                 inserted += have is None

@@ -148,12 +148,14 @@ class Edits:
     def apply(self, db: apsw.Connection) -> None:
         """Write it all; inside a transaction."""
         series = self.series
-        rows = ((series, *key, *kept.values, kept.kind) for key, kept in self.put.items())
-        db.executemany(PUT, rows)
-        db.executemany(DROP, ((series, *key) for key in self.drop))
-        spares = ((series, *key, *values) for key, values in self.put_yielded.items())
-        db.executemany(PUT_YIELDED, spares)
-        db.executemany(DROP_YIELDED, ((series, *key) for key in self.drop_yielded))
+        for sql, rows in (
+            (PUT, [(series, *key, *kept.values, kept.kind) for key, kept in self.put.items()]),
+            (DROP, [(series, *key) for key in self.drop]),
+            (PUT_YIELDED, [(series, *key, *fold) for key, fold in self.put_yielded.items()]),
+            (DROP_YIELDED, [(series, *key) for key in self.drop_yielded]),
+        ):
+            if rows:
+                db.executemany(sql, rows)
 
 
 def derive(

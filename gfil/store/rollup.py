@@ -232,6 +232,14 @@ def _bind(symbol: Symbol, timeframe: Timeframe, base: Timeframe) -> dict[str, An
     }
 
 
+def is_same(one: Fold, other: Fold | None) -> bool:
+    """Say whether two candles are equal: prices exactly, volumes that are not whole within 1e-9."""
+    if other is None or one[:4] != other[:4]:
+        return False
+    near = abs(one.volume - other.volume) <= 1e-9
+    return one.volume == other.volume or (near and not one.volume.is_integer())
+
+
 def proves_forming(fuller: Fold, candle: Fold) -> bool:
     """Say whether a fuller candle of the same bucket proves that `candle` was saved while forming.
 

@@ -31,13 +31,14 @@ CREATE TABLE symbol_clock (
 -- Every candle there is. A candle is its bucket, not its clock: a London day in winter is a UTC day.
 CREATE TABLE candle (
     series   INTEGER NOT NULL,           -- symbol.id * 32 + the timeframe's number
-    time     INTEGER NOT NULL CHECK (time BETWEEN -2208988800 AND 4102444800),
+    -- 1900 to 2099, and the buckets that reach over the edges of that
+    time     INTEGER NOT NULL CHECK (time BETWEEN -2217628800 AND 4111084800),
     stretch  INTEGER NOT NULL,           -- s; not 0 where a clock changes, and for months (30 days)
     open     REAL    NOT NULL,
     high     REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 1e12),
     low      REAL    NOT NULL CHECK (low <= open AND low <= close AND low > -1e12),
     close    REAL    NOT NULL,
-    volume   REAL    NOT NULL CHECK (volume >= 0 AND volume < 1e18),  -- a sum of many below 1e15
+    volume   REAL    NOT NULL CHECK (volume >= 0 AND volume < 1e300),  -- a sum of any length
     kind     INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),  -- derived, stored, settled (IN is slow)
     PRIMARY KEY (series, time, stretch)  -- the order in which they are read; no other index
 ) STRICT, WITHOUT ROWID;

@@ -1,6 +1,7 @@
 """Ticks: writing them with the M1 and all that follows from them, and reading them."""
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -87,65 +88,56 @@ SELECT tick.time_msc, tick.bid, tick.ask, tick.last, tick.volume, tick.flags
 FROM carray(:times) AS wanted
 CROSS JOIN tick
 ON tick.symbol_id = :symbol_id AND tick.time_msc = wanted.value
-ORDER BY tick.time_msc, tick.place
 """
 
 
 def _leave_out_known(
     db: apsw.Connection, symbol: Symbol, given: Sequence[Tick]
 ) -> list[tuple[int, int, float, float, float, float, int]]:
-    known: dict[int, list[tuple[float, ...]]] = {}
+    known: dict[int, set[tuple[float, ...]]] = {}
     newest = read_last(db, symbol)
     if newest is not None and given and given[0][0] <= newest[0]:
         times = array("q", dict.fromkeys(tick[0] for tick in given if tick[0] <= newest[0]))
         bindings = {"symbol_id": symbol.id, "times": apsw.carray(times)}
         for time_msc, *fields in store.query(db, KNOWN, bindings):
-            known.setdefault(time_msc, []).append(tuple(fields))
+            known.setdefault(time_msc, set()).add(tuple(fields))
     new = []
     current = -1
-    mates: list[tuple[float, ...]] = []
+    mates: set[tuple[float, ...]] = set()
     for time_msc, *fields in given:
         if time_msc != current:
-            current, mates = time_msc, known.get(time_msc, [])
+            current, mates = time_msc, known.get(time_msc, set())
         values = tuple(fields)
         if values not in mates:
             new.append((time_msc, len(mates), *values))
-            mates.append(values)
+            mates.add(values)  # places have no holes: a range that is deleted has whole ones
     return new
 
 
 SETTLED_OVER = """
-SELECT candle.time, candle.time + (span.value ->> 1) + candle.stretch
+SELECT candle.time, candle.time + (span.value ->> 1) + candle.stretch AS stop
 FROM json_each(:spans) AS span
 CROSS JOIN candle
 ON candle.series = span.value ->> 0 AND candle.kind = 2
-   AND candle.time > :first - (span.value ->> 2) AND candle.time <= :last
+   AND candle.time > span.value ->> 2 AND candle.time < span.value ->> 3
 """
 
 
 def _find_settled(db: apsw.Connection, symbol: Symbol, times_msc: Sequence[int]) -> list[int]:
-    if not times_msc:
-        return []
+    minutes = [time_msc // MINUTE_MSC * MINUTE for time_msc in times_msc]
+    distinct = sorted(set(minutes))
+    touched = chain.spans_of(M1, distinct, [0] * len(distinct)) if distinct else []
     spans = [
         # A bucket is longer than usual where a clock goes back, by less than a day.
-        (symbol.series(tf.number), tf.seconds, tf.seconds if tf.intraday else tf.seconds + DAY)
+        (symbol.series(tf.number), tf.seconds, start - tf.seconds - (not tf.intraday) * DAY, stop)
         for tf in CHAIN
+        for start, stop in touched
     ]
-    bindings = {
-        "spans": orjson.dumps(spans).decode(),
-        "first": min(times_msc) // 1000,
-        "last": max(times_msc) // 1000,
-    }
-    settled = store.query(db, SETTLED_OVER, bindings)
-    if not settled:
-        return []
-    minutes = [time_msc // MINUTE_MSC * MINUTE for time_msc in times_msc]
-    closed = {
-        minute
-        for minute in dict.fromkeys(minutes)
-        if any(start <= minute < stop for start, stop in settled)
-    }
-    return [index for index, minute in enumerate(minutes) if minute in closed]
+    settled = store.query(db, SETTLED_OVER, {"spans": orjson.dumps(spans).decode()})
+    closed: set[int] = set()
+    for start, stop in settled:
+        closed.update(distinct[bisect_left(distinct, start) : bisect_left(distinct, stop)])
+    return [index for index, minute in enumerate(minutes if closed else ()) if minute in closed]
 
 
 # What a tick is worth, NULL where MetaTrader gives no such price: then it makes no candle.

@@ -258,7 +258,10 @@ class Reference:
             self._series.clear()
         before = {within: self._lying((timeframe, *within)) for within in best}
         outcomes = {
-            within: self._put((timeframe, *within), best[within], fill, now) for within in best
+            within: self._put(
+                (timeframe, *within), best[within], fill and bool(lying and lying[0]), now
+            )
+            for within, lying in before.items()
         }
         self._series.clear()
         after = {within: self._lying((timeframe, *within)) for within in best}

@@ -7,9 +7,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gfil.store import chain
+from gfil import clocks
+from gfil.store import candles, chain, symbols
 from gfil.store import db as store
-from tests.store.model import Row, everything, read, tables, write
+from tests.store.model import Row, everything, read, tables, write, write_ticks
 from tests.store.reference import CHAIN, SECONDS, Candle, bucket
 
 LONG = os.environ.get("GFIL_LONG") == "1"
@@ -306,3 +307,35 @@ def test_any_order_and_any_batches_make_the_same_tables(tmp_path: Path, number: 
     assert len(yielded) > 0
     assert {kind for _, _, _, kind, *_ in candles} == {chain.DERIVED, chain.STORED}
     assert [found == made[0] for found in made] == [True] * len(ways)
+
+
+def test_a_bucket_may_begin_before_the_first_time_there_is(db: apsw.Connection) -> None:
+    """A null date of some exports, on a clock whose days begin before it."""
+    first = -2208988800
+    write(db, "EURUSD", "M1", [((first, first + 60), (1.0, 1.0, 1.0, 1.0, 1.0))])
+    with store.transaction(db):
+        symbol = symbols.read(db, "EURUSD")
+        candles.set_clock(db, symbol, clocks.parse("nyclose"))
+    days = [((first - 10 * 3600, first + 14 * 3600), (1.0, 1.0, 1.0, 1.0, 1.0))]
+    assert write(db, "XAUUSD", "D1", days, "-14:00").inserted == 1
+
+
+def test_volumes_that_are_not_whole_are_the_same_within_a_billionth(db: apsw.Connection) -> None:
+    """Prices and whole volumes only if they are equal."""
+    within = (1_700_006_400, 1_700_006_460)
+    write(db, "EURUSD", "M1", [(within, (1.0, 1.0, 1.0, 1.0, 0.1))])
+    assert write(db, "EURUSD", "M1", [(within, (1.0, 1.0, 1.0, 1.0, 0.1 + 1e-12))]).unchanged == 1
+    assert write(db, "EURUSD", "M1", [(within, (1.0, 1.0 + 1e-12, 1.0, 1.0, 0.1))]).updated == 1
+    assert write(db, "EURUSD", "M1", [(within, (1.0, 1.0 + 1e-12, 1.0, 1.0, 0.2))]).updated == 1
+
+
+def test_fill_takes_the_brokers_minute_where_ticks_are_shown(db: apsw.Connection) -> None:
+    """Of a stored one that came early and gave way to them."""
+    within = (1_700_006_400, 1_700_006_460)
+    write(db, "EURUSD", "M1", [(within, (1.0, 1.0, 1.0, 1.0, 1.0))], now=within[0] + 1)
+    moments = (within[0] * 1000, within[0] * 1000 + 1)
+    write_ticks(db, "EURUSD", [(at, 1.0, 1.0, 0.0, 0.0, 6) for at in moments])
+    assert read(db, "EURUSD", "M1").candles[0][5] == 2.0
+    whole = (1.0, 2.0, 1.0, 1.0, 9.0)
+    assert write(db, "EURUSD", "M1", [(within, whole)], fill=True, now=within[1]).updated == 1
+    assert read(db, "EURUSD", "M1").candles == [(within[0], *whole)]

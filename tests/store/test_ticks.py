@@ -1,6 +1,7 @@
 """Tests of gfil/store/ticks.py."""
 
 import random
+import time
 from itertools import pairwise
 
 import apsw
@@ -236,8 +237,8 @@ def test_many_ticks_are_deleted_and_swept_in_pieces(
     assert deletion.delete_range(db, symbol, START + 100, START + 500).ticks == 40
     left = [tick for tick in given if not 100 <= tick[0] // 1000 - START < 500]
     assert all_ticks(db) == left
-    for time, *values in minutes(db):
-        own = [tick for tick in left if tick[0] // 60_000 * 60 == time]
+    for start, *values in minutes(db):
+        own = [tick for tick in left if tick[0] // 60_000 * 60 == start]
         assert tuple(values) == fold_ticks(own)
     with store.transaction(db):
         symbols.delete(db, symbol)
@@ -263,3 +264,18 @@ def test_random_ticks_equal_the_plain_fold(db: apsw.Connection) -> None:
         by_minute.setdefault(tick[0] // 60_000 * 60, []).append(tick)
     wanted = [(minute, *(fold_ticks(own) or ())) for minute, own in by_minute.items()]
     assert minutes(db) == wanted
+
+
+def test_very_many_ticks_of_one_millisecond_take_no_longer_than_others(db: apsw.Connection) -> None:
+    """A stamp without seconds, say: every one of them is looked for among the rest."""
+    given = [(MSC, 1.0 + number / 2**20, 9.0, 0.0, 0.0, 6) for number in range(100_000)]
+    began = time.monotonic()
+    assert write_ticks(db, "EURUSD", given)[:2] == (100_000, 0)
+    assert write_ticks(db, "EURUSD", given)[:2] == (0, 100_000)
+    assert time.monotonic() - began < 30  # it was an hour
+
+
+def test_volumes_add_up_beyond_what_one_row_may_have(db: apsw.Connection) -> None:
+    write_ticks(db, "EURUSD", [(MSC + n, 1.0, 1.0, 0.0, 9e14, 6) for n in range(1200)])
+    assert minutes(db) == [(START, 1.0, 1.0, 1.0, 1.0, 1.08e18)]
+    assert read(db, "EURUSD", "D1").candles[0][5] == 1.08e18
