@@ -55,6 +55,8 @@ class Batches:
 
     def add(self, symbol: str, timeframe: Timeframe | None, rows: Columns) -> None:
         """Take rows of one symbol and timeframe, or its ticks; write what fills a batch."""
+        if not rows[0]:
+            return  # a symbol whose rows are all refused is not made
         queued = self._queue.get((symbol, timeframe))
         if queued is None:
             kind = Rows if timeframe else NumberedTicks

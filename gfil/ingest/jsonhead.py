@@ -56,11 +56,12 @@ def read_sample(head: Head, before: int) -> Sample | None:
 
     A sample without values is an empty array, or one with nothing whole in it.
     """
-    if head.data[before : before + SAMPLE_BYTES].lstrip()[:1] not in (b"{", b"[", b"]", b""):
-        return None
     # Mostly a little is enough; else the first elements are long, or do not fit any row.
-    values = _values(head.data[: before + SAMPLE_BYTES], before)
-    return Sample(before, values or _values(head.data, before))
+    values = _values(head.data[: before + SAMPLE_BYTES], before) or _values(head.data, before)
+    first = head.data[before : before + SAMPLE_BYTES].lstrip()[:1]
+    if not values and first not in (b"{", b"[", b"]", b""):
+        return None
+    return Sample(before, values)
 
 
 def _values(data: bytes, before: int) -> list[Any]:

@@ -14,7 +14,7 @@ from gfil.timeframes import DAY, EPOCH_DAY, HOUR, MINUTE
 
 MILLISECONDS_FROM = 10**11
 MICROSECONDS_FROM = 10**14
-EPOCH_MAX = 10**20
+EPOCH_MAX = 10**19
 NINE_DIGITS = 10**8  # fewer may be a date: 20170102
 REMEMBERED_MAX = 100_000  # texts, of days and of times of day
 REMEMBERED_LENGTH_MAX = 40  # characters of each; blanks may make a stamp as long as a line
