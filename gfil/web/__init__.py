@@ -131,6 +131,17 @@ def number_parameter(name: str, default: int, least: int, most: int) -> int:
     return int(text)
 
 
+def check_parameters(*known: str) -> None:
+    """Refuse query parameters that a route which writes does not know: a typo must not store.
+
+    Raises:
+        BadParameter: there is one.
+    """
+    for name in request.args:
+        if name not in known:
+            raise BadParameter(f"unknown parameter {name[:32]!r}: this route has {' '.join(known)}")
+
+
 def choice_parameter(name: str, choices: Sequence[str]) -> str:
     """Return a query parameter that is one of a few words; the first where it is not given.
 
@@ -139,7 +150,8 @@ def choice_parameter(name: str, choices: Sequence[str]) -> str:
     """
     text = text_parameter(name, "") or choices[0]
     if text not in choices:
-        raise BadParameter(f"{name} must be one of {' '.join(choices)}, not {text[:32]!r}")
+        known = " ".join(filter(None, choices))
+        raise BadParameter(f"{name} must be one of {known}, not {text[:32]!r}")
     return text
 
 

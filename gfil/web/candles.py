@@ -11,6 +11,7 @@ from gfil.ingest import export
 from gfil.store import answers, deletion, symbols
 from gfil.store.answers import LIMIT_DEFAULT, LIMIT_MAX, Answer
 from gfil.web import (
+    check_parameters,
     done_reading,
     instant_parameter,
     json_response,
@@ -78,6 +79,7 @@ def write() -> Response:
 @scope("admin")
 def delete() -> Response:
     """Delete stored candles and ticks of a range; what was derived from them follows."""
+    check_parameters("symbol", "from", "to", "tf")
     name, start, stop = text_parameter("symbol"), instant_parameter("from"), instant_parameter("to")
     tf = text_parameter("tf", "")
     timeframe = timeframes.parse(tf) if tf else None

@@ -30,8 +30,8 @@ def readyz() -> Response:
     if stale not in ("0", "1"):
         raise BadParameter("stale must be 0 or 1")
     problems = [*_problems()]
-    if stale == "1" and not problems and (names := _list_stale()):
-        problems.append(f"stale: {', '.join(names)}")
+    if stale == "1" and not problems and (count := _count_stale()):
+        problems.append(f"stale: {count} of the symbols")  # which ones is for readers to ask
     if problems:
         raise NotReady(problems)
     return json_response({"status": "ok"})
@@ -55,6 +55,6 @@ def _problems() -> Iterator[str]:
         yield f"nothing is taken in: less than GFIL_MIN_FREE_MB ({settings.min_free_mb} MB) is free"
 
 
-def _list_stale() -> list[str]:
+def _count_stale() -> int:
     db, now = reading(), int(time.time())
-    return [each.name for each in symbols.list(db) if holdings.is_stale(db, each, now)]
+    return sum(holdings.is_stale(db, symbol, now) for symbol in symbols.list(db))

@@ -109,4 +109,4 @@ def write() -> Response:
 def _describe(report: Report) -> dict[str, Any]:
     told = report.as_json()
     answer = {name: told[name] for name in ANSWER} | {"last": report.last_ticks}
-    return report.recognised | answer | {"change": report.change}
+    return answer | report.recognised | {"change": report.change}

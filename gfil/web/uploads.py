@@ -19,6 +19,7 @@ from gfil.store.pool import Writer
 from gfil.upkeep import disk
 from gfil.web import (
     bodies,
+    check_parameters,
     choice_parameter,
     flag_parameter,
     json_response,
@@ -36,6 +37,10 @@ MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
 LARGE_MAX, LARGE_WAIT_S = 8, 1.0
 _medium, _large = BoundedSemaphore(MEDIUM_MAX), BoundedSemaphore(LARGE_MAX)
 OPTION = re.compile(r"--([a-z]+)(?:-([a-z]+))?")  # as the command line spells a parameter
+
+PARAMETERS = (
+    *("symbol", "tf", "clock", "format", "columns", "on_error", "mode", "dry_run", "force_tf"),
+)
 
 Describe = Callable[[Report], dict[str, Any]]
 
@@ -60,7 +65,7 @@ def receive(limit_mb: int, hint: str) -> Iterator[bodies.Body]:
     """
     settings = current_app.config["SETTINGS"]
     try:
-        with bodies.receive(limit_mb, hint) as body:
+        with bodies.receive(limit_mb * bodies.MB, hint) as body:
             disk.check_room(settings.db, settings.min_free_mb)
             yield body
     except GfilError as error:
@@ -76,6 +81,7 @@ def options(kind: Kind) -> Options:
     Raises:
         BadParameter: one of its parameters is malformed.
     """
+    check_parameters(*PARAMETERS)
     tf, clock = text_parameter("tf", ""), text_parameter("clock", "")
     named, columns = text_parameter("format", ""), text_parameter("columns", "")
     return Options(

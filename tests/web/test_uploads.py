@@ -88,7 +88,7 @@ def test_the_same_rows_again_change_nothing_and_say_so(pump: Pump) -> None:
         ("", {"candles": [[START, 1, 2, 1, 2, 5]]}),
         ("", {"t": [START], "o": [1], "h": [2], "l": [1], "c": [2], "v": [5]}),
         ("", b"%d000,1,2,1,2,5" % START),
-        ("", gzip.compress(b"%d,1,2,1,2,5\n" % START)),
+        ("", gzip.compress(b"%d,1,2,1,2,5\n" % START, mtime=0)),
         ("&format=csv", b"%d,1,2,1,2,5\n" % START),
         ("&columns=time,open,close,high,low,volume", b"%d,1,2,2,1,5\n" % START),
         ("&columns=_,time,open,high,low,close,volume", b"x,%d,1,2,1,2,5\n" % START),
@@ -301,9 +301,10 @@ def test_no_ticks_are_fine(pump: Pump, body: Any) -> None:
 
 
 def test_a_dry_run_of_ticks_stores_nothing(pump: Pump) -> None:
-    """And names no last one: none is there."""
+    """And tells how far they reach, as that of candles."""
     status, told = pump.post(f"{TICKS}?dry_run=1", tick_lines("X", 5))
-    assert (status, told["inserted"], told["last"], told["dry_run"]) == (200, 5, {}, True)
+    assert (status, told["inserted"], told["dry_run"]) == (200, 5, True)
+    assert [*told["first"]] == [*told["last"]] == ["utc", "clock"]
     assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
 
 
@@ -314,3 +315,19 @@ def test_a_write_ends_its_read_first(pump: Pump, db_path: Path) -> None:
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
     connection.close()
     assert busy == 0
+
+
+def test_an_unknown_parameter_stores_nothing(pump: Pump) -> None:
+    """As the command line spells it, or a typo."""
+    for query in ("&dry-run=1", "&on-error=abort", "&clok=nyclose"):
+        status, told = pump.post(f"{CANDLES}{query}", LINES)
+        assert (status, told["type"]) == (400, "bad_parameter")
+    assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
+
+
+def test_rows_before_the_first_good_one_do_not_hide_it(pump: Pump) -> None:
+    """Whatever stands in the array first is a refused row."""
+    good = b'{"symbol":"X","time_msc":1700000040000,"bid":1,"ask":2}'
+    for bad in (b"null", b"1", b'"x"', b"{}", b"[1]"):
+        status, told = pump.post(TICKS, b'{"ticks":[' + bad + b"," + good + b"]}")
+        assert (status, told["rows"], told["rejected"]) == (200, 2, 1), bad
