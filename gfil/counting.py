@@ -19,6 +19,9 @@ LOCK = "lock"
 LOCK_WAIT_S = 0.5
 OF_THE_DEAD = "0"  # no worker's id
 
+UNREADABLE = (struct.error, RuntimeError, ValueError)
+"""What `prometheus_client` raises of a file that is damaged, or not finished yet."""
+
 
 def begin() -> None:
     """Make the folder of a server that starts, and remove those of servers that were killed.
@@ -88,7 +91,7 @@ def keep(worker: int) -> None:
     with _locked(folder, fcntl.LOCK_EX) as alone:
         if alone:  # else its files go on being read as they are
             for path in folder.glob(f"*_{worker}.db"):
-                with contextlib.suppress(struct.error, RuntimeError):  # killed as it made the file
+                with contextlib.suppress(*UNREADABLE):  # killed as it made the file
                     _add(path, folder / path.name.replace(f"_{worker}.", f"_{OF_THE_DEAD}."))
                 path.unlink()
 
@@ -97,6 +100,12 @@ def _add(path: Path, dead: Path) -> None:
     from prometheus_client.mmap_dict import MmapedDict
 
     counted = [*MmapedDict.read_all_values_from_file(os.fspath(path))]
+    try:
+        [*MmapedDict.read_all_values_from_file(os.fspath(dead))]
+    except FileNotFoundError:
+        pass
+    except UNREADABLE:
+        dead.unlink()  # what it had is lost; else all that come after would be too
     total = MmapedDict(os.fspath(dead))
     for key, value, stamp, _ in counted:
         before, _ = total.read_value(key)

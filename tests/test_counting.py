@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,15 @@ from prometheus_client.mmap_dict import MmapedDict
 from gfil import counting
 from gfil.config import ROOT
 from tests.conftest import clean_environment, wait_for
+
+ENTRY = "iii4s8xdd"
+DAMAGED = [
+    pytest.param(b"", id="never finished"),
+    pytest.param(struct.pack(ENTRY, 40, 0, 9999, b"name", 0.0, 0.0), id="beyond its end"),
+    pytest.param(struct.pack(ENTRY, 4000, 0, 4, b"name", 0.0, 0.0), id="cut off"),
+    pytest.param(struct.pack(ENTRY, 40, 0, 4, b"\xff" * 4, 0.0, 0.0), id="no text"),
+]
+"""Files of counts that cannot be read."""
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +126,22 @@ def test_a_file_that_was_never_finished_counts_nothing(memory: Path) -> None:
     (folder / "counter_11.db").touch()
     counting.keep(11)
     assert [path.name for path in folder.glob("*_11.db")] == []
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_files_of_the_dead_go_and_the_next_add_up_anew(
+    memory: Path, content: bytes
+) -> None:
+    folder = begin()
+    (folder / "counter_11.db").write_bytes(content)
+    (folder / "counter_0.db").write_bytes(content)
+    write(folder / "counter_12.db", a=1)
+    write(folder / "counter_13.db", a=2)
+    counting.keep(11)
+    assert not (folder / "counter_11.db").exists()
+    counting.keep(12)
+    counting.keep(13)
+    assert {path.name: read(path) for path in folder.glob("*.db")} == {"counter_0.db": {"a": 3}}
 
 
 def test_nothing_moves_while_it_is_read(memory: Path) -> None:

@@ -2,9 +2,7 @@
 
 import contextlib
 import logging
-import os
-import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -145,12 +143,29 @@ def _read_counts() -> bytes:
     with counting.reading() as folder:
         if folder is None:
             return generate_latest(REGISTRY)
-        collector = MultiProcessCollector(None, os.fspath(folder))
         for _ in range(SCRAPE_TRIES):
             # Not of a worker that starts and is making its files just now.
-            with contextlib.suppress(struct.error, FileNotFoundError):
-                return generate_latest(collector)
-        return generate_latest(collector)
+            with contextlib.suppress(*counting.UNREADABLE, FileNotFoundError):
+                return generate_latest(_Counted(folder.glob("*.db")))
+        return generate_latest(_Counted(filter(_is_readable, folder.glob("*.db"))))
+
+
+class _Counted(Collector):
+    # What stands in the workers' files.
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._files = files
+
+    def collect(self) -> Iterable[Metric]:
+        found: Iterable[Metric] = MultiProcessCollector.merge(self._files)
+        return found
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        MultiProcessCollector.merge([path])
+    except (*counting.UNREADABLE, FileNotFoundError):
+        return False
+    return True
 
 
 class _Of(NamedTuple):

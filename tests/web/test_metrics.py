@@ -1,5 +1,6 @@
 """Tests of gfil/web/metrics.py in one process: what is counted, under which labels."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import apsw
 import pytest
 from flask import Flask
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
-from gfil import create_app
+from gfil import counting, create_app
 from gfil.config import Settings
 from gfil.store import api_keys, db
 from gfil.web import metrics, scope
+from tests.test_counting import DAMAGED, ENTRY
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -154,6 +157,29 @@ def test_what_sqlite_complains_of_counts(broken: apsw.Connection, growth: Growth
         broken.execute("INSERT INTO store (id, epoch, change) VALUES (2, '', 0)")
     constraint = {"code": "SQLITE_CONSTRAINT_CHECK"}
     assert growth("gfil_sqlite_errors_total", **constraint) == 0  # told to whoever tried it
+
+
+NAMELESS = pytest.param(struct.pack(ENTRY, 40, 0, 4, b"what", 0.0, 0.0), id="no name of a count")
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, NAMELESS])
+def test_what_is_in_sound_files_is_told_where_others_are_damaged(
+    app: Flask,
+    key: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+) -> None:
+    folder = tmp_path / "counts"
+    folder.mkdir()
+    (folder / counting.LOCK).touch()
+    sound = MmapedDict(str(folder / "counter_11.db"))
+    sound.write_value(mmap_key("sound", "sound_total", ["a"], ["b"], ""), 3.0, 0.0)
+    sound.close()
+    for name in ("counter_12.db", "gauge_max_0.db"):
+        (folder / name).write_bytes(content)
+    monkeypatch.setenv(counting.VARIABLE, str(folder))
+    assert Growth(app, key)._before["sound_total", frozenset({("a", "b")})] == 3
 
 
 def test_every_metric_of_a_scrape_is_described(app: Flask, key: dict[str, str]) -> None:
