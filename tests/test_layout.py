@@ -67,6 +67,7 @@ INSIDE = {
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "services", "models", "manager"}
 FLASK = {"flask", "werkzeug", "jinja2"}
+BODY_OF_FLASK = {"data", "files", "form", "get_data", "get_json", "json", "stream", "values"}
 SQL = re.compile(
     r"\bSELECT\s.+\sFROM\s|\bINSERT\s+(OR\s+\w+\s+)?INTO\s|\bUPDATE\s+\w+\s+SET\s"
     r"|\bDELETE\s+FROM\s|\b(CREATE|DROP|ALTER)\s+(TABLE|INDEX|VIEW|TRIGGER)\s|\bPRAGMA\s+\w"
@@ -181,6 +182,17 @@ def test_no_import_is_relative_and_none_is_the_standard_sqlite3(path: Path) -> N
 def test_flask_stays_under_web(path: Path) -> None:
     if path.parts[:2] != ("gfil", "web") and path != Path("gfil/__init__.py"):
         assert {name.split(".")[0] for name in imports(path)} & FLASK == set()
+
+
+@each_module
+def test_a_body_is_read_where_it_has_a_deadline_and_a_place(path: Path) -> None:
+    """Flask's own ways wait for a client for ever: gfil/web/bodies.py reads them all."""
+    used = {
+        node.attr
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "request"
+    }
+    assert used & BODY_OF_FLASK == set()
 
 
 @each_module

@@ -22,7 +22,7 @@ from gfil.errors import (
 )
 from gfil.store import api_keys
 from gfil.store.api_keys import ApiKey
-from gfil.web import PAGE_HEADERS, reading, scope
+from gfil.web import PAGE_HEADERS, bodies, reading, scope
 
 bp = Blueprint("auth", __name__)
 
@@ -175,7 +175,7 @@ def _read_secret(database: Path) -> str:
 @scope("open")
 def login() -> Response:
     """Show the form that takes a key."""
-    return _login_page(_key_of_cookie(), None)
+    return _login_page(_key_of_cookie(), None, _local_path(request.args.get("next", "")))
 
 
 @bp.post("/login")
@@ -184,13 +184,15 @@ def log_in() -> Response:
     """Take any valid key and give its cookie; back to where the person came from."""
     if request.headers.get("Origin") is not None and not _is_same_origin():
         raise Forbidden("this form counts only on pages of this server")
+    form = bodies.read_form()
+    path = _local_path(form.get("next", ""))
     try:
-        key = _check_secret(request.form.get("key", "").strip())
+        key = _check_secret(form.get("key", "").strip())
     except (Unauthorized, TooManyRequests) as error:
-        page = _login_page(None, error.detail)
+        page = _login_page(None, error.detail, path)
         page.status_code = error.status
         return page
-    response = redirect(_local_path(request.values.get("next", "")), 303)
+    response = redirect(path, 303)
     response.set_cookie(
         COOKIE,
         str(_signer().dumps(key.id)),
@@ -211,8 +213,7 @@ def log_out() -> Response:
     return response  # type: ignore[return-value]
 
 
-def _login_page(key: ApiKey | None, refusal: str | None) -> Response:
-    path = _local_path(request.values.get("next", ""))
+def _login_page(key: ApiKey | None, refusal: str | None, path: str) -> Response:
     html = render_template("login.html", key=key, refusal=refusal, next=path)
     response = current_app.response_class(html, headers=PAGE_HEADERS, content_type="text/html")
     response.headers["Cache-Control"] = "no-store"

@@ -24,7 +24,7 @@ FACTS: dict[str, tuple[tuple[type, ...], str]] = {
     "clock": ((str,), "admin"),
     "price": ((str, type(None)), "admin"),
 }
-BODY_MB_MAX = 1
+BODY_BYTES_MAX = bodies.MB
 SWEEP_EVERY_S = 1.0
 SWEEP_ROWS = 2000  # a few milliseconds
 
@@ -51,7 +51,7 @@ def read(name: str) -> Response:
 @scope("write")
 def change(name: str) -> Response:
     """Set facts of a symbol; its clock and price are for admins."""
-    with bodies.receive(BODY_MB_MAX, "a few facts take less") as body:
+    with bodies.receive(BODY_BYTES_MAX, "a few facts take less") as body:
         content = b"".join(body)
         facts = _parse_facts(content)
 

@@ -250,6 +250,24 @@ def test_a_key_that_is_not_valid_does_not_log_in(
 
 
 @pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"key=" + b"x" * 4092, 401),
+        (b"key=" + b"x" * 4093, 413),
+        (b"&".join([b"a=b"] * 10), 401),
+        (b"&".join([b"a=b"] * 11), 400),
+        (b"key=\xff", 400),
+        (b"key=%ff", 400),
+        (b"\0", 401),
+    ],
+)
+def test_a_form_is_small_and_plain(settings: Settings, body: bytes, status: int) -> None:
+    """Anybody may send one."""
+    auth._bad_keys.clear()
+    assert client_with(settings, "key").post("/login", data=body).status_code == status
+
+
+@pytest.mark.parametrize(
     "place", ["//evil.example", "https://evil.example", "/\\evil", "x", "/a\nb"]
 )
 def test_login_leads_nowhere_else(settings: Settings, secrets: dict[str, str], place: str) -> None:

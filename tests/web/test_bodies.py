@@ -6,18 +6,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from gunicorn.http.body import Body as GunicornBody
 from gunicorn.http.body import LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
 from gfil import create_app
 from gfil.config import Settings
-from gfil.errors import BadRequest, GfilError, TooSlow, UnsupportedEncoding
+from gfil.errors import BadRequest, Busy, GfilError, TooSlow, UnsupportedEncoding
 from gfil.web import bodies
 from gfil.web.bodies import MB, SMALL_BYTES, BodyTooLarge
 
@@ -30,12 +31,14 @@ def app(settings: Settings) -> Flask:
     return create_app(settings)
 
 
-def receive(app: Flask, body: bytes, limit_mb: int = 20, **environ: Any) -> list[bytes]:
+def receive(
+    app: Flask, body: bytes, limit_mb: int = 20, deadline_s: float = 60, **environ: Any
+) -> list[bytes]:
     """Return the pieces of a body as a route gets them."""
     given = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)} | environ
     with (
         app.test_request_context("/", method="POST", environ_overrides=given),
-        bodies.receive(limit_mb, "send less") as received,
+        bodies.receive(limit_mb * MB, "send less", deadline_s) as received,
     ):
         return list(received)
 
@@ -112,7 +115,7 @@ def test_eight_megabytes_are_small(app: Flask, size: int, is_small: bool) -> Non
         given: dict[str, Any] = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
         with (
             app.test_request_context("/", method="POST", environ_overrides=given | environ),
-            bodies.receive(20, "") as received,
+            bodies.receive(20 * MB, "") as received,
         ):
             assert received.is_small == is_small
             assert sum(map(len, received)) == size
@@ -124,9 +127,32 @@ def test_what_the_reader_left_is_still_counted(app: Flask) -> None:
     with (
         app.test_request_context("/", method="POST", environ_overrides=given),
         pytest.raises(BadRequest),
-        bodies.receive(20, "") as received,
+        bodies.receive(20 * MB, "") as received,
     ):
         next(iter(received))
+
+
+@pytest.mark.parametrize(("key", "places"), [("a key", 4), (None, 2)])
+def test_bodies_leave_threads_for_all_else(
+    settings: Settings, key: str | None, places: int
+) -> None:
+    """Half of them at most are at bodies, and those of strangers take no place of the others."""
+    app = create_app(replace(settings, threads=8))
+
+    def begin(key: str | None, until: ExitStack) -> None:
+        until.enter_context(app.test_request_context("/", method="POST", data=TEXT))
+        g.key = key
+        until.enter_context(bodies.receive(MB, "send less"))
+
+    with ExitStack() as until:
+        for _ in range(places):
+            begin(key, until)
+        with ExitStack() as refused, pytest.raises(Busy) as caught:
+            begin(key, refused)
+        assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
+        begin(None if key else "a key", until)
+    with ExitStack() as after:
+        begin(key, after)
 
 
 @pytest.fixture
@@ -139,20 +165,17 @@ def wire() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_a_body_that_drips_is_ended(
-    app: Flask,
-    wire: tuple[socket.socket, socket.socket],
-    monkeypatch: pytest.MonkeyPatch,
-    eventually: Callable[..., Any],
+    app: Flask, wire: tuple[socket.socket, socket.socket], eventually: Callable[..., Any]
 ) -> None:
     """A byte now and then keeps a socket awake for ever; the answer can still be sent."""
     ours, theirs = wire
-    monkeypatch.setattr(bodies, "DEADLINE_S", 0.3)
     stream = GunicornBody(LengthReader(SocketUnreader(ours), 1000))
     failed: list[GfilError] = []
 
     def read() -> None:
         try:
-            receive(app, bytes(1000), **{"wsgi.input": stream, "gunicorn.socket": ours})
+            environ = {"wsgi.input": stream, "gunicorn.socket": ours}
+            receive(app, bytes(1000), deadline_s=0.3, **environ)
         except GfilError as error:
             failed.append(error)
 
@@ -187,7 +210,8 @@ def test_a_body_that_stops_is_ended_by_its_socket(
 
 def test_the_deadline_grows_with_what_came() -> None:
     """500 MB over a slow line take hours, and may; what the store takes does not count."""
-    source = bodies._Source({"CONTENT_LENGTH": str(500 * MB), "wsgi.input": io.BytesIO(bytes(MB))})
+    environ = {"CONTENT_LENGTH": str(500 * MB), "wsgi.input": io.BytesIO(bytes(MB))}
+    source = bodies._Source(environ, bodies.DEADLINE_S)
     pieces = iter(source)
     next(pieces)
     now = time.monotonic()
