@@ -66,7 +66,7 @@ class Jobs:
         for job in self.jobs:
             self._spawn(job.name, lambda job=job: self._repeat(job))  # type: ignore[misc]
 
-    def stop(self, timeout_s: float = 2.0) -> None:
+    def stop(self, timeout_s: float = 1.0) -> None:
         """End them all, then call those once more that asked for it."""
         self.stopping.set()
         deadline = time.monotonic() + timeout_s

@@ -9,11 +9,13 @@ from flask import Flask, current_app
 
 from gfil.errors import GfilError
 from gfil.store import figures
+from gfil.store.db import WRITER_WAIT_MS
 from gfil.store.figures import TOOK, Figure
 from gfil.store.pool import Writer
 from gfil.timeframes import HOUR
 
 FLUSH_S = 60
+LAST_WAIT_MS = 1500  # for the lock, at a worker's end: soon after it is killed
 
 Key = tuple[int, str, str, int]
 
@@ -35,14 +37,14 @@ class Figures:
         """Count one request by how long it took."""
         self.count(kind, TOOK, 1, figures.bucket_of(took_s))
 
-    def flush(self, writer: Writer, now: float) -> None:
+    def flush(self, writer: Writer, now: float, wait_ms: int = WRITER_WAIT_MS) -> None:
         """Store what has been counted; what cannot be stored now is kept for the next time."""
         with self._lock:
             counts, self._counts = self._counts, {}
         if not counts:
             return
         try:
-            with writer.transaction() as db:
+            with writer.transaction(wait_ms) as db:
                 figures.add(db, (Figure(*key, count) for key, count in counts.items()))
                 figures.drop_old(db, now)
         except (GfilError, apsw.Error):
@@ -57,10 +59,11 @@ class Figures:
 
 def prepare(app: Flask) -> None:
     """Give the application its figures and, in a server's worker, the job that stores them."""
-    counted = Figures()
+    counted, jobs = Figures(), app.extensions["jobs"]
     app.extensions["figures"] = counted
 
     def flush() -> None:
-        counted.flush(current_app.extensions["writer"], time.time())
+        wait_ms = LAST_WAIT_MS if jobs.stopping.is_set() else WRITER_WAIT_MS
+        counted.flush(current_app.extensions["writer"], time.time(), wait_ms)
 
-    app.extensions["jobs"].add("figures", FLUSH_S, flush, at_exit=True)
+    jobs.add("figures", FLUSH_S, flush, at_exit=True)

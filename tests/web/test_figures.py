@@ -1,5 +1,6 @@
 """Tests of gfil/web/figures.py: counted in memory, stored once, lost by no failure."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from freezegun import freeze_time
 
 from gfil import create_app
 from gfil.config import Settings
+from gfil.serve import LAST_WORDS_S
 from gfil.store import db, figures
 from gfil.web import metrics, scope
 from gfil.web.figures import Figures
@@ -88,6 +90,20 @@ def test_what_cannot_be_stored_now_is_stored_with_the_next(app: Flask) -> None:
     app.test_client().get("/")
     wait_for(lambda: flush(app) or stored(app), "a disk that is trusted again")
     assert stored(app) == {"pages": (2, {}, {})}
+
+
+def test_a_worker_that_ends_waits_no_longer_for_the_lock_than_it_may(app: Flask) -> None:
+    app.test_client().get("/")
+    other = db.connect(app.config["SETTINGS"].db)
+    with db.transaction(other):
+        app.extensions["jobs"].start()
+        began = time.monotonic()
+        app.extensions["jobs"].stop()
+        assert time.monotonic() - began < LAST_WORDS_S
+    other.close()
+    assert stored(app) == {}
+    flush(app)
+    assert stored(app) == {"pages": (1, {}, {})}
 
 
 def test_figures_outlast_a_database_that_was_away(app: Flask) -> None:
