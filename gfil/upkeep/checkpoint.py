@@ -15,7 +15,8 @@ from gfil.store.db import JOURNAL_SIZE_MAX_BYTES, Connection, connect
 from gfil.store.pool import Home, Writer, find_home
 
 LOOK_S = 0.5
-REST_S = 2.0  # between rounds, unless the WAL is large
+# Between rounds, unless the WAL is large: a commit that meets one waits for its sync.
+REST_S = 3.0
 RESTART_PAGES = 1000  # 4 MB: a WAL that is written over is faster than one that grows
 LARGE_BYTES = 2 * JOURNAL_SIZE_MAX_BYTES
 # So long may a WAL that should begin anew hold up writers while it waits for the last readers.
