@@ -320,9 +320,18 @@ def _sweep_ticks(db: apsw.Connection, symbol_id: int, rows: int) -> bool:
     return until is not None
 
 
-def sweep_all(db: apsw.Connection, rows: int = SWEEP_ROWS) -> None:
-    """Remove every row that deleted symbols left behind, batch by batch."""
+def sweep_all(
+    db: apsw.Connection, rows: int = SWEEP_ROWS, *, rest: Callable[[float], object] = sleep
+) -> None:
+    """Remove every row that deleted symbols left behind, batch by batch.
+
+    Between them it rests for as long as they take, as `delete_range` does; it ends early when
+    `rest` returns something true.
+    """
     more = True
     while more:
         with store.transaction(db):
+            began = monotonic()
             more = sweep(db, rows)
+        if more and rest(monotonic() - began):
+            return

@@ -11,7 +11,7 @@ from gfil.clocks import TIME_MAX, TIME_MIN
 from gfil.errors import BadParameter, BadRequest, Forbidden
 from gfil.store import candles, deletion, holdings, symbols, ticks
 from gfil.store.symbols import Symbol
-from gfil.web import bodies, json_response, reading, requests, scope, writing
+from gfil.web import bodies, done_reading, json_response, reading, requests, scope
 
 bp = Blueprint("symbols", __name__)
 
@@ -85,16 +85,18 @@ def prepare(app: Flask) -> None:
 
 
 def _sweep() -> None:
-    jobs, pool = current_app.extensions["jobs"], current_app.extensions["pool"]
-    db = pool.take()
-    more = not deletion.is_swept(db)
-    pool.give(db)
-    while more:
-        began = time.monotonic()
-        with writing() as db:
-            more = deletion.sweep(db, SWEEP_ROWS)
-        if jobs.stopping.wait(time.monotonic() - began):  # others wait for the lock too
-            return
+    jobs, writer = current_app.extensions["jobs"], current_app.extensions["writer"]
+    is_swept = deletion.is_swept(reading())
+    done_reading()
+    if is_swept:
+        return
+
+    def rest(seconds: float) -> object:
+        writer.check()
+        return jobs.stopping.wait(seconds)
+
+    with writer.beside() as db:
+        deletion.sweep_all(db, SWEEP_ROWS, rest=rest)
 
 
 def _parse_facts(content: bytes) -> dict[str, Any]:

@@ -228,6 +228,27 @@ def test_sweeping_takes_many_transactions_when_there_are_many_rows(db: apsw.Conn
     assert max(one - other for one, other in pairwise(left)) <= 100
 
 
+def test_sweeping_rests_between_transactions_and_ends_when_told(db: apsw.Connection) -> None:
+    write(db, "EURUSD", "M1", [minute(number) for number in range(1000)])
+    before = len(tables(db)[0])
+    with store.transaction(db):
+        symbols.delete(db, symbols.read(db, "EURUSD"))
+    rests: list[float] = []
+
+    def rest(seconds: float) -> bool:
+        assert not db.in_transaction
+        rests.append(seconds)
+        return len(rests) == 3
+
+    deletion.sweep_all(db, 100, rest=rest)
+    assert len(tables(db)[0]) == before - 300
+    assert len(rests) == 3
+    assert min(rests) > 0
+    deletion.sweep_all(db, 100, rest=rests.append)
+    assert deletion.is_swept(db)
+    assert len(rests) >= before // 100
+
+
 def test_a_clock_set_while_a_range_is_deleted_is_kept_true(tmp_path: Path) -> None:
     """The symbol is read again in every transaction."""
     path = tmp_path / "gfil.db"

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from freezegun import freeze_time
 
 from gfil import clocks
 from gfil.store import candles, db, deletion, symbols
 from gfil.web import background
+from gfil.web import symbols as symbols_over_http
 from tests.faults.senders import make_key
 
 MONDAY = 1735516800
@@ -209,9 +211,28 @@ def test_a_deleted_symbol_is_gone_at_once_and_its_rows_soon_after(
     connection = db.connect(hours, readonly=True)
     assert db.read_state(connection)[0] != epoch
     assert not deletion.is_swept(connection)
-    jobs: background.Jobs = client.application.extensions["jobs"]
-    (sweep,) = (job for job in jobs.jobs if job.name == "sweep")
-    with client.application.app_context():
-        sweep.run()
+    sweep(client.application)
+    assert deletion.is_swept(connection)
+    connection.close()
+
+
+def sweep(app: Flask) -> None:
+    jobs: background.Jobs = app.extensions["jobs"]
+    (job,) = (job for job in jobs.jobs if job.name == "sweep")
+    with app.app_context():
+        job.run()
+
+
+def test_a_worker_that_ends_leaves_rows_of_a_deleted_symbol_to_others(
+    client: FlaskClient, hours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(symbols_over_http, "SWEEP_ROWS", 10)
+    client.delete("/api/v1/symbols/EUR_USD", headers={"X-API-Key": make_key(hours, "admin")})
+    client.application.extensions["jobs"].stopping.set()
+    sweep(client.application)
+    connection = db.connect(hours, readonly=True)
+    assert not deletion.is_swept(connection)
+    client.application.extensions["jobs"].stopping.clear()
+    sweep(client.application)
     assert deletion.is_swept(connection)
     connection.close()
