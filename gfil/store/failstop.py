@@ -14,8 +14,9 @@ from gfil.errors import Busy, DatabaseError, DiskFull, GfilError
 from gfil.store import db as store
 
 RETRY_S = 2.0
+SUCCESSOR_S = 10.0  # in which one that leaves is replaced
 PIECE_BYTES = 64 * 1024  # SQLite's file layer takes less than 128 KB at once (os_unix.c)
-DOUBTED, DISPELLED, DAMAGED = range(3)
+DOUBTED, DISPELLED, DAMAGED, YOUNGEST = range(4)
 
 log = logging.getLogger("gfil")
 
@@ -47,7 +48,7 @@ class Damaged(DatabaseError):
 class FailStop:
     """What all processes of a server know of the file's soundness, without a word on the disk.
 
-    Made before the processes fork it is one for all of them: three numbers in shared memory. The
+    Made before the processes fork it is one for all of them: four numbers in shared memory. The
     others stop with the one that met the error: they share its disk and its page cache, and a
     sync that failed once may succeed the next time without having written anything
     (wiki.postgresql.org/wiki/Fsync_Errors). They need not leave: what failed was undone, and what
@@ -59,7 +60,8 @@ class FailStop:
     """
 
     def __init__(self) -> None:
-        # When the file was doubted, which doubt was dispelled, whether it is damaged.
+        # When the file was doubted, which doubt was dispelled, whether it is damaged, and when the
+        # youngest process was born or some other left for one to be born.
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
         self._born = 0.0
         self._tried = 0.0
@@ -69,6 +71,7 @@ class FailStop:
     def join(self, leave: Callable[[], None]) -> None:
         """Note that this process begins now, and what to do for it to be replaced."""
         self._born, self.leave, self._has_left = time.monotonic(), leave, False
+        self._write(YOUNGEST, self._born)
 
     def check(self, path: Path) -> None:
         """Refuse to write while the file is in doubt.
@@ -76,7 +79,7 @@ class FailStop:
         Raises:
             InDoubt, Damaged: it is.
         """
-        doubted, dispelled, damaged = self._read()
+        doubted, dispelled, damaged, _ = self._read()
         if damaged:
             raise Damaged(path)
         if doubted > dispelled and not (self.leave is None and self.recover(path)):
@@ -85,7 +88,7 @@ class FailStop:
     @property
     def is_in_doubt(self) -> bool:
         """Whether what is found in the file may not be on the disk."""
-        doubted, dispelled, damaged = self._read()
+        doubted, dispelled, damaged, _ = self._read()
         return bool(damaged) or doubted > dispelled
 
     def note(self, error: BaseException | None, path: Path) -> None:
@@ -102,18 +105,20 @@ class FailStop:
         if isinstance(error, apsw.IOError):
             self._write(DOUBTED, time.monotonic())
             log.critical("the disk of %s failed, nothing is stored until a check: %s", path, error)
-            if self.leave is not None and not self._has_left:
-                self._has_left = True
-                self.leave()
+            self._leave_once()
             raise InDoubt from error
 
     def recover(self, path: Path) -> bool:
         """Check a file in doubt, if that is for this process; say whether it may be written."""
-        doubted, dispelled, damaged = self._read()
+        doubted, dispelled, damaged, youngest = self._read()
         now = time.monotonic()
         if damaged or doubted <= dispelled:
             return not damaged
         is_fresh = self.leave is None or self._born > doubted
+        if not is_fresh and youngest <= doubted < now - SUCCESSOR_S:
+            # Nobody came after the one that met the error: a restart had replaced it before.
+            self._write(YOUNGEST, now)  # one successor is enough
+            self._leave_once()
         if not is_fresh or now - self._tried < RETRY_S:
             return False
         self._tried = now
@@ -130,9 +135,14 @@ class FailStop:
         self._write(DISPELLED, doubted)  # this one: another process may have met the next
         return True
 
-    def _read(self) -> tuple[float, float, float]:
-        doubted, dispelled, damaged = struct.unpack_from("3d", self._shared)
-        return doubted, dispelled, damaged
+    def _leave_once(self) -> None:
+        if self.leave is not None and not self._has_left:
+            self._has_left = True
+            self.leave()
+
+    def _read(self) -> tuple[float, float, float, float]:
+        doubted, dispelled, damaged, youngest = struct.unpack_from("4d", self._shared)
+        return doubted, dispelled, damaged, youngest
 
     def _write(self, place: int, value: float) -> None:
         struct.pack_into("d", self._shared, 8 * place, value)

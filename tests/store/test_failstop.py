@@ -126,6 +126,27 @@ def test_each_that_fails_leaves_once(writer: Writer) -> None:
     successor.check(writer.path)
 
 
+def test_where_the_one_that_failed_is_not_replaced_one_other_leaves(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart gave it its successor before it failed, with the last it had to do."""
+    left: list[str] = []
+    old, new, other, last = (copy.copy(writer.failstop) for _ in range(4))
+    for each, name in ((old, "old"), (new, "new"), (other, "other")):
+        each.join(lambda name=name: left.append(name))  # type: ignore[misc]
+    meet_an_error(old, writer.path)
+    for each in (new, other):
+        assert not each.recover(writer.path)
+    assert left == ["old"]  # its successor may still come
+    monkeypatch.setattr(failstop, "SUCCESSOR_S", 0.0)
+    for each in (new, other, new, other):
+        assert not each.recover(writer.path)
+    assert left == ["old", "new"]
+    last.join(lambda: left.append("last"))
+    assert last.recover(writer.path)
+    other.check(writer.path)
+
+
 def test_who_was_let_in_before_the_doubt_gets_no_acknowledgement(writer: Writer) -> None:
     """A write that waited for the lock while the commit of another process failed."""
     writer.failstop.join(lambda: None)
