@@ -6,6 +6,7 @@ Gunicorn alone reads them with `gunicorn -c python:gfil.serve wsgi:app`.
 import ipaddress
 import logging
 import os
+import resource
 import socket
 import struct
 import sys
@@ -27,7 +28,8 @@ SEND_TIMEOUT_S = 20
 BACKLOG_MAX = 2048
 DRAIN_S = 21  # for a worker that ends to answer what it has begun
 LAST_WORDS_S = 3  # and then to store what its jobs have not yet stored
-
+THREAD_FILES = 4  # of the database and beside it, that a worker's thread may have open
+WORKER_FILES = 64  # and all threads together
 
 log = logging.getLogger("gfil")
 
@@ -51,8 +53,19 @@ class QuietLogger(Logger):  # type: ignore[misc]
 
 
 def on_starting(server: Any) -> None:
-    """Make the place where the workers count."""
+    """Make the place where the workers count, and room for all they may have open."""
     counting.begin()
+    cfg = server.cfg
+    _allow_files(cfg.worker_connections + THREAD_FILES * cfg.threads + WORKER_FILES)
+
+
+def _allow_files(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < count:
+        log.warning("only %d files may be open where %d may be needed (ulimit -n)", most, count)
 
 
 def when_ready(server: Any) -> None:

@@ -1,6 +1,7 @@
 """A worker of gunicorn whose threads wait for nobody: a request gets one when its head is there."""
 
 import contextlib
+import errno
 import socket
 import time
 from functools import partial
@@ -14,11 +15,11 @@ HEAD_BYTES_MAX = 32768
 HEAD_END = b"\r\n\r\n"
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 DRAIN_TIMEOUT_S = 0.1  # for what is left of a body that nobody wanted
-
-
 LINGER_S = 5.0  # for the client to stop sending, take the last answer and close
 LINGER_BYTES_MAX = 64 * 1024 * 1024
 PIECE_BYTES = 65536
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+NO_ROOM_S = 0.5  # or until a connection has ended
 
 
 class _Connection(TConn):  # type: ignore[misc]
@@ -43,9 +44,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     stop a server. Here the loop looks at what has come, leaves it where it is, and never waits.
     """
 
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Refuse what the loop cannot look into, as gunicorn ends for a wrong setting.
+
+        Raises:
+            RuntimeError: TLS, whose heads come encrypted; or a unix socket, which cannot wait for
+                more than a byte.
+        """
+        super().check_config(cfg, log)
+        if cfg.is_ssl:
+            raise RuntimeError("GFIL serves no TLS: put a proxy in front, without certfile here")
+        if any(isinstance(place, str) for place in cfg.address):
+            raise RuntimeError("GFIL serves no unix socket: bind HOST:PORT")
+
     def init_process(self) -> None:
-        """Begin with nobody that is to close."""
+        """Begin with nobody that is to close, and room."""
         self.lingering: list[_Connection] = []
+        self.full_at, self.full_until = 0, 0.0
         super().init_process()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
@@ -54,15 +70,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.method_queue.defer(super().handle_quit, sig, frame)
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection and wait for its head."""
+        """Take a new connection, if there is room, and wait for its head."""
         try:
             client, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):  # another worker took it, or it is gone
+            return
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self.log.warning("no room for another connection: %s", error)
+            self.full_at, self.full_until = self.nr_conns, time.monotonic() + NO_ROOM_S
+            self.set_accept_enabled(False)
             return
         self.nr_conns += 1
         conn = _Connection(self.cfg, client, address, listener.getsockname())
         conn.worker = self
         self._await_head(conn)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take new connections or none; also none while there is no room for another."""
+        is_full = self.nr_conns >= self.full_at and time.monotonic() < self.full_until
+        super().set_accept_enabled(enabled and not is_full)
 
     def enqueue_req(self, conn: _Connection) -> None:
         """Give a connection a thread once the head of a request is all there."""
@@ -94,11 +122,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for waiting in (self.pending_conns, self.lingering):
             for conn in [each for each in waiting if each.timeout <= now]:
                 waiting.remove(conn)
-                self.poller.unregister(conn.sock)
-                self.nr_conns -= 1
-                with contextlib.suppress(OSError):
-                    conn.sock.recv(HEAD_BYTES_MAX)  # unread, it would make the end a reset
-                conn.close()
+                self._end(conn)
 
     def linger(self, conn: _Connection) -> None:
         """Close a connection once its client has: a reset would cut off the last answer.
@@ -126,8 +150,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             count = 0
         conn.drained_bytes += count
         if not count or conn.drained_bytes > LINGER_BYTES_MAX:
-            conn.timeout = 0.0
-            self.murder_pending()
+            self.lingering.remove(conn)
+            self._end(conn)
+
+    def _end(self, conn: _Connection) -> None:
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        with contextlib.suppress(OSError):
+            conn.sock.recv(HEAD_BYTES_MAX)  # unread, it would make the end a reset
+        conn.close()
 
     def _await_head(self, conn: _Connection, seen_bytes: int = 0) -> None:
         if not conn.head_due:

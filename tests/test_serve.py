@@ -164,6 +164,26 @@ def test_a_wrong_start_is_one_line(
     assert gfil_serve(*arguments, **environment) == (status, "", f"gfil: {line}\n")
 
 
+FEW_FILES = """
+import resource
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+from gfil.cli import cli
+cli()
+"""
+
+
+def test_its_workers_may_open_as_many_files_as_they_need(tmp_path: Path) -> None:
+    """Whatever the shell allows, where the system allows more."""
+    with started(tmp_path, [sys.executable, "-c", FEW_FILES, "serve"], {}) as own:
+        children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children")
+        worker = wait_for(lambda: children.read_text().split(), "a worker")[0]
+        limits = Path(f"/proc/{worker}/limits").read_text()
+    found = re.search(r"Max open files +(\d+)", limits)
+    assert found
+    assert int(found[1]) == 4 * 128 + 4 * 128 + 64
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_quietly_with_status_0(
     server: Callable[..., Server], how: signal.Signals

@@ -2,9 +2,11 @@
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from gfil import worker
 from tests.conftest import Server, wait_for
 from tests.faults.senders import make_key
+from tests.test_serve import started
 
 HEALTHZ_MAX_S = 2.0
 THREADS = 8
@@ -135,6 +138,31 @@ def test_a_head_that_never_ends_is_refused(small: Server) -> None:
     with connect(small) as client:
         client.sendall(b"GET / HTTP/1.1\r\n" + b"X-Long: " + b"x" * (worker.HEAD_BYTES_MAX))
         assert client.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+from gfil.cli import cli
+cli()
+"""
+
+
+def test_more_connections_than_files_may_be_open_wait_their_turn(tmp_path: Path) -> None:
+    """The worker lives on and takes those that wait when others have gone."""
+    command = [sys.executable, "-c", FEW_FILES, "serve"]
+    own_settings = {"GFIL_WORKERS": "1", "GFIL_THREADS": "64", "GFIL_STREAMS_MAX": "2"}
+    with started(tmp_path, command, own_settings) as own, contextlib.ExitStack() as until:
+        first = [until.enter_context(connect(own)) for _ in range(120)]
+        last = until.enter_context(connect(own))
+        last.sendall(HEAD + b"\r\n")
+        wait_for(lambda: "no room for another connection" in own.log.read_text(), "a full worker")
+        for each in first:
+            each.close()
+        assert last.recv(100).startswith(b"HTTP/1.1 200 OK")
+        assert took_s(own) < HEALTHZ_MAX_S
+        assert len(own.events("worker_start")) == 1
+        assert len(own.log.read_text().splitlines()) < 50  # it tells of it now and then
 
 
 def test_who_vanishes_is_forgotten(small: Server) -> None:
