@@ -1,5 +1,6 @@
 """Workers that leave, on a real server: DRAIN at a restart, FAIL-STOP at an I/O error."""
 
+import http.client
 import signal
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from tests.conftest import Answer, Server, wait_for
 from tests.faults import works
 from tests.faults.senders import Senders, distinct, make_key, tick_jobs
 from tests.faults.sizes import seeded
+from tests.faults.sockets import head_of, json_of, status_of, tick_lines
 from tests.store.test_db import HOLD, python
 from tests.test_serve import started
 
@@ -71,17 +74,41 @@ def test_a_post_in_its_transaction_is_answered_when_the_server_is_told_to_end(
 ) -> None:
     secret = make_key(tmp_path / "gfil.db")
     own = server(GFIL_DB=str(tmp_path / "gfil.db"), GFIL_WORKERS="1")
-    holder, answers = held(), []
-    sender = threading.Thread(target=lambda: answers.append(post(own, secret)))
-    sender.start()
-    time.sleep(0.3)  # it waits for the lock
-    own.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    assert answers == []
-    holder.communicate("")
-    sender.join()
-    assert (answers[0].status, orjson.loads(answers[0].body)["inserted"]) == (200, 1)
+    holder, body = held(), tick_lines("EURUSD", 1)
+    kept = http.client.HTTPConnection(urlsplit(own.url).netloc, timeout=RESTART_MAX_S)
+    assert not says_goodbye(kept)
+    with connect(own) as client:
+        client.sendall(head_of("/api/v1/ticks", secret, f"Content-Length: {len(body)}") + body)
+        wait_for(lambda: is_taken(client), "a request that has begun")
+        own.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: says_goodbye(kept), "a worker that leaves")
+        client.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+        holder.communicate("")
+        client.settimeout(RESTART_MAX_S)
+        answer = b"".join(iter(partial(client.recv, 65536), b""))
+    assert (status_of(answer), json_of(answer)["inserted"]) == (200, 1)
     assert own.process.wait(RESTART_MAX_S) == 0
+
+
+def connect(server: Server) -> socket.socket:
+    place = urlsplit(server.url)
+    return socket.create_connection((str(place.hostname), place.port or 0), RESTART_MAX_S)
+
+
+def says_goodbye(kept: http.client.HTTPConnection) -> bool:
+    kept.request("GET", "/healthz")
+    answer = kept.getresponse()
+    answer.read()
+    return answer.will_close
+
+
+def is_taken(client: socket.socket) -> bool:
+    """Say whether the server has read all that this client has sent."""
+    port = f":{client.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return any(row[2].endswith(port) and row[4].endswith(":00000000") for row in rows)
 
 
 def test_a_restart_ends_in_time_whatever_clients_do(
@@ -90,12 +117,11 @@ def test_a_restart_ends_in_time_whatever_clients_do(
     """One sends half a head, one half a body, one takes no answer, one keeps its connection."""
     secret = make_key(tmp_path / "gfil.db")
     own = server(GFIL_DB=str(tmp_path / "gfil.db"), GFIL_READ="public")
-    place = urlsplit(own.url)
     head = f"POST /api/v1/ticks HTTP/1.1\r\nHost: a\r\nX-API-Key: {secret}\r\n".encode()
     get = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
     clients = []
     for sent in (b"", head, head + b"Content-Length: 90\r\n\r\n{", get, get * 300):
-        clients.append(socket.create_connection((str(place.hostname), place.port or 0)))
+        clients.append(connect(own))
         clients[-1].sendall(sent)
     began = time.monotonic()
     assert own.stop() == 0
