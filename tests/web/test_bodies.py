@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, g
+from freezegun import freeze_time
 from gunicorn.http.body import Body as GunicornBody
 from gunicorn.http.body import LengthReader
 from gunicorn.http.unreader import SocketUnreader
@@ -220,3 +221,24 @@ def test_the_deadline_grows_with_what_came() -> None:
     waits_s = bodies.DEADLINE_S + source.received / bodies.RATE_BYTES_PER_S
     assert not source.is_late(now + waits_s - 1)
     assert source.is_late(now + waits_s + 1)
+
+
+def test_no_wait_counts_twice_whenever_the_watcher_looks() -> None:
+    """Forty seconds of sixty are in time, also in between one statement and the next."""
+    looks: list[bool] = []
+
+    class Looked(bodies._Source):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if self.__dict__.get("_waited_s"):
+                looks.append(self.is_late(time.monotonic()))
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            clock.tick(40)
+            return super().read(size)
+
+    with freeze_time("2026-03-04T05:06:07Z") as clock:
+        source = Looked({"CONTENT_LENGTH": "5", "wsgi.input": Slow(b"whole")}, 60)
+        assert b"".join(source) == b"whole"
+    assert set(looks) == {False}
