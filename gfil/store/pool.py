@@ -63,7 +63,8 @@ class Pool:
             db.execute("ROLLBACK")
             self._idle.append(db)
         else:
-            db.close()
+            with suppress(apsw.Error):  # of a disk that fails: nobody is left to be told
+                db.close()
 
 
 class Writer:
