@@ -118,7 +118,9 @@ def quiet(db_path: Path) -> Path:
     return db_path
 
 
-def test_stale_symbols_are_counted_where_that_is_asked_for(client: FlaskClient, quiet: Path) -> None:
+def test_stale_symbols_are_counted_where_that_is_asked_for(
+    client: FlaskClient, quiet: Path
+) -> None:
     def at(seconds: int) -> str:
         return clocks.format_instant(MONDAY + 8 * WEEK + 12 * 3600 + seconds)
 
