@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import apsw
 import orjson
 import pytest
 from flask.testing import FlaskClient
 
 from gfil import config, create_app
-from gfil.store import db
+from gfil.store import db as store
 
 ROOT = config.ROOT
 START_MAX_S = 30
@@ -46,8 +47,16 @@ def eventually() -> Callable[..., Any]:
 def db_path(tmp_path: Path) -> Path:
     """An empty database, in a real file."""
     path = tmp_path / "gfil.db"
-    db.create(path)
+    store.create(path)
     return path
+
+
+@pytest.fixture
+def db(db_path: Path) -> Iterator[apsw.Connection]:
+    """A connection that writes, to `db_path`."""
+    connection = store.connect(db_path)
+    yield connection
+    connection.close()
 
 
 @pytest.fixture

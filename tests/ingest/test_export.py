@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,6 @@ from gfil.timeframes import D1, H1, M1, Timeframe
 START = 1709251200
 ATHENS = clocks.parse("Europe/Athens")
 ODD = [0.1 + 0.2, 1e-5, 1 / 3, 123456789.123, 5.0]
-
-
-@pytest.fixture
-def db(db_path: Path) -> Iterator[apsw.Connection]:
-    connection = store.connect(db_path)
-    yield connection
-    connection.close()
 
 
 def put(

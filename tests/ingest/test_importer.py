@@ -1,7 +1,6 @@
 """Tests of gfil/ingest/importer.py: from bytes to the store, and what the report says."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ from gfil.timeframes import D1, H1, M1
 START = 1709251200  # 2024-03-01 00:00
 NOW = START + 400 * 86400
 HEADER = b"time,open,high,low,close,volume\n"
-
-
-@pytest.fixture
-def db(db_path: Path) -> Iterator[apsw.Connection]:
-    connection = store.connect(db_path)
-    yield connection
-    connection.close()
 
 
 def minutes(count: int, first: int = 0, step: int = 60) -> list[bytes]:

@@ -24,13 +24,6 @@ NOW = START + 400 * 86400
 HEADER = b"time,open,high,low,close,volume\n"
 
 
-@pytest.fixture
-def db(db_path: Path) -> Iterator[apsw.Connection]:
-    connection = store.connect(db_path)
-    yield connection
-    connection.close()
-
-
 def rows(count: int, before: bytes = b"") -> bytes:
     return b"".join(b"%s%d,1,2,0.5,1,7\n" % (before, START + 60 * at) for at in range(count))
 

@@ -2,7 +2,6 @@
 
 import random
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,6 @@ from gfil.timeframes import M1
 START = 1709251200  # 2024-03-01 00:00
 NOW = START + 400 * 86400
 HEADER = b"time,open,high,low,close,volume\n"
-
-
-@pytest.fixture
-def db(db_path: Path) -> Iterator[apsw.Connection]:
-    connection = store.connect(db_path)
-    yield connection
-    connection.close()
 
 
 def rows(places: Any, volume: int = 7) -> bytes:

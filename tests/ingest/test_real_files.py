@@ -1,6 +1,5 @@
 """Tests with brokers' own files: recognised by themselves, their times right on their clocks."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -11,7 +10,6 @@ from gfil.clocks import UTC, format_instant
 from gfil.ingest import files
 from gfil.ingest.importer import Options
 from gfil.store import candles, symbols
-from gfil.store import db as store
 from gfil.timeframes import D1
 
 NOW = 1790000000
@@ -158,13 +156,6 @@ FILES = [
         "2022-01-01T00:00 2023-02-19T00:00",
     ),
 ]
-
-
-@pytest.fixture
-def db(db_path: Path) -> Iterator[apsw.Connection]:
-    connection = store.connect(db_path)
-    yield connection
-    connection.close()
 
 
 @pytest.mark.parametrize(("file", "clock", "what", "count", "reach"), FILES)

@@ -1,8 +1,6 @@
 """Tests of gfil/ingest/importer.py on ticks: whose, when, which are refused and why."""
 
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import apsw
@@ -24,13 +22,6 @@ START = 1709251200_000  # 2024-03-01 00:00, in ms
 NOW = START // 1000 + 400 * 86400
 HEADER = b"time_msc,bid,ask,last,volume,flags\n"
 MT5 = b"<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\r\n"
-
-
-@pytest.fixture
-def db(db_path: Path) -> Iterator[apsw.Connection]:
-    connection = store.connect(db_path)
-    yield connection
-    connection.close()
 
 
 def load(db: apsw.Connection, data: bytes, name: str = "X_ticks.csv", **options: Any) -> Report:
