@@ -7,10 +7,8 @@ from itertools import repeat
 from operator import floordiv, itemgetter, mod
 from typing import Any, NamedTuple
 
-import orjson
-
 from gfil.ingest import moments
-from gfil.ingest.moments import MICROSECONDS_FROM, MILLISECONDS_FROM, NINE_DIGITS
+from gfil.ingest.moments import MICROSECONDS_FROM, MILLISECONDS_FROM
 from gfil.ingest.table import BadRow
 
 REMEMBERED_MAX = 4096  # spellings of what follows a second
@@ -35,7 +33,7 @@ def read_texts(texts: Sequence[str]) -> Column:
     """
     sample = texts[0]
     if sample.isdigit():
-        return _read_epoch_texts(texts)
+        return _read_epochs(moments.parse_epochs(texts))
     width = max(sample.find(" "), sample.find("T"))
     if width < 0:
         seconds, zoned = moments.read_texts(texts)
@@ -100,16 +98,6 @@ def read_values(values: Sequence[Any]) -> Column:
     if not kinds <= {int, float}:
         raise ValueError("neither numbers nor texts")
     return _read_epochs(values)
-
-
-def _read_epoch_texts(texts: Sequence[str]) -> Column:
-    joined = ",".join(texts)
-    epochs: list[int] = orjson.loads(f"[{joined}]")
-    if set(map(type, epochs)) != {int} or len(epochs) != len(texts):
-        raise ValueError("not plain epochs")
-    if min(epochs) < NINE_DIGITS:
-        raise ValueError("dates without signs, or too early to tell")
-    return _read_epochs(epochs)
 
 
 def _read_epochs(epochs: Sequence[Any]) -> Column:

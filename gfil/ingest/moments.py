@@ -120,7 +120,7 @@ def read_texts(texts: Sequence[str]) -> tuple[list[int], bool]:
     """
     sample = texts[0]
     if sample.isdigit():
-        return _read_epoch_texts(texts), False
+        return _read_epochs(parse_epochs(texts)), False
     width = max(sample.find(" "), sample.find("T"))
     if width < 0:
         return list(map(_DAYS.__getitem__, texts)), False
@@ -151,14 +151,19 @@ def read_values(values: Sequence[Any]) -> tuple[list[int], bool]:
     return _read_epochs(values), False
 
 
-def _read_epoch_texts(texts: Sequence[str]) -> list[int]:
+def parse_epochs(texts: Sequence[str]) -> list[int]:
+    """Return the epochs of a column of digits, whatever their unit.
+
+    Raises:
+        ValueError: they are not all plain epochs; short ones may be dates.
+    """
     joined = ",".join(texts)
     epochs: list[int] = orjson.loads(f"[{joined}]")
     if set(map(type, epochs)) != {int} or len(epochs) != len(texts):
         raise ValueError("not plain epochs")
     if min(epochs) < NINE_DIGITS:
         raise ValueError("dates without signs, or too early to tell")
-    return _read_epochs(epochs)
+    return epochs
 
 
 def _read_epochs(epochs: Sequence[Any]) -> list[int]:
