@@ -84,7 +84,7 @@ def write(
         spans = chain.spans_of(timeframe, *zip(*sorted(changed), strict=True))
     chain.derive(db, symbol, timeframe, spans)
     symbols.see_prices(db, symbol, *rows[2:6])
-    return written._replace(change=symbols.touch(db, symbol))
+    return written._replace(change=symbols.touch(db, symbol, timeframe, spans))
 
 
 def _distinct(rows: Rows) -> tuple[Rows, int]:
@@ -258,7 +258,7 @@ def set_price(db: apsw.Connection, symbol: Symbol, price: str | None) -> Symbol:
     minutes = ticks.minutes_of(db, changed, 0, TIME_MAX * 1000)
     for at in range(0, len(minutes), REPRICED_MINUTES):
         ticks.derive(db, changed, minutes[at : at + REPRICED_MINUTES], shrunk=True)
-    return changed
+    return changed._replace(change=symbols.touch_all(db, changed))
 
 
 class Page(NamedTuple):

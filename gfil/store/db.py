@@ -22,7 +22,7 @@ from gfil.errors import (
 from gfil.store import copies
 
 APPLICATION_ID = 0x4746494C  # "GFIL"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 WRITER_WAIT_MS = 5000
 READER_WAIT_MS = 2000
 JOURNAL_SIZE_MAX_BYTES = 8 * 1024 * 1024
@@ -35,7 +35,10 @@ NO_ROOM = (errno.EDQUOT, errno.EFBIG)
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
 # Changes to the schema, oldest first: UPGRADES[n] turns version n + 1 into n + 2. Append only.
-UPGRADES = [(Path(__file__).parent / "upgrade_2.sql").read_text(encoding="utf-8")]
+UPGRADES = [
+    (Path(__file__).parent / f"upgrade_{version}.sql").read_text(encoding="utf-8")
+    for version in range(2, SCHEMA_VERSION + 1)
+]
 
 
 class Connection(apsw.Connection):

@@ -171,7 +171,7 @@ def delete(
         if target == M1:
             db.execute(DELETE_EARLY, bindings)
     is_changed = deleted or gone_ticks
-    return Deleted(deleted, gone_ticks, symbols.touch(db, symbol) if is_changed else 0, [])
+    return Deleted(deleted, gone_ticks, symbols.touch_all(db, symbol) if is_changed else 0, [])
 
 
 def _delete_ticks(db: apsw.Connection, symbol: Symbol, piece: Bucket) -> int:

@@ -77,6 +77,16 @@ CREATE TABLE early (
     PRIMARY KEY (series, time)
 ) STRICT, WITHOUT ROWID;
 
+-- What the last commits touched, for those who follow live. Where start = stop candles have gone, or
+-- the symbol has another name: all of it is to be read anew.
+CREATE TABLE change_log (
+    change  INTEGER NOT NULL,            -- of the commit
+    series  INTEGER NOT NULL,            -- of the candles; longer ones that hold them changed too
+    start   INTEGER NOT NULL,
+    stop    INTEGER NOT NULL CHECK (stop >= start),
+    PRIMARY KEY (change, series, start, stop)
+) STRICT, WITHOUT ROWID;
+
 -- Keys of programs and people. The secret itself is nowhere: who has lost it makes another key.
 CREATE TABLE api_key (
     id         TEXT    PRIMARY KEY CHECK (length(id) = 8),   -- the part of the key that names it

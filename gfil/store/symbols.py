@@ -7,9 +7,11 @@ from typing import NamedTuple
 import apsw
 
 from gfil import clocks
-from gfil.clocks import Clock
+from gfil.clocks import Bucket, Clock
 from gfil.errors import BadParameter, Conflict, SymbolUnknown
+from gfil.store import changes
 from gfil.store import db as store
+from gfil.timeframes import M1, Timeframe
 
 NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._#+-]{1,32}")
 DIGITS_MAX = 8
@@ -166,10 +168,26 @@ def _guess_currencies(name: str) -> tuple[str, str]:
 TOUCH = "UPDATE symbol SET change = :change WHERE id = :id"
 
 
-def touch(db: apsw.Connection, symbol: Symbol) -> int:
-    """Count one change, of this symbol; return its number. Once per transaction."""
+def touch(
+    db: apsw.Connection,
+    symbol: Symbol,
+    timeframe: Timeframe = M1,
+    spans: Sequence[Bucket] = (),
+) -> int:
+    """Count one change, of this symbol; return its number. Once per transaction.
+
+    `spans` are where candles of a timeframe have changed, and with them longer ones, ascending.
+    """
     change = store.next_change(db)
     db.execute(TOUCH, {"change": change, "id": symbol.id})
+    changes.log(db, change, symbol.series(timeframe.number), spans)
+    return change
+
+
+def touch_all(db: apsw.Connection, symbol: Symbol) -> int:
+    """Count one change after which all of a symbol is to be read anew; return its number."""
+    change = touch(db, symbol)
+    changes.log_anew(db, change, symbol.series(M1.number))
     return change
 
 
@@ -257,7 +275,8 @@ def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
     other = find(db, check_name(name))
     if other is not None and other.id != symbol.id:
         raise Conflict(f"there is a symbol {other.name!r} already")
-    return update(db, symbol._replace(name=name))
+    renamed = update(db, symbol._replace(name=name))
+    return renamed._replace(change=touch_all(db, renamed))
 
 
 DELETE = "DELETE FROM symbol WHERE id = :id"

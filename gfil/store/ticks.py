@@ -8,7 +8,7 @@ from typing import NamedTuple
 import apsw
 import orjson
 
-from gfil.clocks import TIME_MAX
+from gfil.clocks import TIME_MAX, Bucket
 from gfil.store import chain, symbols
 from gfil.store import db as store
 from gfil.store.chain import SETTLED, STORED, Edits
@@ -78,9 +78,9 @@ def write(db: apsw.Connection, symbol: Symbol, ticks: Ticks) -> Written:
         return Written(0, duplicates, settled, 0)
     chain.insert(db, INSERT, INSERT_MANY, symbol.id, new)
     minutes = list(dict.fromkeys(tick[0] // MINUTE_MSC * MINUTE for tick in new))
-    derive(db, symbol, minutes)
+    spans = derive(db, symbol, minutes)
     symbols.see_prices(db, symbol, ticks.bid, ticks.ask, ticks.last)
-    return Written(len(new), duplicates, settled, symbols.touch(db, symbol))
+    return Written(len(new), duplicates, settled, symbols.touch(db, symbol, M1, spans))
 
 
 KNOWN = """
@@ -259,14 +259,17 @@ def follow(db: apsw.Connection, symbol: Symbol, minutes: Sequence[int]) -> list[
 
 def derive(
     db: apsw.Connection, symbol: Symbol, minutes: Sequence[int], *, shrunk: bool = False
-) -> None:
+) -> list[Bucket]:
     """Derive the M1 of ascending minutes from their ticks, and all that is kept above.
 
-    `shrunk` says that ticks have gone, or count no longer.
+    Return the spans in which they changed. `shrunk` says that ticks have gone, or count no longer.
     """
-    if changed := follow(db, symbol, minutes):
-        spans = chain.spans_of(M1, changed, [0] * len(changed))
-        chain.derive(db, symbol, M1, spans, shrunk=shrunk)
+    changed = follow(db, symbol, minutes)
+    if not changed:
+        return []
+    spans = chain.spans_of(M1, changed, [0] * len(changed))
+    chain.derive(db, symbol, M1, spans, shrunk=shrunk)
+    return spans
 
 
 MINUTES = """

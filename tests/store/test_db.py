@@ -69,18 +69,18 @@ def test_four_processes_create_it_at_once(tmp_path: Path, db_path: Path) -> None
     connection.close()
 
 
-OLD_SCHEMA = Path(__file__).parent.parent / "data" / "schema_1.sql"
+OLD_SCHEMAS = Path(__file__).parent.parent / "data"
 COMMENT = re.compile(r"--[^\n]*")
 
 
-def make_old(path: Path) -> None:
+def make_old(path: Path, version: int = 1) -> None:
     connection = apsw.Connection(str(path))
     connection.pragma("auto_vacuum", "INCREMENTAL")
     connection.pragma("journal_mode", "wal")
-    connection.execute(OLD_SCHEMA.read_text()).fetchall()
+    connection.execute((OLD_SCHEMAS / f"schema_{version}.sql").read_text()).fetchall()
     connection.execute("INSERT INTO store (id, epoch, change) VALUES (1, 'old', 7)")
     connection.pragma("application_id", store.APPLICATION_ID)
-    connection.pragma("user_version", 1)
+    connection.pragma("user_version", version)
     connection.close()
 
 
@@ -89,10 +89,13 @@ def plain_schema(path: Path) -> set[str]:
     return {" ".join(COMMENT.sub("", row[2] or "").split()) for row in schema(path)}
 
 
-def test_an_upgraded_old_file_has_the_schema_of_a_fresh_one(tmp_path: Path, db_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, store.SCHEMA_VERSION))
+def test_an_upgraded_old_file_has_the_schema_of_a_fresh_one(
+    tmp_path: Path, db_path: Path, version: int
+) -> None:
     """Also where four processes find it old at once; what it holds stays."""
     path = tmp_path / "old.db"
-    make_old(path)
+    make_old(path, version)
     started = [python(CREATE, path) for _ in range(4)]
     ended = [process.communicate(timeout=60) for process in started]
     assert [process.returncode for process in started] == [0] * 4, ended

@@ -1,0 +1,66 @@
+"""The change log: which candles the last commits touched, for those who follow them live."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import apsw
+
+from gfil.clocks import Bucket
+from gfil.store import db as store
+
+KEPT_CHANGES = 50_000  # at 60 commits a second a quarter of an hour, at a pump's 4 some hours
+SPANS_MAX = 8  # of one commit, told apart; more become one
+TRIM_CHANGES = 512  # gone at once, so that not every commit pays for it
+
+
+class Entry(NamedTuple):
+    """Candles of one series that a commit touched, and with them longer ones that hold them.
+
+    They start in `[start, stop)`. Where these are equal candles have gone, or the symbol has
+    another name: whoever shows it has to read it anew.
+    """
+
+    change: int
+    series: int
+    start: int
+    stop: int
+
+
+PUT = """
+INSERT INTO change_log (change, series, start, stop)
+VALUES (?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
+TRIM = "DELETE FROM change_log WHERE change <= :change"
+
+
+def log(db: apsw.Connection, change: int, series: int, spans: Sequence[Bucket]) -> None:
+    """Remember the spans of a series that a commit touches; inside its transaction."""
+    if len(spans) > SPANS_MAX:
+        spans = [Bucket(spans[0].start, spans[-1].stop)]
+    db.executemany(PUT, [(change, series, *span) for span in spans])
+    if change % TRIM_CHANGES == 0:
+        db.execute(TRIM, {"change": change - KEPT_CHANGES})
+
+
+def log_anew(db: apsw.Connection, change: int, series: int) -> None:
+    """Remember that all of a symbol, one of whose series this is, has to be read anew."""
+    db.execute(PUT, (change, series, 0, 0))
+
+
+READ = """
+SELECT change, series, start, stop
+FROM change_log
+WHERE change > :since
+ORDER BY change
+"""
+
+
+def read(db: apsw.Connection, since: int) -> list[Entry]:
+    """Return what has been touched since a change, which `is_kept` says is not too old."""
+    return [Entry(*row) for row in store.query(db, READ, {"since": since})]
+
+
+def is_kept(since: int, newest: int) -> bool:
+    """Say whether the log still holds every change after `since`."""
+    return newest - KEPT_CHANGES <= since <= newest

@@ -1,0 +1,155 @@
+"""What the change log tells of each commit."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.clocks import Bucket
+from gfil.store import candles, changes, deletion, symbols, ticks
+from gfil.store import db as store
+from gfil.store.candles import Rows
+from gfil.store.changes import KEPT_CHANGES, SPANS_MAX, TRIM_CHANGES, Entry
+from gfil.store.ticks import Ticks
+from gfil.timeframes import D1, H1, M1, M2, W1, Timeframe
+from tests.store.test_db import make_old
+
+START = 1_700_006_400  # 2023-11-15T00:00:00Z, a Wednesday
+DAY = 86400
+
+
+def rows(*times: int, close: float = 1.0) -> Rows:
+    many = len(times)
+    flat = [close] * many
+    return Rows(list(times), [0] * many, flat, flat, flat, flat, [1.0] * many)
+
+
+def write(db: apsw.Connection, timeframe: Timeframe, *times: int, close: float = 1.0) -> int:
+    with store.transaction(db):
+        symbol = symbols.ensure(db, "EURUSD")
+        return candles.write(db, symbol, timeframe, rows(*times, close=close)).change
+
+
+def write_tick(db: apsw.Connection, time_msc: int, bid: float, last: float = 0.0) -> int:
+    with store.transaction(db):
+        symbol = symbols.ensure(db, "EURUSD")
+        tick = Ticks([time_msc], [bid], [0.0], [last], [0.0], [6])
+        return ticks.write(db, symbol, tick).change
+
+
+def logged(db: apsw.Connection, since: int = 0) -> list[tuple[int, str, int, int]]:
+    """The entries, each with the name of its timeframe."""
+    names = {each.number: each.name for each in (M1, M2, H1, D1, W1)}
+    return [
+        (change, names[series % 32], start, stop)
+        for change, series, start, stop in changes.read(db, since)
+    ]
+
+
+def test_candles_are_told_as_the_spans_they_lie_in(db: apsw.Connection) -> None:
+    assert write(db, M1, START, START + 60, START + 2 * DAY) == 1
+    assert logged(db) == [
+        (1, "M1", START, START + 120),
+        (1, "M1", START + 2 * DAY, START + 2 * DAY + 60),
+    ]
+
+
+@pytest.mark.parametrize("timeframe", [M2, H1, D1])
+def test_each_timeframe_is_told_by_itself(db: apsw.Connection, timeframe: Timeframe) -> None:
+    write(db, timeframe, START)
+    assert logged(db) == [(1, timeframe.name, START, START + timeframe.seconds)]
+
+
+def test_a_tick_tells_its_minute(db: apsw.Connection) -> None:
+    write_tick(db, START * 1000 + 61_500, 1.1)
+    assert logged(db) == [(1, "M1", START + 60, START + 120)]
+
+
+def test_what_changes_no_candle_tells_of_none(db: apsw.Connection) -> None:
+    write(db, M1, START)
+    assert write(db, M1, START) == 0
+    assert write_tick(db, START * 1000 + 500, 1.1) == 2  # the broker's minute stays
+    with store.transaction(db):
+        symbol = symbols.read(db, "EURUSD")
+        symbols.update(db, symbol._replace(description="Euro"))
+    assert store.read_state(db)[1] == 3
+    assert logged(db) == [(1, "M1", START, START + 60)]
+
+
+def test_only_what_changed_of_many_rows_is_told(db: apsw.Connection) -> None:
+    write(db, M1, START, START + DAY)
+    write(db, M1, START, close=2.0)
+    assert logged(db, since=1) == [(2, "M1", START, START + 60)]
+
+
+def test_a_commit_of_many_spans_is_told_as_one(db: apsw.Connection) -> None:
+    times = [START + day * DAY for day in range(SPANS_MAX + 1)]
+    write(db, M1, *times)
+    assert logged(db) == [(1, "M1", START, times[-1] + 60)]
+
+
+def test_several_writes_of_one_commit_are_all_told(db: apsw.Connection) -> None:
+    with store.transaction(db):
+        symbol = symbols.ensure(db, "EURUSD")
+        for first in (START, START + DAY, START):
+            candles.write(db, symbol, M1, rows(first, close=float(first)))
+        candles.write(db, symbol, M1, rows(START, START + 60))
+    assert logged(db) == [
+        (1, "M1", START, START + 60),
+        (1, "M1", START, START + 120),
+        (1, "M1", START + DAY, START + DAY + 60),
+    ]
+
+
+def test_after_a_deletion_all_is_to_be_read_anew(db: apsw.Connection) -> None:
+    write(db, M1, START, START + 60)
+    deletion.delete_range(db, symbols.read(db, "EURUSD"), START, START + 60)
+    assert logged(db, since=1) == [(2, "M1", 0, 0)]
+
+
+def test_after_a_rename_all_is_to_be_read_anew(db: apsw.Connection) -> None:
+    write(db, M1, START)
+    with store.transaction(db):
+        symbols.rename(db, symbols.read(db, "EURUSD"), "EURUSD.r")
+    assert logged(db, since=1) == [(2, "M1", 0, 0)]
+
+
+def test_after_another_price_counts_all_is_to_be_read_anew(db: apsw.Connection) -> None:
+    write_tick(db, START * 1000, 1.1)
+    with store.transaction(db):
+        changed = candles.set_price(db, symbols.read(db, "EURUSD"), "ask")
+    assert changed.change == 2
+    assert logged(db, since=1) == [(2, "M1", 0, 0)]
+
+
+def test_what_is_rolled_back_is_not_told(db: apsw.Connection) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    candles.write(db, symbols.ensure(db, "EURUSD"), M1, rows(START))
+    assert logged(db) == [(1, "M1", START, START + 60)]
+    db.execute("ROLLBACK")
+    assert logged(db) == []
+
+
+def test_the_log_keeps_its_newest_changes(db: apsw.Connection) -> None:
+    newest = (KEPT_CHANGES // TRIM_CHANGES + 2) * TRIM_CHANGES
+    with store.transaction(db):
+        for change in (1, newest - KEPT_CHANGES, newest - KEPT_CHANGES + 1, newest):
+            changes.log(db, change, 32, [Bucket(0, 60)])
+    kept = [newest - KEPT_CHANGES + 1, newest]
+    assert changes.read(db, 0) == [Entry(change, 32, 0, 60) for change in kept]
+    assert changes.is_kept(newest - KEPT_CHANGES, newest)
+    assert changes.is_kept(newest, newest)
+    assert not changes.is_kept(newest - KEPT_CHANGES - 1, newest)
+    assert not changes.is_kept(newest + 1, newest)
+
+
+def test_what_changed_before_there_was_a_log_is_to_be_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    make_old(path, 2)
+    connection = apsw.Connection(str(path))
+    connection.execute("INSERT INTO symbol (id, name, change) VALUES (3, 'EURUSD', 5)")
+    connection.close()
+    store.create(path)
+    connection = store.connect(path)
+    assert changes.read(connection, since=6) == [(7, 3 * 32, 0, 0)]
+    connection.close()
