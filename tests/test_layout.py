@@ -18,10 +18,11 @@ SCRIPT_LINES_MAX = 200
 LAYERS = (
     ("errors",),
     ("config", "counting", "logs", "timeframes"),
-    ("clocks",),
+    ("clocks", "posting"),
     ("store",),
     ("ingest", "upkeep"),
-    ("demo",),
+    ("demo", "replay"),
+    ("feed",),
     ("web", "worker"),
     ("serve",),
     ("bench",),

@@ -1,5 +1,6 @@
 """The way of an import: recognise, read, check, place, store, and report."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, Protocol
@@ -11,10 +12,11 @@ from gfil.clocks import UTC, Clock
 from gfil.errors import BadParameter, BadRequest, GfilError, Refused
 from gfil.ingest import formats, names, spacing, table
 from gfil.ingest.batches import Batches
-from gfil.ingest.groups import Groups, Told
+from gfil.ingest.groups import Group, Groups, Told
 from gfil.ingest.head import Format
 from gfil.ingest.layout import TICKS
 from gfil.ingest.pieces import Pieces
+from gfil.ingest.placing import NumberedTicks
 from gfil.ingest.prepared import Prepared
 from gfil.ingest.report import Report, show_time
 from gfil.ingest.storing import Columns, Manner
@@ -154,6 +156,24 @@ def prepare(
     return prepared
 
 
+def read_ticks(
+    chunks: Iterable[bytes], options: Options, *, name: str = "-"
+) -> tuple[Report, Iterator[list[tuple[str, NumberedTicks]]]]:
+    """Read ticks without storing any: return a report on the bad rows and the good ones in pieces.
+
+    A piece holds the ticks of each symbol in it. None is too far in the future.
+
+    Raises:
+        UnknownFormat, BadParameter: as `load`; also while the pieces are read.
+    """
+    source = _open(None, chunks, options._replace(kind="ticks"), math.inf, name)
+    pieces = _read(source, [])
+    return source.report, (
+        [(name, rows) for name, _, rows in piece if isinstance(rows, NumberedTicks)]
+        for piece in pieces
+    )
+
+
 def _open(
     db: apsw.Connection | None, chunks: Iterable[bytes], options: Options, now: float, name: str
 ) -> _Source:
@@ -199,22 +219,33 @@ def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
 
 def _pump(source: _Source, sink: Sink) -> list[int]:
     # Returns the times of the first rows, to tell how far they are apart.
+    sample: list[int] = []
+    for piece in _read(source, sample):
+        for name, timeframe, rows in piece:
+            sink.add(name, timeframe, rows)
+    return sample
+
+
+def _read(
+    source: _Source, sample: list[int]
+) -> Iterator[list[tuple[str, Timeframe | None, Columns]]]:
     pieces, found, groups, report = source.pieces, source.found, source.groups, source.report
     check_law = table.check_ticks if found.kind == TICKS else table.check
-    sample: list[int] = []
+
+    def see(some: Iterable[tuple[Group, Columns]]) -> list[tuple[str, Timeframe | None, Columns]]:
+        placed = [(group.symbol, group.timeframe, rows) for group, rows in some]
+        for each in placed:
+            report.see(*each)
+        return placed
+
     for rows in found.read(pieces, report.refuse):
         sample += rows.time[: spacing.SAMPLE_ROWS - len(sample)]
-        for group, placed in groups.place(check_law(rows, report.refuse)):
-            report.see(group.symbol, group.timeframe, placed)
-            sink.add(group.symbol, group.timeframe, placed)
-    for group, placed in groups.finish():
-        report.see(group.symbol, group.timeframe, placed)
-        sink.add(group.symbol, group.timeframe, placed)
+        yield see(groups.place(check_law(rows, report.refuse)))
+    yield see(groups.finish())
     if pieces.names_clock_late and source.found.clock is None and not source.is_clock_told:
         raise BadRequest("it names its clock behind the rows: put it before them, or say it apart")
     for warning in pieces.warnings:
         report.warn(warning)
-    return sample
 
 
 class _Nowhere:
