@@ -33,12 +33,14 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         candles,
         export,
         figures,
+        gaps,
         health,
         logs,
         metrics,
         openapi,
         pages,
         requests,
+        stream,
         symbols,
         ticks,
     )
@@ -53,9 +55,11 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     requests.prepare(app)
     symbols.prepare(app)
     figures.prepare(app)
+    stream.prepare(app)
     metrics.prepare()
     app.before_request(auth.check)
-    for module in (auth, candles, export, symbols, health, metrics, openapi, pages, ticks):
+    readers = (candles, export, gaps, stream, symbols, ticks)
+    for module in (auth, *readers, health, metrics, openapi, pages):
         app.register_blueprint(module.bp)
     if settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

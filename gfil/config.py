@@ -107,7 +107,7 @@ SETTINGS = (
     Setting(
         "GFIL_STREAMS_MAX",
         "100",
-        "Live streams each worker serves at once; fewer than its threads. None are served yet.",
+        "Live streams each worker serves at once; fewer than its threads.",
         _number(0, 1000),
     ),
     Setting(

@@ -90,6 +90,8 @@ def keep(worker: int) -> None:
         return
     with _locked(folder, fcntl.LOCK_EX) as alone:
         if alone:  # else its files go on being read as they are
+            for path in folder.glob(f"gauge_live*_{worker}.db"):
+                path.unlink()  # what it has been doing it does no more
             for path in folder.glob(f"*_{worker}.db"):
                 with contextlib.suppress(*UNREADABLE):  # killed as it made the file
                     _add(path, folder / path.name.replace(f"_{worker}.", f"_{OF_THE_DEAD}."))

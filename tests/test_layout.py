@@ -50,7 +50,7 @@ INSIDE = {
         *("groups", "report", "storing", "batches", "prepared", "importer", "files", "export"),
     ),
     "gfil.ingest.formats": ("json_rows",),
-    "gfil.web": ("metrics", "live", "bodies", "requests", "uploads", "schemas"),
+    "gfil.web": ("metrics", "viewers", "feeds", "live", "bodies", "requests", "uploads", "schemas", "quotes"),
     "gfil.store": (
         "cursors",
         "copies",
@@ -61,6 +61,7 @@ INSIDE = {
         "symbols",
         "rollup",
         "chain",
+        "coverage",
         "ondemand",
         "ticks",
         "candles",

@@ -54,6 +54,12 @@ def _latest(name: str, sentence: str) -> prometheus_client.Gauge:
     return prometheus_client.Gauge(name, sentence, registry=REGISTRY, multiprocess_mode=mode)
 
 
+def _present(name: str, sentence: str) -> prometheus_client.Gauge:
+    COUNTED.append((name, "gauge", (), sentence))
+    mode: Literal["livesum"] = "livesum"
+    return prometheus_client.Gauge(name, sentence, registry=REGISTRY, multiprocess_mode=mode)
+
+
 REQUESTS = _counter(
     "gfil_requests_total", "Answers, by class of status.", "route", "method", "status"
 )
@@ -79,6 +85,13 @@ CHECKPOINTS = _counter(
 )
 CHECKPOINTED = _latest(
     "gfil_checkpoint_last_success_timestamp_seconds", "When all of it was copied last, UNIX time."
+)
+STREAMS = _present("gfil_streams", "Live streams that are open.")
+STREAMS_REFUSED = _counter(
+    "gfil_streams_refused_total", "Live streams for which there was no room (GFIL_STREAMS_MAX)."
+)
+STREAM_RESETS = _counter(
+    "gfil_stream_resets_total", "Times a viewer was told to read anew instead of what changed."
 )
 SQLITE_ERRORS = _counter(
     "gfil_sqlite_errors_total", "Errors that SQLite logged by itself, by its names.", "code"

@@ -14,6 +14,7 @@ from gfil.web.schemas import (
     CANDLE_ROW,
     DELETED,
     FACTS,
+    GAPS,
     OF_CANDLES,
     OF_TICKS,
     OUTCOME,
@@ -45,6 +46,16 @@ OPERATIONS: dict[str, tuple[tuple[str, ...], dict[str, Schema], tuple[int, ...]]
     "export.read": (
         ("symbol", "tf", "from", "to", "clock", "format"),
         {"text/csv": TEXT, "application/x-ndjson": TEXT, "application/json": ANY},
+        (400, 404),
+    ),
+    "gaps.read": (
+        ("symbol", "gap_from", "gap_to"),
+        {"application/json": GAPS},
+        (400, 404),
+    ),
+    "stream.read": (
+        ("sub", "since", "last_event_id"),
+        {"text/event-stream": TEXT},
         (400, 404),
     ),
     "ticks.read": (

@@ -89,6 +89,26 @@ PARAMETERS = {
         "On whose wall the buckets are cut: UTC, a zone, an offset, or both.",
         {"type": "string", "default": "UTC", "examples": ["UTC", *clocks.NAMED, "+05:30"]},
     ),
+    "sub": {
+        "name": "sub",
+        "in": "query",
+        "description": "What to follow: SYMBOL,TF or SYMBOL,TF,CLOCK; UTC where no clock is named.",
+        "required": True,
+        "schema": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 32},
+        "examples": {"two": {"value": ["XAUUSD,M1", "EURUSD,H4,nyclose"]}},
+    },
+    "since": _parameter(
+        "since",
+        "The id of the last event seen, or epoch and change of an answer: what came after it is "
+        "sent first.",
+        {"type": "string", "pattern": "^[0-9A-Za-z]{1,64}-[0-9]{1,16}$"},
+    ),
+    "last_event_id": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "As since, and before it; browsers send it when they connect again.",
+        "schema": TEXT,
+    },
     "stale": _parameter("stale", "1: not ready while a symbol is stale.", {"enum": ["0", "1"]}),
     "format": _parameter("format", "The shape of the file.", {"enum": ["csv", "ndjson", "json"]}),
     "key": {
@@ -112,6 +132,8 @@ PARAMETERS = {
             ("force_tf", "1: even if the rows contradict it.", {"enum": ["0", "1"]}),
         )
     },
+    "gap_from": _parameter("from", "Missing from here on; without it of 13 weeks.", INSTANT),
+    "gap_to": _parameter("to", "Missing before this; without it to now.", INSTANT),
     "gone_from": _parameter("from", "What starts here or later goes.", INSTANT, required=True),
     "gone_to": _parameter("to", "What ends here or before goes.", INSTANT, required=True),
     "only_tf": _parameter("tf", "Only candles of this timeframe.", TEXT),
@@ -155,6 +177,8 @@ TICKS = record(
         "next_cursor": or_null(TEXT),
     }
 )
+GAP = record({"symbol": TEXT, "from": TIME, "to": TIME, "minutes": {"type": "integer"}})
+GAPS = record({"gaps": {"type": "array", "items": GAP}})
 ANSWER = record(
     {
         "symbol": TEXT,

@@ -1,0 +1,202 @@
+"""Live: finds what any process has committed, and shows it to every viewer of this worker."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import apsw
+
+from gfil.errors import Busy, GfilError
+from gfil.store import changes, symbols
+from gfil.store import db as store
+from gfil.store.pool import Home, find_home
+from gfil.store.symbols import SERIES_PER_SYMBOL
+from gfil.web import metrics
+from gfil.web.feeds import Feed
+from gfil.web.viewers import Events, Position, Sub, Viewer
+
+LOOK_S = 0.02  # between looks whether anybody has committed
+IDLE_S = 0.5  # that a look waits where nobody would see what it finds
+SPACING_S = 0.2  # between two states of one candle
+RETRY_AFTER_S = 5
+
+
+class Live:
+    """All live streams of one worker. Viewers join and leave; `look` comes round as a job.
+
+    One connection watches `PRAGMA data_version`, which tells of the commits of all processes and
+    reads no page; what they touched stands in the change log. A candle is read once, for all who
+    follow it. The feeds belong to the thread that looks.
+    """
+
+    def __init__(self, path: Path, streams_max: int) -> None:
+        self.path = path
+        self.streams_max = streams_max
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._is_running = False
+        self._present: dict[Viewer, Sequence[Sub]] = {}
+        self._welcomed: dict[Viewer, Sequence[Feed]] = {}
+        self._feeds: dict[Sub, Feed] = {}
+        self._db: store.Connection | None = None
+        self._home: Home | None = None
+        self._version = -1
+        self._reached = Position("", 0)
+        self._rest_until = 0.0
+
+    def join(self, subs: Sequence[Sub], since: Position | None) -> Viewer:
+        """Return a new viewer, to be shown what changed after `since`; it has to `leave`.
+
+        Raises:
+            Busy: there are as many as there may be, or nobody looks in this process.
+        """
+        viewer = Viewer(since)
+        with self._lock:
+            if not self._is_running or len(self._present) >= self.streams_max:
+                metrics.STREAMS_REFUSED.inc()
+                raise Busy("all live streams are taken", RETRY_AFTER_S)
+            self._present[viewer] = subs
+            metrics.STREAMS.set(len(self._present))
+        self._wanted.set()
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """Let a viewer go; one that has gone already stays away."""
+        with self._lock:
+            self._present.pop(viewer, None)
+            metrics.STREAMS.set(len(self._present))
+
+    def look(self) -> None:
+        """Show the viewers what has changed since the last look."""
+        self._is_running = True
+        self._wanted.clear()
+        with self._lock:
+            present = dict(self._present)
+        self._forget(present)
+        if not present:
+            self._wanted.wait(IDLE_S)
+        elif time.monotonic() >= self._rest_until:
+            try:
+                self._look(self._open(), present)
+            except (GfilError, apsw.Error):
+                self._close()
+                raise
+
+    def _forget(self, present: Mapping[Viewer, Sequence[Sub]]) -> None:
+        for viewer in self._welcomed.keys() - present.keys():
+            for feed in self._welcomed.pop(viewer):
+                feed.viewers.discard(viewer)
+                if not feed.viewers:
+                    self._feeds.pop(feed.sub, None)
+
+    def _open(self) -> store.Connection:
+        home = find_home(self.path)
+        if self._db is None or home != self._home:
+            self._close()
+            self._db, self._home = store.connect(self.path, readonly=True), home
+        return self._db
+
+    def _close(self) -> None:
+        self._version = -1
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _look(self, db: store.Connection, present: Mapping[Viewer, Sequence[Sub]]) -> None:
+        now = time.monotonic()
+        version = db.pragma("data_version")
+        new = present.keys() - self._welcomed.keys()
+        due = any(feed.since and feed.due <= now for feed in self._feeds.values())
+        if version == self._version and not new and not due:
+            return
+        with store.snapshot(db):
+            self._follow(db)
+            self._show(db, now)
+            for viewer in new:
+                self._welcome(db, viewer, present[viewer])
+        self._version = version
+        self._rest_until = 2 * time.monotonic() - now  # requests want the processor too
+
+    def _follow(self, db: store.Connection) -> None:
+        # Marks in the feeds what has been committed since the last time.
+        before, reached = self._reached, Position(*store.read_state(db))
+        if reached == before:
+            return
+        feeds = defaultdict(list)
+        for feed in self._feeds.values():
+            feeds[feed.symbol.id if feed.symbol else None].append(feed)
+        if reached.epoch == before.epoch and changes.is_kept(before.change, reached.change):
+            anew = feeds[None]  # there may be such a symbol by now
+            for entry in changes.read(db, before.change):
+                touched = feeds[entry.series // SERIES_PER_SYMBOL]
+                for feed in touched:
+                    feed.mark(entry)
+                anew += touched if entry.start == entry.stop else ()
+        else:
+            anew = [*self._feeds.values()]
+        for feed in anew:
+            symbol = symbols.find(db, feed.sub.symbol)
+            if symbol or feed.symbol:
+                feed.begin_anew(symbol, reached.change)
+        self._reached = reached
+
+    def _show(self, db: store.Connection, now: float) -> None:
+        events: defaultdict[Viewer, Events] = defaultdict(dict)
+        resets: set[Viewer] = set()
+        behind: dict[Viewer, int] = {}
+        for feed in self._feeds.values():
+            if feed.since is None:
+                continue
+            if feed.due > now:
+                for viewer in feed.viewers:
+                    behind[viewer] = min(feed.since - 1, behind.get(viewer, feed.since))
+                continue
+            states = feed.read(db)
+            for viewer in feed.viewers:
+                events[viewer].update(states or {})
+            resets |= feed.viewers if states is None else set()
+            feed.settle()
+            feed.due = now + SPACING_S
+        for viewer in self._welcomed:
+            change = behind.get(viewer, self._reached.change)
+            reached = self._reached._replace(change=change)
+            viewer.show(events.get(viewer, {}), reached, reset=viewer in resets)
+
+    def _welcome(self, db: store.Connection, viewer: Viewer, subs: Sequence[Sub]) -> None:
+        missed = self._read_missed(db, subs, viewer.since)
+        viewer.show(missed or {}, self._reached, reset=missed is None)
+        feeds = []
+        for sub in subs:
+            feed = self._feeds.get(sub) or Feed(sub, symbols.find(db, sub.symbol))
+            self._feeds[sub] = feed
+            feed.viewers.add(viewer)
+            feeds.append(feed)
+        self._welcomed[viewer] = feeds
+
+    def _read_missed(
+        self, db: store.Connection, subs: Sequence[Sub], since: Position | None
+    ) -> Events | None:
+        # What has changed since then, or None where that is not known or too much.
+        if since is None:
+            return {}
+        if since.epoch != self._reached.epoch or since.change > self._reached.change:
+            return None
+        feeds = [Feed(sub, symbols.find(db, sub.symbol)) for sub in subs]
+        if all(feed.symbol and feed.symbol.change <= since.change for feed in feeds):
+            return {}
+        if not changes.is_kept(since.change, self._reached.change):
+            return None
+        for entry in changes.read(db, since.change):
+            for feed in feeds:
+                if feed.symbol and feed.symbol.id == entry.series // SERIES_PER_SYMBOL:
+                    feed.mark(entry)
+        missed: Events = {}
+        for feed in feeds:
+            if feed.since or not feed.symbol:
+                states = feed.read(db)
+                if states is None:
+                    return None
+                missed |= states
+        return missed
