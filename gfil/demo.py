@@ -76,7 +76,8 @@ def _fill_symbol(connection: apsw.Connection, instrument: Instrument, until: int
         # A part begins with a day, so that no coarse candle holds finer ones.
         starts = [instrument.clock.bucket(D1, until - length).start for _, length in PARTS]
     else:
-        price, parts, starts = latest.close, [M1], [latest.time + MINUTE]
+        # The minute that a live feed has begun stays as it is.
+        price, parts, starts = latest.close, [M1], [min(latest.time + MINUTE, until)]
     for timeframe, start, stop in zip(parts, starts, [*starts[1:], until], strict=True):
         price = _write_part(connection, symbol, instrument, timeframe, start, stop, price)
 
@@ -94,7 +95,7 @@ def _write_part(
     buckets = [
         bucket
         for bucket in instrument.clock.buckets(timeframe, start, stop)
-        if bucket.stop <= stop and _is_open(instrument, bucket.start)
+        if bucket.stop <= stop and is_open(instrument, bucket.start)
     ]
     for first in range(0, len(buckets), BATCH_ROWS):
         rows, price = _make_rows(
@@ -106,8 +107,23 @@ def _write_part(
     return price
 
 
-def _is_open(instrument: Instrument, instant: int) -> bool:
-    return not instrument.closes or (NEW_YORK_CLOSE.wall(instant) - MONDAY) % WEEK < 5 * DAY
+def is_open(instrument: Instrument, instant: float) -> bool:
+    """Say whether its market trades at an instant."""
+    return not instrument.closes or (NEW_YORK_CLOSE.wall(int(instant)) - MONDAY) % WEEK < 5 * DAY
+
+
+def liveliness(instant: float) -> float:
+    """Return how lively a market is at this time of the day: 0.1 to 1."""
+    return 0.55 + 0.45 * math.sin((instant % DAY) / DAY * 2 * math.pi - 2.2)
+
+
+def move(
+    rng: random.Random, instrument: Instrument, price: float, instant: float, seconds: float
+) -> float:
+    """Return a price so many seconds on: a step of a walk drawn back to where it belongs."""
+    step = instrument.volatility * math.sqrt(seconds / YEAR_S)
+    drift = PULL_PER_YEAR * seconds / YEAR_S * math.log(instrument.price / price)
+    return price * math.exp(rng.gauss(drift, step * (0.5 + liveliness(instant))))
 
 
 def _make_rows(
@@ -117,19 +133,16 @@ def _make_rows(
     buckets: Sequence[Bucket],
     price: float,
 ) -> tuple[Rows, float]:
-    # A walk of four steps a candle, drawn back to the price the instrument belongs at.
+    # A walk of four steps a candle.
     rows = Rows([], [], [], [], [], [], [])
-    step = instrument.volatility * math.sqrt(timeframe.seconds / YEAR_S / 4)
-    pull = PULL_PER_YEAR * timeframe.seconds / YEAR_S
     for start, stop in buckets:
-        lively = 0.55 + 0.45 * math.sin((start % DAY) / DAY * 2 * math.pi - 2.2)
         path = [price]
         for _ in range(4):
-            drift = pull * math.log(instrument.price / price) / 4
-            price *= math.exp(rng.gauss(drift, step * (0.5 + lively)))
+            price = move(rng, instrument, price, start, timeframe.seconds / 4)
             path.append(price)
         prices = [round(value, instrument.digits) for value in path]
-        volume = 1 + int(rng.expovariate(1) * MINUTE_TICKS * lively * timeframe.seconds / MINUTE)
+        usual = MINUTE_TICKS * liveliness(start) * timeframe.seconds / MINUTE
+        volume = 1 + int(rng.expovariate(1) * usual)
         rows.time.append(start)
         rows.stretch.append(stop - start - timeframe.seconds)
         rows.open.append(prices[0])

@@ -13,7 +13,11 @@ DEMO_DB = "data/demo.db"
 
 @click.command()
 @click.option("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="Where to listen.")
-@click.option("--demo", is_flag=True, help="Show a made-up history from a database of its own.")
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Show made-up prices, live too, from a database of their own.",
+)
 def serve(bind: str, demo: bool) -> None:
     """Start the server; makes the database if there is none."""
     from gfil import serve as server
@@ -28,8 +32,10 @@ def serve(bind: str, demo: bool) -> None:
     _prepare(settings.db)
     if demo:
         from gfil import demo as made_up
+        from gfil import feed
 
         made_up.fill(settings.db)
+        feed.start(listener.getsockname(), settings.db)
     server.run(listener, settings.db, loopback=loopback)
 
 

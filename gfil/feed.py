@@ -1,0 +1,149 @@
+"""A made-up live feed for `serve --demo`: ticks through the public door, as long as it is open.
+
+It is a process of its own, which ends when the server has ended, however that ended.
+"""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import apsw
+
+from gfil import config, demo, logs, posting
+from gfil.demo import INSTRUMENTS, Instrument
+from gfil.errors import GfilError, Unauthorized
+from gfil.posting import Poster, Server, Tick
+from gfil.store import api_keys, db, holdings, symbols
+from gfil.timeframes import DAY, MINUTE
+
+KEY_NAME = "made-up live feed"
+KEY_LIFE_S = DAY
+KEY_RENEWED_S = KEY_LIFE_S // 2  # well before it expires
+ROUND_S = 0.25
+WATCH_S = 0.25  # how often it looks whether the server is still there
+RATE_LEAST = 0.3  # ticks of a symbol a second, in the quietest hours
+STEP_MAX_S = float(MINUTE)  # a machine that slept wakes up to no jump
+SPREAD = 0.0001  # of the price
+
+
+def start(address: Sequence[Any], database: Path) -> "subprocess.Popen[bytes]":
+    """Start the feed for the server that this process becomes, which listens at `address`."""
+    host, port = address[:2]
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    url = Server("http", reached, port, "").url
+    # A session of its own: a Ctrl-C is meant for the server, which answers what it has begun.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "gfil.feed", url, str(database), str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(config.ROOT)},
+        start_new_session=True,
+    )
+
+
+class _Walk:
+    # The price of one instrument from here on.
+    def __init__(self, instrument: Instrument, price: float, now: float) -> None:
+        self._instrument = instrument
+        self._price = price
+        self._moved = now
+
+    # Returns the tick of a round, if it brings one.
+    def step(self, rng: random.Random, now: float) -> Tick | None:
+        rate = demo.MINUTE_TICKS / MINUTE * demo.liveliness(now)
+        is_quiet = rng.random() >= max(rate, RATE_LEAST) * ROUND_S
+        if is_quiet or not demo.is_open(self._instrument, now):
+            return None
+        seconds = min(max(now - self._moved, 0.0), STEP_MAX_S)
+        self._price = demo.move(rng, self._instrument, self._price, now, seconds)
+        self._moved = now
+        bid = round(self._price, self._instrument.digits)
+        point = 10.0**-self._instrument.digits
+        ask = round(bid + max(bid * SPREAD * rng.random(), point), self._instrument.digits)
+        return Tick(0, self._instrument.name, int(now * 1000), bid, ask, flags=6)
+
+
+def run(server: Server, database: Path, parent: int) -> NoReturn:
+    """Post ticks for as long as the process `parent` is the one that started this one.
+
+    Raises:
+        Unauthorized: the feed of a later start has taken over.
+        GfilError: the server or the database is not what it was.
+    """
+    rng = random.Random()
+    walks = _begin(database, time.time())
+    renew_at, poster = 0.0, None
+    while True:
+        _rest(ROUND_S, parent)
+        now = time.time()
+        if poster is None or now >= renew_at:
+            if poster is not None:
+                poster.close()
+            renew_at, secret = now + KEY_RENEWED_S, _make_key(database, int(now))
+            poster = Poster(
+                server,
+                secret,
+                patience_s=float("inf"),
+                first_patience_s=float("inf"),
+                rest=lambda seconds: _rest(seconds, parent),
+            )
+        ticks = [tick for walk in walks if (tick := walk.step(rng, now))]
+        if ticks:
+            list(poster.post(ticks))
+
+
+def _begin(database: Path, now: float) -> list[_Walk]:
+    connection = db.connect(database, readonly=True)
+    walks = []
+    for instrument in INSTRUMENTS:
+        symbol = symbols.find(connection, instrument.name)
+        latest = holdings.read_latest(connection, symbol) if symbol else None
+        walks.append(_Walk(instrument, latest.close if latest else instrument.price, now))
+    connection.close()
+    return walks
+
+
+def _make_key(database: Path, now: int) -> str:
+    connection = db.connect(database)
+    with db.transaction(connection):
+        for key in api_keys.list(connection):
+            if key.name == KEY_NAME and key.is_valid(now):
+                api_keys.revoke(connection, key.id, now=now)
+        expires = now + KEY_LIFE_S
+        _, secret = api_keys.create(connection, KEY_NAME, "write", now=now, expires=expires)
+    connection.close()
+    return secret
+
+
+def _rest(seconds: float, parent: int) -> None:
+    until = time.monotonic() + seconds
+    while os.getppid() == parent:
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, WATCH_S))
+    raise SystemExit(0)
+
+
+def main(url: str, database: str, parent: str) -> NoReturn:
+    """Run the feed, and say in the log why it ended if that was not the server's end."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    logs.configure()
+    try:
+        run(posting.parse_url(url, insecure=True), Path(database), int(parent))
+    except Unauthorized:
+        logs.say(logging.INFO, "feed_stop", detail="the feed of a later start has taken over")
+    except (GfilError, apsw.Error) as error:
+        logs.say(logging.ERROR, "feed_stop", detail=str(error))
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
