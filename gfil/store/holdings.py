@@ -1,19 +1,19 @@
 """What is held of a symbol: how far, how much, how fresh."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import apsw
 
 from gfil import timeframes
 from gfil.clocks import UTC, Clock, Run
-from gfil.store import chain, symbols
+from gfil.store import chain, coverage, symbols
 from gfil.store import db as store
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, M1, MINUTE, TIMEFRAMES, WEEK, Timeframe
 
-USUAL_WEEKS = 8  # a minute of the week is usual when at least half of so many weeks have it
 STALE_MINUTES = 10
 STALE_WINDOW_S = timeframes.HOUR
 
@@ -91,34 +91,19 @@ def _hold(
     return [Holding(timeframe.name, clock.name, held[0][0], held[-1][1], count)]
 
 
-HAS_MINUTES = """
-SELECT time FROM candle WHERE series = :series AND time >= :start AND time < :stop ORDER BY time
-"""
-
-
-def usual_minutes(db: apsw.Connection, symbol: Symbol, start: int, stop: int) -> Iterator[int]:
-    """Yield the minutes of a range that at least half of the weeks before it have."""
-    series = symbol.series(M1.number)
-    counts: dict[int, int] = {}
-    for week in range(1, USUAL_WEEKS + 1):
-        past = {"series": series, "start": start - week * WEEK, "stop": stop - week * WEEK}
-        for (time,) in store.query(db, HAS_MINUTES, past):
-            minute = time + week * WEEK
-            counts[minute] = counts.get(minute, 0) + 1
-    return (minute for minute in sorted(counts) if 2 * counts[minute] >= USUAL_WEEKS)
-
-
 def is_stale(db: apsw.Connection, symbol: Symbol, now: int) -> bool:
     """Say whether 10 minutes in which the symbol usually trades have gone by without a row."""
-    series = {"series": symbol.series(M1.number)}
-    first, last = store.value(db, chain.FIRST, series), store.value(db, chain.LAST, series)
-    if first is None or first > last[0] - (USUAL_WEEKS // 2 - 1) * WEEK:
-        return False  # too little for anything to be usual
+    last = store.value(db, chain.LAST, {"series": symbol.series(M1.number)})
+    if last is None or last[0] + MINUTE > now - STALE_MINUTES * MINUTE:
+        return False
+    span = coverage.read_span(db, symbol, coverage.WEEKS)
+    assert span is not None
+    held = partial(coverage.read, db, symbol)
     missed = 0
-    start, window_s = last[0] + MINUTE, STALE_WINDOW_S
+    start, window_s = span.stop, STALE_WINDOW_S
     until = min(now - now % MINUTE, start + WEEK)  # every minute of the week has been by then
     while start < until and missed < STALE_MINUTES:
         stop = min(start + window_s, until)
-        missed += sum(1 for _ in usual_minutes(db, symbol, start, stop))
+        missed += coverage.usual(held, span, start, stop).count(1)
         start, window_s = stop, 2 * window_s  # over a week-end there is little to count
     return missed >= STALE_MINUTES
