@@ -81,7 +81,7 @@ class Live:
             try:
                 self._look(self._open(), present)
             except (GfilError, apsw.Error):
-                self._close()
+                self.close()
                 raise
 
     def _forget(self, present: Mapping[Viewer, Sequence[Sub]]) -> None:
@@ -94,11 +94,12 @@ class Live:
     def _open(self) -> store.Connection:
         home = find_home(self.path)
         if self._db is None or home != self._home:
-            self._close()
+            self.close()
             self._db, self._home = store.connect(self.path, readonly=True), home
         return self._db
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection; the next look opens another."""
         self._version = -1
         if self._db is not None:
             self._db.close()
@@ -128,7 +129,7 @@ class Live:
         for feed in self._feeds.values():
             feeds[feed.symbol.id if feed.symbol else None].append(feed)
         if reached.epoch == before.epoch and changes.is_kept(before.change, reached.change):
-            anew = feeds[None]  # there may be such a symbol by now
+            anew = [*feeds[None]]  # there may be such a symbol by now
             for entry in changes.read(db, before.change):
                 touched = feeds[entry.series // SERIES_PER_SYMBOL]
                 for feed in touched:

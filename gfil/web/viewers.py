@@ -56,7 +56,7 @@ class Viewer:
         """Have events sent, or a reset instead; with them the viewer has reached a position."""
         with self._changed:
             is_new = self._sent is None  # it waits for its first id
-            if not self._reached or self._reached.epoch != reached.epoch:
+            if reset or not self._reached or self._reached.epoch != reached.epoch:
                 self._reached = reached
             self._reached = max(self._reached, reached)  # it may have known more when it came
             self._sent = self._sent or reached

@@ -1,0 +1,79 @@
+"""Server-sent events, read as a browser reads them, from a socket or from a text."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+
+WAIT_S = 20
+
+
+class Event(NamedTuple):
+    """One event: its name, its data as JSON says it, the last id there was."""
+
+    name: str
+    data: Any
+    id: str | None
+
+
+def parse(text: str) -> list[Event]:
+    """Return the events of whole blocks of lines."""
+    events, last = [], None
+    for block in text.split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if line[:1] != ":")
+        last = fields.get("id", last)
+        if "data" in fields:
+            events.append(Event(fields.get("event", "message"), orjson.loads(fields["data"]), last))
+    return events
+
+
+class Stream:
+    """One live stream of a real server, over a socket of its own."""
+
+    def __init__(self, url: str, query: str, **headers: str) -> None:
+        where = urlsplit(url)
+        self.socket = socket.create_connection((where.hostname, where.port), timeout=WAIT_S)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"GET /api/v1/stream?{query} HTTP/1.0", f"Host: {where.netloc}"]
+        lines += [f"{name}: {value}" for name, value in given.items()]
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        self._file = self.socket.makefile("rb")
+        self.status = int(self._file.readline().split()[1])
+        self.headers: dict[str, str] = {}
+        while line := self._file.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            self.headers[name.lower()] = value
+        self.last_id: str | None = None
+
+    def events(self) -> Iterator[Event]:
+        """Yield events as they come, until the server ends the stream."""
+        block: list[bytes] = []
+        for line in self._file:
+            block.append(line)
+            if line == b"\n":
+                for event in parse(b"".join(block).decode()):
+                    self.last_id = event.id or self.last_id
+                    yield event._replace(id=self.last_id)
+                block = []
+
+    def until(self, name: str) -> list[Event]:
+        """Return what comes, the first event of this name the last of it."""
+        found = []
+        for event in self.events():
+            found.append(event)
+            if event.name == name:
+                break
+        return found
+
+    def close(self) -> None:
+        """Go."""
+        self._file.close()
+        self.socket.close()
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
