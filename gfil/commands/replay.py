@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,7 +68,7 @@ def replay(
         server, _read_key(key_file), tell=lambda line: click.echo(f"gfil: {line}", err=True)
     )
     name = files.STANDARD_INPUT if file is sys.stdin.buffer else file.name
-    with _progress(files.size(name)) as bar:
+    with closing(poster), _progress(files.size(name)) as bar:
         report = replaying.run(_chunks(file), options, poster, pace, name=name, progress=bar.update)
     end = f"change {report.change}" if report.has_changed else "nothing changed"
     line = "\n".join([*report.describe(), f"{server.url}: {end}"])
