@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from gfil.clocks import TIME_MAX, TIME_MIN
 from gfil.errors import BadParameter
 from gfil.store import coverage
 from gfil.store.coverage import Minutes, Read
@@ -56,16 +55,18 @@ def find(
     Raises:
         BadParameter: `start` is after `stop`.
     """
-    first, last = TIME_MIN if start is None else start, TIME_MAX if stop is None else stop
-    if first > last:
+    if start is not None and stop is not None and start > stop:
         raise BadParameter("from is after to")
     span = coverage.read_span(db, symbol)
     if span is None:
         return iter(())
     held = _by_week(partial(coverage.read, db, symbol))
-    first = max(-(-first // MINUTE) * MINUTE, span.start)
-    end = span.stop if span.stop < now - ENDED_S else _whole_minute(now)
-    last = max(min(-(-last // MINUTE) * MINUTE, end), first)
+    first, last = span.start, span.stop if span.stop < now - ENDED_S else _whole_minute(now)
+    if start is not None:
+        first = max(first, -(-start // MINUTE) * MINUTE)
+    if stop is not None:
+        last = min(last, -(-stop // MINUTE) * MINUTE)
+    last = max(first, last)
     return _join(
         gap
         for week in range(W1.floor(first), last, WEEK)

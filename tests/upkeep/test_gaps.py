@@ -12,7 +12,8 @@ from gfil.clocks import UTC, Clock
 from gfil.errors import BadParameter
 from gfil.ingest import files
 from gfil.ingest.importer import Options
-from gfil.store import candles, coverage, db, symbols
+from gfil.store import candles, coverage, symbols
+from gfil.store import db as store
 from gfil.store.candles import Rows
 from gfil.timeframes import DAY, HOUR, MINUTE, WEEK
 from gfil.upkeep import gaps
@@ -45,7 +46,7 @@ def write(
     connection: apsw.Connection, times: Collection[int], tf: str = "M1", clock: str = "UTC"
 ) -> symbols.Symbol:
     """A symbol that has candles at these times, drawn on a clock."""
-    with db.transaction(connection):
+    with store.transaction(connection):
         symbol = symbols.ensure(connection, "X")
         column = [1.0] * len(times)
         rows = Rows(sorted(times), [0] * len(times), *[column] * 5)
@@ -103,11 +104,9 @@ def test_a_minute_is_usual_when_half_of_the_eight_weeks_have_it(
     db: apsw.Connection, weeks: int, is_usual: bool
 ) -> None:
     """A quarter of an hour more on some Mondays before or after the one that has none of it."""
-    longer = [week for week in (0, 2, 5, 7)][:weeks]
-    extra = [
-        session(MONDAY + week * WEEK)[-1] + n * MINUTE for week in longer for n in range(1, 16)
-    ]
     close = session(MONDAY + 4 * WEEK)[-1] + MINUTE
+    longer = (close + far * WEEK for far in (-4, -2, 1, 3)[:weeks])
+    extra = [time + n * MINUTE for time in longer for n in range(15)]
     found = find(db, [*trade(range(9)), *extra], close, close + HOUR)
     assert found == [(close, close + 15 * MINUTE)] * is_usual
 
@@ -181,6 +180,21 @@ def test_a_range_cuts_gaps_and_has_none_of_what_lies_outside(db: apsw.Connection
     assert find(db, times, stop=first[4]) == []
     assert find(db, times, middle, middle) == []
     assert find(db, times, LATER, LATER + WEEK) == []
+
+
+def test_nothing_is_held_open_while_the_caller_takes_its_time(
+    db_path: Path, db: apsw.Connection
+) -> None:
+    """Between two gaps others may write, and what they wrote is checkpointed at once."""
+    times = trade(range(9))
+    symbol = write(db, set(times) - {*session(MONDAY + WEEK), *session(MONDAY + 7 * WEEK)})
+    reader = store.connect(db_path, readonly=True)
+    found = gaps.find(reader, symbol, now=LATER)
+    assert next(found).start == session(MONDAY + WEEK)[0]
+    write(db, session(MONDAY + 30 * WEEK))
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
+    assert not busy
+    assert [gap.start for gap in found] == [session(MONDAY + 7 * WEEK)[0]]
 
 
 def test_a_range_that_ends_before_it_begins_is_refused(db: apsw.Connection) -> None:
