@@ -64,10 +64,10 @@ class _Timetable:
 
 
 class _Source:
-    # The ticks of a file in its order, and how many bytes of it each of those at hand makes up.
+    # The ticks of a file in its order. Of the bytes of a piece each of its ticks makes up a share.
     def __init__(self, chunks: Iterable[bytes], options: Options, name: str) -> None:
         self._taken_bytes = 0
-        self.bytes_per_tick = 0.0
+        self.given_bytes = 0.0
         self.report, self._pieces = importer.read_ticks(self._take(chunks), options, name=name)
 
     def _take(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -78,10 +78,10 @@ class _Source:
     def __iter__(self) -> Iterator[Tick]:
         for piece in self._pieces:
             count = sum(len(rows.row) for _, rows in piece)
-            if count:
-                self.bytes_per_tick = self._taken_bytes / count
-                self._taken_bytes = 0
-            yield from merge(*(_ticks_of(*each) for each in piece), key=attrgetter("row"))
+            share = (self._taken_bytes - self.given_bytes) / max(count, 1)
+            for tick in merge(*(_ticks_of(*each) for each in piece), key=attrgetter("row")):
+                self.given_bytes += share
+                yield tick
 
 
 def _ticks_of(symbol: str, rows: NumberedTicks) -> Iterator[Tick]:
@@ -111,12 +111,14 @@ def run(
     if pace.to_now and pace.speed is None:
         raise BadParameter("--now needs a --speed: at most one tick can be now")
     source, timetable = _Source(chunks, options, name), _Timetable(pace)
+    told = 0
     with _telling_what_was_taken(source.report):
         for batch, due_msc in _batches(source, timetable):
             timetable.wait_for(due_msc)
             for ticks, answer in poster.post(batch):
                 _count(source.report, ticks, answer)
-            progress(int(len(batch) * source.bytes_per_tick), _show(batch[-1].time_msc))
+            told, before = round(source.given_bytes), told
+            progress(told - before, _show(batch[-1].time_msc))
     return source.report
 
 

@@ -169,9 +169,12 @@ def test_a_request_that_is_too_large_is_split_between_milliseconds(
 def test_a_single_millisecond_that_is_too_large_is_told(
     running: Server, key: str, symbol: str
 ) -> None:
-    with gate.opened(running.url, limit_bytes=500) as before, poster_of(before.url, key) as poster:
-        with pytest.raises(TooLarge, match="413, so it is planned"):
-            list(poster.post(ticks_of(symbol, 20, each_msc=20)))
+    with (
+        gate.opened(running.url, limit_bytes=500) as before,
+        poster_of(before.url, key) as poster,
+        pytest.raises(TooLarge, match="413, so it is planned"),
+    ):
+        list(poster.post(ticks_of(symbol, 20, each_msc=20)))
     assert before.passed == []
 
 
@@ -181,9 +184,12 @@ def test_a_single_millisecond_that_is_too_large_is_told(
 def test_what_waiting_does_not_mend_is_sent_once(
     running: Server, key: str, status: int, kind: type[GfilError]
 ) -> None:
-    with gate.opened(running.url, status) as before, poster_of(before.url, key) as poster:
-        with pytest.raises(kind, match=f"{before.url} refuses: {status}, "):
-            list(poster.post(ticks_of("ONCE", 1)))
+    with (
+        gate.opened(running.url, status) as before,
+        poster_of(before.url, key) as poster,
+        pytest.raises(kind, match=f"http://.* refuses: {status}, "),
+    ):
+        list(poster.post(ticks_of("ONCE", 1)))
     assert len(before.bodies) == 1
 
 
@@ -215,6 +221,9 @@ def test_a_server_that_was_never_there_is_not_waited_for() -> None:
 
 
 def test_somebody_else_who_says_yes_to_everything_is_no_gfil(key: str, running: Server) -> None:
-    with gate.opened(running.url, 200) as before, poster_of(before.url, key) as poster:
-        with pytest.raises(GfilError, match="is no GFIL"):
-            list(poster.post(ticks_of("X", 1)))
+    with (
+        gate.opened(running.url, 200) as before,
+        poster_of(before.url, key) as poster,
+        pytest.raises(GfilError, match="is no GFIL"),
+    ):
+        list(poster.post(ticks_of("X", 1)))
