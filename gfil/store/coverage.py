@@ -108,12 +108,12 @@ def _usual(held: Read, span: Span, start: int, stop: int) -> Minutes:
     low = start + min(shifts[0], 0) - WALL_REACH
     high = stop + max(shifts[-1], 0) + WALL_REACH
     moving = (wall for wall in span.walls if wall.segment(low).stop < high)
-    both = -1
+    agreed = -1
     for wall in (UTC, *moving):  # the others show what UTC does
         ahead = _whole(wall.offset(start))
         votes = sum(_seen(held, span, wall, start + ahead + shift, length) for shift in shifts)
-        both &= _number(votes.to_bytes(length, "little").translate(IS_USUAL))
-    return both.to_bytes(length, "little")
+        agreed &= _number(votes.to_bytes(length, "little").translate(IS_USUAL))
+    return agreed.to_bytes(length, "little")
 
 
 def _nearest(weeks: Sequence[int], week: int) -> list[int]:

@@ -15,7 +15,7 @@ from gfil.timeframes import MINUTE, W1, WEEK
 
 MINUTES_MIN = 5
 ENDED_S = 4 * WEEK  # a symbol that has brought nothing for longer has ended
-NEWEST_WEEKS = 13  # the three months that M1 are usually kept
+NEWEST_WEEKS = 12  # no three months, for which M1 are usually kept, are shorter
 WEEKS_HELD = 32  # of minutes in memory, 10 kB each: more than one week is compared with
 
 
@@ -75,7 +75,7 @@ def find(
 
 
 def newest_from(db: apsw.Connection, symbol: Symbol, stop: int | None, now: float) -> int:
-    """Return where the last 13 weeks begin, of the symbol's M1 or of what ends at `stop`."""
+    """Return where the last 12 weeks begin, of the symbol's M1 or of what ends at `stop`."""
     ends = [_whole_minute(now), *([] if stop is None else [stop])]
     span = coverage.read_span(db, symbol, weeks_max=0)
     return min([*ends, *([span.stop] if span else [])]) - NEWEST_WEEKS * WEEK

@@ -23,7 +23,7 @@ PIECE_GAPS = 500
 @bp.get("/api/v1/gaps")
 @scope("read")
 def read() -> Response:
-    """Send the minutes that a symbol usually has and that are missing, of 13 weeks unless told."""
+    """Send the minutes that a symbol usually has and that are missing, of 12 weeks unless told."""
     start, stop = instant_parameter("from"), instant_parameter("to")
     symbol = symbols.read(reading(), text_parameter("symbol"))
     done_reading()

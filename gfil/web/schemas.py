@@ -132,7 +132,7 @@ PARAMETERS = {
             ("force_tf", "1: even if the rows contradict it.", {"enum": ["0", "1"]}),
         )
     },
-    "gap_from": _parameter("from", "Missing from here on; without it of 13 weeks.", INSTANT),
+    "gap_from": _parameter("from", "Missing from here on; without it of 12 weeks.", INSTANT),
     "gap_to": _parameter("to", "Missing before this; without it to now.", INSTANT),
     "gone_from": _parameter("from", "What starts here or later goes.", INSTANT, required=True),
     "gone_to": _parameter("to", "What ends here or before goes.", INSTANT, required=True),

@@ -41,7 +41,7 @@ def test_a_whole_range_is_told(client: FlaskClient, holes: list[dict[str, object
     assert response.json == {"gaps": holes}
 
 
-def test_without_from_thirteen_weeks_are_told(
+def test_without_from_twelve_weeks_are_told(
     client: FlaskClient, holes: list[dict[str, object]]
 ) -> None:
     """Back from now, from what the range ends at, or from the newest M1 where that is older."""
