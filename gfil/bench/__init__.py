@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from gfil.bench import browser, importing, page, reading, report, ticking, writing
+from gfil.bench import browser, importing, live, page, reading, report, ticking, writing
 from gfil.bench.figures import Figure
 from gfil.bench.place import Place, Sizes, say
 from gfil.errors import BadParameter
@@ -24,6 +24,8 @@ ROWS: dict[str, Callable[[Place], Iterator[Figure]]] = {
     "page": page.measure_page,
     "page-small": page.measure_small_page,
     "hello": page.measure_hello,
+    "live": live.measure_live,
+    "live-page": live.measure_live_page,
     "memory": page.measure_memory,
     "browser": browser.measure_browser,
     "growth": reading.measure_growth,

@@ -6,10 +6,11 @@ import re
 import selectors
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from gfil.errors import GfilError
 
@@ -26,7 +27,7 @@ class _Connection:
     def __init__(self, address: Address) -> None:
         self.socket = socket.create_connection(address, ANSWER_MAX_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._head = b""
+        self.head = b""
         self._missing: int | None = None
 
     def __enter__(self) -> "_Connection":
@@ -36,7 +37,7 @@ class _Connection:
         self.socket.close()
 
     def send(self, request: bytes) -> None:
-        self._head, self._missing = b"", None
+        self.head, self._missing = b"", None
         self.socket.sendall(request)
 
     # Takes what has come; true when the answer is whole.
@@ -45,8 +46,8 @@ class _Connection:
         if not data:
             raise GfilError("the server that is measured closed a connection")
         if self._missing is None:
-            self._head += data
-            head, end, body = self._head.partition(b"\r\n\r\n")
+            self.head += data
+            head, end, body = self.head.partition(b"\r\n\r\n")
             if not end:
                 return False
             self._missing = _content_length(head) - len(body)
@@ -58,14 +59,6 @@ class _Connection:
         self.send(request)
         while not self.receive():
             pass
-
-    # What the answer's head says of the time that the server took.
-    @property
-    def server_ms(self) -> float:
-        found = SERVER_TIMING.search(self._head)
-        if found is None:
-            raise GfilError("the server that is measured does not tell how long it took")
-        return float(found[1])
 
 
 def _content_length(head: bytes) -> int:
@@ -104,6 +97,49 @@ def size_bytes(address: Address, asked: bytes) -> int:
         return _content_length(head.partition(b"\r\n\r\n")[0])
 
 
+class Answer(NamedTuple):
+    """One answer: when its request was due, when it was whole, and what its head says."""
+
+    due: float
+    ended: float
+    head: bytes
+
+    @property
+    def late_ms(self) -> float:
+        """How long it took since it was due."""
+        return (self.ended - self.due) * 1000
+
+    @property
+    def server_ms(self) -> float:
+        """How long it took, as the server says."""
+        found = SERVER_TIMING.search(self.head)
+        if found is None:
+            raise GfilError("the server that is measured does not tell how long it took")
+        return float(found[1])
+
+
+def ask_evenly(
+    address: Address, requests: Sequence[bytes], rate: float, seconds: float, connections: int
+) -> list[Answer]:
+    """Send `rate` requests a second at even times, and return the answers in that order."""
+    count = max(int(rate * seconds), 1)
+    start = time.monotonic() + LEAD_S
+    answers: dict[int, Answer] = {}
+
+    def ask_some(first: int) -> None:
+        with _Connection(address) as connection:
+            for number in range(first, count, connections):
+                due = start + number / rate
+                time.sleep(max(due - time.monotonic(), 0))
+                connection.ask(requests[number % len(requests)])
+                ended, head = time.monotonic(), connection.head.partition(b"\r\n\r\n")[0]
+                answers[number] = Answer(due, ended, head)
+
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(ask_some, range(connections)))
+    return [answers[number] for number in range(count)]
+
+
 def latencies_ms(
     address: Address,
     requests: Sequence[bytes],
@@ -118,21 +154,8 @@ def latencies_ms(
     The time runs from the moment a request was due, so a server that stalls pays for those that
     had to wait (an open loop). `by_server`: the time is what the server says it took.
     """
-    count = max(int(rate * seconds), 1)
-    start = time.perf_counter() + LEAD_S
-
-    def ask_some(first: int) -> Iterator[float]:
-        with _Connection(address) as connection:
-            for number in range(first, count, connections):
-                due = start + number / rate
-                time.sleep(max(due - time.perf_counter(), 0))
-                connection.ask(requests[number % len(requests)])
-                late_ms = (time.perf_counter() - due) * 1000
-                yield connection.server_ms if by_server else late_ms
-
-    with ThreadPoolExecutor(connections) as pool:
-        parts = pool.map(lambda first: [*ask_some(first)], range(connections))
-        return [latency for part in parts for latency in part]
+    answers = ask_evenly(address, requests, rate, seconds, connections)
+    return [answer.server_ms if by_server else answer.late_ms for answer in answers]
 
 
 def seconds_for_all(address: Address, requests: Sequence[bytes], connections: int) -> float:

@@ -13,12 +13,14 @@ from time import perf_counter
 from gfil.bench import market
 from gfil.bench.figures import time_ms
 from gfil.errors import GfilError
-from gfil.store import candles, db, symbols
+from gfil.store import api_keys, candles, db, symbols
 from gfil.store.candles import Rows
 
 OWN_CLOCK = "EURUSD"  # drawn on the clock most brokers run, so that H4 and D1 are kept twice
 ON_UTC = "GBPUSD"
 FURTHER = ("AUDUSD", "NZDUSD")
+LIVE = tuple(f"LIVE{number:02}" for number in range(30))
+OWN_CLOCKED = {OWN_CLOCK, *LIVE}
 PAGE = b"\1" * 4096
 BATCH_WEEKS = 3  # some 21 000 candles in one transaction
 
@@ -44,6 +46,9 @@ class Sizes:
     ticks: int = 1800
     tick_batches: int = 300
     upload_bytes: int = 500_000_000
+    live_candles: int = 10_000
+    viewers: int = 100
+    pumped: int = 92_000
 
 
 FULL = Sizes()
@@ -62,6 +67,9 @@ QUICK = Sizes(
     ticks=60,
     tick_batches=4,
     upload_bytes=10_000_000,
+    live_candles=1_000,
+    viewers=20,
+    pumped=2_000,
 )
 
 
@@ -88,8 +96,14 @@ class Place:
         """The same first symbol with few M1."""
         return self._fill("few.db", (OWN_CLOCK,), self.sizes.few_candles)
 
+    @cached_property
+    def live(self) -> Path:
+        """Many symbols, each on a clock of its own and with years of candles."""
+        return self._fill("live.db", LIVE, self.sizes.live_candles)
+
     def _fill(self, name: str, names: tuple[str, ...], count: int) -> Path:
-        path, marker = self.kept / name, self.kept / f"{name}.{'.'.join(names)}"
+        ends = dict.fromkeys([names[0], names[-1]])
+        path, marker = self.kept / name, self.kept / ".".join([name, *ends])
         made = f"{market.SEED} {count} {self.sizes.years}"
         if marker.exists() and marker.read_text() == made:
             return path
@@ -117,6 +131,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def add_key(path: Path) -> str:
+    """Return a new key with which ticks may be sent to a database."""
+    connection = db.connect(path)
+    with db.transaction(connection):
+        _, key = api_keys.create(connection, "bench", "write", now=market.STOP)
+    connection.close()
+    return key
+
+
 def fill(path: Path, names: Sequence[str], count: int, years: float = 0) -> None:
     """Give symbols so many M1 each, and H1 before them until they reach back so many years."""
     db.create(path)
@@ -124,7 +147,7 @@ def fill(path: Path, names: Sequence[str], count: int, years: float = 0) -> None
     for name in names:
         with db.transaction(connection):
             symbol = symbols.ensure(connection, name)
-            if name == OWN_CLOCK:
+            if name in OWN_CLOCKED:
                 symbol = candles.set_clock(connection, symbol, market.CLOCK)
         newest = market.minutes(count, name)
         for part, limit in ((market.hours_before(newest, years), None), (newest, count)):

@@ -1,6 +1,7 @@
 """The processes that are measured: their start on some of the cores, their memory, their end."""
 
 import contextlib
+import math
 import os
 import queue
 import re
@@ -67,6 +68,12 @@ def all_but_the_last_core() -> tuple[Bounds, Bounds]:
         return Bounds("the only core"), Bounds("the same")
     how = "one core" if len(cores) == 1 else f"{len(cores)} cores"
     return Bounds(how, frozenset(cores)), Bounds("another", frozenset([last]))
+
+
+def all_but(bounds: Bounds) -> Bounds:
+    """Return bounds for a client that keep it from a server's cores, where there are others."""
+    ours = os.sched_getaffinity(0) - (bounds.cores or set())
+    return Bounds("the other cores", frozenset(ours) or None)
 
 
 @contextmanager
@@ -178,14 +185,29 @@ def _stop(process: subprocess.Popen[str]) -> None:
 def proportional_mb(process: subprocess.Popen[str]) -> float | None:
     """Return the memory of a process and its children, shared pages counted once (PSS)."""
     try:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         sizes = [
             _read_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
-            for pid in [str(process.pid), *children]
+            for pid in [process.pid, *_children(process)]
         ]
     except OSError:
         return None
     return sum(sizes) * _KIB / _MB
+
+
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
+    """Return the processor time that a process and its children have had; NaN if unknown."""
+    ticks = 0
+    try:
+        for pid in [process.pid, *_children(process)]:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # user and system: proc(5), after the name
+    except OSError:
+        return math.nan
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _children(process: subprocess.Popen[str]) -> list[str]:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
 @dataclass
@@ -219,7 +241,7 @@ def watch_growth_mb(process: subprocess.Popen[str]) -> Iterator[Growth]:
 def _resident_kib(process: subprocess.Popen[str]) -> dict[str, int]:
     sizes = {}
     with contextlib.suppress(OSError):
-        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        for pid in _children(process):
             sizes[pid] = _read_kib(Path(f"/proc/{pid}/status"), "VmRSS")
     return sizes
 

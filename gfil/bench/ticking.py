@@ -10,9 +10,9 @@ import orjson
 
 from gfil.bench import load, market
 from gfil.bench.figures import Figure, Goal, percentile
-from gfil.bench.place import ON_UTC, Place, fill, sync_ms
+from gfil.bench.place import ON_UTC, Place, add_key, fill, sync_ms
 from gfil.bench.processes import SERVE, Server, server, watch_growth_mb, whole_machine
-from gfil.store import api_keys, db
+from gfil.store import db
 
 NAMES = [f"TICK{number:02}" for number in range(30)]
 RATE = 60.0
@@ -90,11 +90,7 @@ def measure_upload(place: Place) -> Iterator[Figure]:
 def _make(place: Place, name: str) -> tuple[Path, str]:
     path = place.scratch / name
     db.create(path)
-    connection = db.connect(path)
-    with db.transaction(connection):
-        _, key = api_keys.create(connection, "bench", "write", now=market.STOP)
-    connection.close()
-    return path, key
+    return path, add_key(path)
 
 
 def _ticks(count: int, names: Sequence[str], rate: float) -> list[dict[str, object]]:
