@@ -50,12 +50,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
     logs.prepare(app)  # first: its hooks stand around all others
     web.prepare(app, Pool(settings.db), Writer(settings.db))
-    background.prepare(app)
-    bodies.prepare(app)
-    requests.prepare(app)
-    symbols.prepare(app)
-    figures.prepare(app)
-    stream.prepare(app)
+    for module in (background, bodies, requests, symbols, figures, stream):
+        module.prepare(app)
     metrics.prepare()
     app.before_request(auth.check)
     readers = (candles, export, gaps, stream, symbols, ticks)
