@@ -22,8 +22,8 @@ class Standing:
     """A server that is started again, perhaps at another port, when its master has died."""
 
     def __init__(self, start: Callable[..., Server], database: Path) -> None:
-        self._start = lambda: start(GFIL_DB=str(database), GFIL_WORKERS=str(WORKERS))
-        self.running = self._start()
+        self.start = lambda: start(GFIL_DB=str(database), GFIL_WORKERS=str(WORKERS))
+        self.running = self.start()
         self.kills = dict.fromkeys(VICTIMS, 0)
 
     def url(self) -> str:
@@ -42,7 +42,7 @@ class Standing:
         pids = self.workers()
         if victim == "the master":
             self.running.stop(signal.SIGKILL)
-            self.running = self._start()
+            self.running = self.start()
             return
         for pid in pids if victim == "all workers" else rng.sample(pids, min(1, len(pids))):
             with suppress(ProcessLookupError):

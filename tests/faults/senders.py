@@ -98,7 +98,7 @@ class Senders:
     """Some clients at once, each taking the next request as soon as its last is stored.
 
     `url` is asked before each attempt, for a server may come back elsewhere. Of the answers a part
-    is lost on the way, after the server has done its work.
+    is lost on the way, after the server has done its work. After each request a client may rest.
     """
 
     def __init__(
@@ -110,13 +110,14 @@ class Senders:
         *,
         clients: int = 4,
         lost: float = 0.0,
+        rest_s: float = 0.0,
     ) -> None:
         self.done: list[Done] = []
         self.statuses: Counter[int] = Counter()
         self.failures: list[str] = []
         self._url = url
         self._headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-        self._lost = lost
+        self._lost, self._rest_s = lost, rest_s
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             self._jobs.put(job)
@@ -157,6 +158,7 @@ class Senders:
         with contextlib.suppress(queue.Empty):
             while not self.failures:
                 self._send_until_stored(self._jobs.get_nowait(), rng)
+                time.sleep(self._rest_s)
 
     def _send_until_stored(self, job: Job, rng: random.Random) -> None:
         deadline = time.monotonic() + GIVE_UP_S
