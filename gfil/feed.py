@@ -48,15 +48,16 @@ def start(address: Sequence[Any], database: Path) -> "subprocess.Popen[bytes]":
     )
 
 
-class _Walk:
-    # The price of one instrument from here on.
+class Walk:
+    """The price of one instrument, from a moment on."""
+
     def __init__(self, instrument: Instrument, price: float, now: float) -> None:
         self._instrument = instrument
         self._price = price
         self._moved = now
 
-    # Returns the tick of a round, if it brings one.
     def step(self, rng: random.Random, now: float) -> Tick | None:
+        """Return the tick of a round, if it brings one."""
         rate = demo.MINUTE_TICKS / MINUTE * demo.liveliness(now)
         is_quiet = rng.random() >= max(rate, RATE_LEAST) * ROUND_S
         if is_quiet or not demo.is_open(self._instrument, now):
@@ -99,13 +100,13 @@ def run(server: Server, database: Path, parent: int) -> NoReturn:
             list(poster.post(ticks))
 
 
-def _begin(database: Path, now: float) -> list[_Walk]:
+def _begin(database: Path, now: float) -> list[Walk]:
     connection = db.connect(database, readonly=True)
     walks = []
     for instrument in INSTRUMENTS:
         symbol = symbols.find(connection, instrument.name)
         latest = holdings.read_latest(connection, symbol) if symbol else None
-        walks.append(_Walk(instrument, latest.close if latest else instrument.price, now))
+        walks.append(Walk(instrument, latest.close if latest else instrument.price, now))
     connection.close()
     return walks
 

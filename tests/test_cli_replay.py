@@ -184,7 +184,8 @@ def test_a_server_that_is_restarted_in_the_middle_misses_nothing(
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "4000 rows: 4000 inserted\n" in out
-    assert trouble == f"gfil: cannot reach {first.url}: Connection refused; trying again\n"
+    assert trouble.startswith(f"gfil: cannot reach {first.url}: ")
+    assert trouble.endswith("; trying again\n")
     assert err == f"gfil: {first.url} takes ticks again\n"
     assert ticks(second, "MANY") == rows
 
