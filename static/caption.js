@@ -6,8 +6,13 @@ import { offsetOf, writeDate, writeTime } from './zones.js';
 
 const byId = (id) => document.getElementById(id);
 
-export function caption({ symbol, tf, clock, candles }) {
-  document.title = `${symbol} ${tf} – GFIL`;
+// The title is read while another tab is looked at: it bears a price only where that is the newest.
+export function entitle({ symbol, tf }, price) {
+  const title = `${price === null ? '' : `${price} `}${symbol} ${tf} – GFIL`;
+  if (title !== document.title) document.title = title;
+}
+
+export function caption({ symbol, tf, clock }) {
   const chart = byId('chart');
   const keys = chart.getAttribute('aria-label').replace(/^\S+ \S+\./, '');
   chart.setAttribute('aria-label', `${symbol} ${tf}.${keys}`);
@@ -17,7 +22,6 @@ export function caption({ symbol, tf, clock, candles }) {
   download.href = `/api/v1/export?${query({ symbol, tf, clock, format: 'csv' })}`;
   download.title = `Download all ${tf} candles as CSV`;
   byId('blank').querySelector('span').textContent = tf;
-  byId('blank').hidden = candles.length > 0;
 }
 
 // The clock's own offset; a zone that only the server knows is shown as UTC.

@@ -2,11 +2,13 @@
 
 import { chartPath, createAddress, spacingAsked } from './address.js';
 import { createAxis } from './axis.js';
-import { caption, clockOffset, createTable } from './caption.js';
+import { caption, clockOffset, createTable, entitle } from './caption.js';
 import { closeOf, createCountdown } from './countdown.js';
+import { createFeed } from './feed.js';
 import { createFiller } from './filler.js';
 import { History, Replaced } from './history.js';
-import { createLegend } from './legend.js';
+import { createLegend, writePrice } from './legend.js';
+import { createMark } from './mark.js';
 import { createClock, createTimeframes, createZone } from './pickers.js';
 import { savePicture } from './picture.js';
 import { BAR_SPACING, BAR_SPACING_MIN, createPlot } from './plot.js';
@@ -20,7 +22,7 @@ const byId = (id) => document.getElementById(id);
 const read = (id) => JSON.parse(byId(id).textContent);
 const facts = read('page-facts');
 const lengths = new Map(facts.timeframes);
-const skew = facts.now - Date.now() / 1000;
+let skew = facts.now - Date.now() / 1000;
 const say = (text) => {
   byId('status').textContent = text;
 };
@@ -38,6 +40,17 @@ const zoneOffset = createZone(byId('zone'), relabel, say);
 const showTimeframe = createTimeframes(byId('timeframes'), (tf) => open({ tf }));
 const showClock = createClock(byId('clock'), (clock) => open({ clock }));
 const fill = createFiller({ plot, held, failed });
+const mark = createMark(byId('live'));
+const feed = createFeed({ plot, held, drawn: moved, tell, tune });
+
+function tell(state, words) {
+  mark(state, words);
+  moved();
+}
+
+function tune(now) {
+  skew = now - Date.now() / 1000;
+}
 
 function failed(error) {
   if (error instanceof Replaced) open({ to: null });
@@ -73,9 +86,19 @@ function seen() {
   const to = seenTo();
   byId('newest').hidden = to === null && !held.newer;
   reader.follow();
+  tellNewest();
   const { symbol, tf, clock } = held;
   showAddress({ symbol, tf, clock, to, spacing: seenSpacing() });
-  fill();
+  fill().then(feed.drawSoon);
+}
+
+// What depends on the candles alone, wherever the view is.
+function tellNewest() {
+  const { candles, newer, forming, last } = held;
+  byId('blank').hidden = candles.length > 0;
+  entitle(held, feed.isLive() && last && !newer ? writePrice(last[4], facts.digits) : null);
+  showClose(forming === null ? null : closeAt(forming));
+  showTable();
 }
 
 // Days and longer candles bear the dates of their own clock, whatever zone is chosen.
@@ -97,8 +120,7 @@ function draw(to) {
   caption(held);
   showTimeframe(held.tf, held.clock);
   showClock(held.tf, held.clock);
-  showClose(held.forming === null ? null : closeAt(held.forming));
-  showTable();
+  tellNewest();
   relabel();
   place(to);
   moved();
@@ -111,6 +133,7 @@ async function open({ tf = held.tf, clock = held.clock, to = seenTo() }) {
     await held.open({ tf, clock, to });
     say('');
     draw(to);
+    feed.follow();
   } catch (error) {
     failed(error);
   }
@@ -123,6 +146,7 @@ async function openFirst() {
       await held.openFirst();
       say('');
       draw(null);
+      feed.follow();
     }
     plot.end(plot.bars() - held.candles.length - 1);
   } catch (error) {
@@ -140,14 +164,6 @@ const turn = (by) => {
   const next = facts.timeframes[facts.timeframes.findIndex(([name]) => name === held.tf) + by];
   if (next) open({ tf: next[0] });
 };
-
-function save() {
-  const { candles, symbol, tf, clock } = held;
-  const last = candles.length - 1;
-  const words = last < 0 ? '' : legend.say(candles[last], candles[last - 1]);
-  const name = `${symbol}_${tf}_${new Date().toISOString().slice(0, 16).replaceAll(':', '')}Z.png`;
-  savePicture(plot.picture(), `${symbol} ${tf} ${clock}`, words, name);
-}
 
 createShell({
   timeframes: facts.timeframes,
@@ -173,10 +189,11 @@ createShell({
   },
 });
 byId('newest').addEventListener('click', openNewest);
-byId('picture').addEventListener('click', save);
+byId('picture').addEventListener('click', () => savePicture(plot.picture(), held, legend));
 document.addEventListener('themechange', plot.recolor);
 
 plot.space(spacingAsked() ?? BAR_SPACING);
 draw(facts.to);
 plot.onRange(moved);
+feed.follow();
 requestAnimationFrame(() => performance.mark('candles-drawn')); // after the library's own frame

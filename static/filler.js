@@ -10,15 +10,18 @@ export function createFiller({ plot, held, failed }) {
   let filling = false;
   let restUntil_ms = 0;
 
+  const grown = async (loading) => {
+    const follows = !held.newer;
+    await loading;
+    plot.draw(held.candles, follows);
+  };
   const grow = async () => {
     if (plot.left() < EDGE_CANDLES && held.older !== null) {
-      const dropped = await held.loadOlder();
-      plot.draw(held.candles, -dropped);
+      await grown(held.loadOlder());
       return true;
     }
     if (plot.right() > held.candles.length - EDGE_CANDLES && held.newer) {
-      const added = await held.loadNewer();
-      plot.draw(held.candles, added);
+      await grown(held.loadNewer());
       return true;
     }
     return false;

@@ -1,24 +1,9 @@
-// The overview, and every page without a chart.
+// The overview: its prices move.
 
-import { createShell } from './shell.js';
+import { createMark } from './mark.js';
+import './plain.js';
+import { createQuotes } from './quotes.js';
 
-createShell({ choose: ({ symbol }) => location.assign(`/chart/${encodeURIComponent(symbol)}`) });
-
-function addCopy(block) {
-  const button = document.createElement('button');
-  button.type = 'button';
-  button.className = 'copy';
-  button.textContent = 'Copy';
-  button.addEventListener('click', async () => {
-    try {
-      await navigator.clipboard.writeText(block.textContent);
-      button.textContent = 'Copied';
-    } catch {
-      getSelection().selectAllChildren(block); // no clipboard without https: mark it for Ctrl+C
-      button.textContent = 'Marked';
-    }
-  });
-  block.after(button);
-}
-
-document.querySelectorAll('.steps pre').forEach(addCopy);
+const byId = (id) => document.getElementById(id);
+const table = document.querySelector('.quotes'); // none where nothing is stored
+if (table) createQuotes(table, byId('count'), createMark(byId('live')));

@@ -25,12 +25,18 @@ function compose({ canvas, colors }, title, legend) {
   return whole;
 }
 
-export function savePicture(picture, title, legend, name) {
-  compose(picture, title, legend).toBlob((blob) => {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  }, 'image/png');
+function download(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+export function savePicture(picture, { candles, symbol, tf, clock }, legend) {
+  const last = candles.length - 1;
+  const words = last < 0 ? '' : legend.say(candles[last], candles[last - 1]);
+  const name = `${symbol}_${tf}_${new Date().toISOString().slice(0, 16).replaceAll(':', '')}Z.png`;
+  const whole = compose(picture, `${symbol} ${tf} ${clock}`, words);
+  whole.toBlob((blob) => download(blob, name), 'image/png');
 }

@@ -105,24 +105,56 @@ export function createPlot(container, axis, digits) {
     time.scrollToPosition(candles, false);
   };
 
-  const draw = (candles, added = 0) => {
-    const kept = beyond();
-    held = candles;
-    price.setData(candles.map(bar));
-    volume.setData(candles.map(column));
-    if (added) end(kept - added);
+  // Where the view ends: between which candles, and how far beyond.
+  const place = () => {
+    const index = Math.min(Math.floor(right()), held.length - 1);
+    return index < 0 ? null : { time: held[index][0], part: right() - index };
+  };
+  const restore = ({ time: at, part }) => {
+    const index = held.findLastIndex((candle) => candle[0] <= at);
+    end(index + part - (held.length - 1));
   };
 
+  let newest = 0; // time of the last candle drawn
+  const put = (candle) => {
+    price.update(bar(candle), candle[0] < newest);
+    volume.update(column(candle), candle[0] < newest);
+    newest = Math.max(newest, candle[0]);
+  };
+  const setData = (candles) => {
+    held = candles;
+    newest = candles.length ? candles[candles.length - 1][0] : 0;
+    price.setData(candles.map(bar));
+    volume.setData(candles.map(column));
+  };
+  // `follows`: where the newest candle is in view it stays at its place, and the others go left.
+  const keeping = (candles, follows, change) => {
+    const kept = beyond();
+    const seen = follows && kept >= 0 ? null : place();
+    change(candles);
+    held = candles;
+    if (seen) restore(seen);
+    else end(kept);
+  };
+  const draw = (candles, follows) => keeping(candles, follows, setData);
+
   return {
-    // Draws what has grown by `added` candles at its newest end, or lost some if that is negative;
-    // those in view stay where they are. The library itself counts from the newest one.
+    // Draws what is held by now. Those in view stay where they are; the library itself counts from
+    // the newest one.
     draw,
+    // Draws those candles that have moved, and newer ones, without the labour of all.
+    update(candles, moved, follows) {
+      const apply = () => moved.forEach(put);
+      if (candles.length === held.length) apply();
+      else keeping(candles, follows, apply);
+      held = candles;
+    },
     // Draws all anew: the library weighs its marks only for times it has not got.
     redraw(candles) {
       const kept = beyond();
       if (held.length) price.setData([]);
       if (held.length) volume.setData([]);
-      draw(candles);
+      setData(candles);
       end(kept);
     },
     recolor() {

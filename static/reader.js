@@ -2,7 +2,7 @@
 
 export function createReader({ plot, held, legend, spoken }) {
   let time = null; // of the candle read by keys
-  let pointed = false;
+  let pointed = null; // index of the candle under the pointer
 
   const lastSeen = () => Math.min(Math.floor(plot.right()), held.candles.length - 1);
 
@@ -13,14 +13,15 @@ export function createReader({ plot, held, legend, spoken }) {
   };
 
   plot.onCandle((index) => {
-    pointed = index !== null;
+    pointed = index;
     show(index);
   });
 
   return {
-    // Where nothing is pointed at, the last candle in view is read.
+    // The candles have moved, or the view: where nothing is read, the last candle in view is shown.
     follow() {
-      if (!pointed && time === null) show(null);
+      if (time === null) show(pointed);
+      else show(held.candles.findIndex((candle) => candle[0] === time));
     },
     rest() {
       time = null;

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import orjson
 from flask import Blueprint, Response, g, redirect, render_template, request
@@ -18,7 +18,7 @@ from gfil import clocks, timeframes
 from gfil.clocks import Clock
 from gfil.config import ROOT
 from gfil.errors import GfilError, Unauthorized
-from gfil.store import answers, candles, holdings, symbols
+from gfil.store import answers, symbols
 from gfil.store.db import read_state
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe
@@ -27,16 +27,16 @@ from gfil.web import (
     error_headers,
     has_key_header,
     instant_parameter,
+    quotes,
     reading,
     scope,
     text_parameter,
 )
+from gfil.web.quotes import percent
 
 STATIC = ROOT / "static"
 INLINE_CANDLES = 300
 TABLE_ROWS = 12
-SPARK_CANDLES = 48
-SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 YEAR_S = 365 * 86400
 
 CONTENT_TYPES = {
@@ -56,8 +56,8 @@ COMMON_CLOCKS = {
 }
 TIMEFRAME_LENGTHS = [(timeframe.name, timeframe.seconds) for timeframe in timeframes.TIMEFRAMES]
 CHART_PARTS = (
-    *("address", "axis", "caption", "countdown", "filler", "history", "legend", "pickers"),
-    *("picture", "plot", "reader", "search", "shell", "zones"),
+    *("address", "ask", "axis", "caption", "countdown", "feed", "filler", "history", "legend"),
+    *("live", "mark", "pickers", "picture", "plot", "reader", "search", "shell", "zones"),
 )
 CHART_MODULES = (
     "chart.js",
@@ -81,14 +81,14 @@ bp = Blueprint("pages", __name__)
 @scope("read")
 def overview() -> Response:
     """Show every symbol: last price, change over the day, sparkline, how fresh it is."""
-    db, now = reading(), int(time.time())
-    epoch, _ = read_state(db)
-    quotes = [_quote(epoch, symbol) for symbol in symbols.list(db)]
+    db, now = reading(), time.time()
+    epoch, change = read_state(db)
     return _page(
         "overview.html",
-        quotes=quotes,
+        quotes=quotes.list_quotes(epoch),
+        since=f"{epoch}-{change}",
         now=now,
-        age=_age,
+        age=quotes.age,
         format_instant=clocks.format_instant,
         host=request.host_url,
     )
@@ -282,7 +282,7 @@ def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict
         "time": _wall(instant, timeframe, clock),
         **dict(zip(("open", "high", "low", "close"), texts, strict=True)),
         "volume": _volume(volume),
-        "change": _percent(prices[3], before),
+        "change": percent(prices[3], before),
     }
 
 
@@ -312,59 +312,3 @@ def _date(day: int) -> str:
 def _volume(volume: float) -> str:
     whole = f"{volume:,.0f}"
     return whole if volume == int(volume) else f"{volume:,.8f}".rstrip("0")
-
-
-def _percent(price: float, before: float) -> str:
-    if not before:
-        return ""
-    percent = 100 * (price - before) / abs(before)
-    return f"{'−' if percent < 0 else '+'}{abs(percent):.2f}%"
-
-
-class Quote(NamedTuple):
-    """A symbol's row on the overview: texts as they are shown, blank where nothing is known."""
-
-    symbol: Symbol
-    path: str
-    last: str
-    change: str
-    spark: str
-    time: int | None
-
-
-@lru_cache(maxsize=1024)
-def _quote(epoch: str, symbol: Symbol) -> Quote:
-    # The arguments name all that a row depends on.
-    db, path = reading(), "/chart/" + quote(symbol.name, safe="")
-    newest = holdings.read_latest(db, symbol)
-    if newest is None:
-        return Quote(symbol, path, "", "", "", None)
-    hours = candles.read(db, symbol, timeframes.H1, clocks.UTC, limit=SPARK_CANDLES).candles
-    days = candles.read(db, symbol, timeframes.D1, clocks.parse(symbol.clock), limit=2).candles
-    before = (days[0][4] if len(days) == 2 else days[0][1]) if days else 0
-    return Quote(
-        symbol,
-        path if hours else f"{path}?tf=D1",
-        f"{newest.close:.{symbol.digits_shown}f}",
-        _percent(newest.close, before),
-        _spark([candle[4] for candle in hours or days]),
-        newest.time,
-    )
-
-
-def _spark(closes: Sequence[float]) -> str:
-    if len(closes) < 2:
-        return ""
-    low, span = min(closes), (max(closes) - min(closes)) or 1.0
-    step, height = SPARK_WIDTH / (len(closes) - 1), SPARK_HEIGHT - 4
-    return " ".join(
-        f"{index * step:.1f},{2 + height * (1 - (close - low) / span):.1f}"
-        for index, close in enumerate(closes)
-    )
-
-
-def _age(seconds: int) -> str:
-    for length, word in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {word} ago"
-    return "now"

@@ -83,11 +83,13 @@ def watch() -> Watch:
 @pytest.fixture
 def open_page(browser: Browser, site: Site, watch: Watch) -> Iterator[Callable[..., Page]]:
     """`open_page(path, **context)`: a page of its own, with the chart's first candles drawn."""
-    contexts = []
+    contexts, homes = [], set[str]()
 
     def open_(path: str, *, drawn: bool = True, **options: Any) -> Page:
-        options = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "UTC", **options}
-        context = browser.new_context(base_url=site.url, **options)
+        usual = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "UTC"}
+        options = {"base_url": site.url, **usual, **options}
+        homes.add(options["base_url"])
+        context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
@@ -111,7 +113,7 @@ def open_page(browser: Browser, site: Site, watch: Watch) -> Iterator[Callable[.
         said for said in watch.complaints if not any(part in said for part in watch.expected)
     ]
     assert unforeseen == [], "the browser complained"
-    away = {r.url for r in watch.requests if not r.url.startswith((site.url, "blob:", "data:"))}
+    away = {r.url for r in watch.requests if not r.url.startswith((*homes, "blob:", "data:"))}
     assert away == set(), "a request left the origin"
 
 

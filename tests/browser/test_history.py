@@ -20,8 +20,10 @@ from tests.browser.looking import (
 def test_the_first_candles_come_with_the_page_and_not_by_another_request(
     open_page: OpenPage, watch: Watch
 ) -> None:
-    open_page("/chart/EURUSD?tf=M15")
-    assert watch.asked("/api/") == []
+    page = open_page("/chart/EURUSD?tf=M15")
+    expect(page.locator("#live")).to_have_text("Live")
+    asked = watch.asked("/api/")
+    assert ["/api/v1/stream?" in url for url in asked] == [True], "nothing but what will change"
 
 
 def test_scrolling_back_loads_every_candle_once_and_ends_at_the_first(

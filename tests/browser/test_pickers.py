@@ -15,7 +15,7 @@ def test_another_timeframe_is_shown_without_loading_the_page_again(open_page: Op
     last = api(page, f"symbol=EURUSD&tf=H4&clock={NYCLOSE}&limit=1")["candles"][0]
     assert legend(page)[1:6] == texts(last, 5)
     assert page.locator("#timeframes [aria-current]").all_inner_texts() == ["H4"]
-    assert page.title() == "EURUSD H4 – GFIL"
+    expect(page).to_have_title(f"{last[4]:.5f} EURUSD H4 – GFIL")
     assert page.evaluate("window.stayed")
     download = page.locator("#download").get_attribute("href")
     assert download == f"/api/v1/export?symbol=EURUSD&tf=H4&clock={NYCLOSE}&format=csv"
