@@ -50,7 +50,10 @@ INSIDE = {
         *("groups", "report", "storing", "batches", "prepared", "importer", "files", "export"),
     ),
     "gfil.ingest.formats": ("json_rows",),
-    "gfil.web": ("metrics", "viewers", "feeds", "live", "bodies", "requests", "uploads", "schemas", "quotes"),
+    "gfil.web": (
+        *("metrics", "viewers", "feeds", "live", "bodies", "requests", "uploads", "schemas"),
+        "quotes",
+    ),
     "gfil.store": (
         "cursors",
         "copies",
