@@ -276,6 +276,7 @@ def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
     if other is not None and other.id != symbol.id:
         raise Conflict(f"there is a symbol {other.name!r} already")
     renamed = update(db, symbol._replace(name=name))
+    store.renew_epoch(db)  # another symbol may get the old name: whoever shows it reads it anew
     return renamed._replace(change=touch_all(db, renamed))
 
 

@@ -95,7 +95,10 @@ class Live:
         home = find_home(self.path)
         if self._db is None or home != self._home:
             self.close()
-            self._db, self._home = store.connect(self.path, readonly=True), home
+            self._db = store.connect(self.path, readonly=True)
+            if home != self._home:
+                self._reached = Position("", 0)  # another file is another history
+            self._home = home
         return self._db
 
     def close(self) -> None:
@@ -147,14 +150,16 @@ class Live:
         events: defaultdict[Viewer, Events] = defaultdict(dict)
         resets: set[Viewer] = set()
         behind: dict[Viewer, int] = {}
+        read: dict[Feed, Events | None] = {}  # as one may fail, none is settled before all are
         for feed in self._feeds.values():
             if feed.since is None:
                 continue
-            if feed.due > now:
-                for viewer in feed.viewers:
-                    behind[viewer] = min(feed.since - 1, behind.get(viewer, feed.since))
+            if feed.due <= now:
+                read[feed] = feed.read(db)
                 continue
-            states = feed.read(db)
+            for viewer in feed.viewers:
+                behind[viewer] = min(feed.since - 1, behind.get(viewer, feed.since))
+        for feed, states in read.items():
             for viewer in feed.viewers:
                 events[viewer].update(states or {})
             resets |= feed.viewers if states is None else set()

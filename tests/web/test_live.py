@@ -14,6 +14,7 @@ from gfil.errors import Busy
 from gfil.store import answers, candles, changes, deletion, symbols, ticks
 from gfil.store import db as store
 from gfil.store.candles import Rows
+from gfil.store.symbols import Symbol
 from gfil.store.ticks import Ticks
 from gfil.timeframes import D1, H1, M1, M2, W1, Timeframe
 from gfil.web import live as module
@@ -327,9 +328,12 @@ def test_a_look_that_fails_is_made_up_for(
 ) -> None:
     write(db, START)
     viewer = join(live, sub("M1"), sub("H1"))
+    read = candles.read
 
-    def fail(*_: Any) -> None:
-        raise Busy
+    def fail(db: apsw.Connection, symbol: Symbol, tf: Timeframe, *rest: Any) -> candles.Page:
+        if tf == H1:  # the first has been read by then
+            raise Busy
+        return read(db, symbol, tf, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr("gfil.web.feeds.candles.read", fail)
