@@ -46,6 +46,7 @@ class Jobs:
 
     def __init__(self, app: Flask) -> None:
         self.stopping = threading.Event()
+        self.is_running = False
         self.jobs: list[Job] = []
         self._app = app
         self._threads: list[threading.Thread] = []
@@ -62,6 +63,7 @@ class Jobs:
 
     def start(self, is_leaving: Callable[[], bool] = lambda: False) -> None:
         """Begin; `stopping` is set as soon as `is_leaving()` says that the process is to end."""
+        self.is_running = True
         self._spawn("watch", lambda: self._watch(is_leaving))
         for job in self.jobs:
             self._spawn(job.name, lambda job=job: self._repeat(job))  # type: ignore[misc]

@@ -36,7 +36,6 @@ class Live:
         self.streams_max = streams_max
         self._lock = threading.Lock()
         self._wanted = threading.Event()
-        self._is_running = False
         self._present: dict[Viewer, Sequence[Sub]] = {}
         self._welcomed: dict[Viewer, Sequence[Feed]] = {}
         self._feeds: dict[Sub, Feed] = {}
@@ -50,11 +49,11 @@ class Live:
         """Return a new viewer, to be shown what changed after `since`; it has to `leave`.
 
         Raises:
-            Busy: there are as many as there may be, or nobody looks in this process.
+            Busy: there are as many as there may be.
         """
         viewer = Viewer(since)
         with self._lock:
-            if not self._is_running or len(self._present) >= self.streams_max:
+            if len(self._present) >= self.streams_max:
                 metrics.STREAMS_REFUSED.inc()
                 raise Busy("all live streams are taken", RETRY_AFTER_S)
             self._present[viewer] = subs
@@ -70,7 +69,6 @@ class Live:
 
     def look(self) -> None:
         """Show the viewers what has changed since the last look."""
-        self._is_running = True
         self._wanted.clear()
         with self._lock:
             present = dict(self._present)

@@ -11,7 +11,7 @@ from functools import partial
 from flask import Blueprint, Flask, Response, current_app, g, request
 
 from gfil import clocks, timeframes
-from gfil.errors import BadParameter
+from gfil.errors import BadParameter, Busy
 from gfil.store import api_keys, symbols
 from gfil.store.pool import Pool
 from gfil.web import done_reading, reading, scope, text_parameter
@@ -39,6 +39,8 @@ def prepare(app: Flask) -> None:
 def read() -> Response:
     """Send the state of every candle that changes, as long as the client likes."""
     subs, since = _parse_subs(request.args.getlist("sub")), _parse_since()
+    if not current_app.extensions["jobs"].is_running:
+        raise Busy("nothing is followed in this process")
     done_reading()
     response = current_app.response_class(mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"

@@ -1,6 +1,7 @@
 """Server-sent events, read as a browser reads them, from a socket or from a text."""
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -59,13 +60,19 @@ class Stream:
                 block = []
 
     def until(self, name: str) -> list[Event]:
-        """Return what comes, the first event of this name the last of it."""
-        found = []
+        """Return what comes, the first event of this name the last of it; not for ever."""
+        found, deadline = [], time.monotonic() + WAIT_S
         for event in self.events():
             found.append(event)
             if event.name == name:
+                return found
+            if time.monotonic() > deadline:
                 break
-        return found
+        raise AssertionError(f"no {name} came: {found}")
+
+    def rest(self) -> bytes:
+        """Return all that comes until the server closes."""
+        return self._file.read()
 
     def close(self) -> None:
         """Go."""

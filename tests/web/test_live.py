@@ -32,7 +32,6 @@ def live(db_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     monkeypatch.setattr(module, "IDLE_S", 0)
     monkeypatch.setattr(module, "SPACING_S", 0)
     made = Live(db_path, 3)
-    made.look()
     yield made
     made.close()
 
@@ -316,11 +315,6 @@ def test_who_has_left_costs_nothing(live: Live, db: apsw.Connection) -> None:
     live.leave(other)
     live.look()
     assert live._feeds == {}
-
-
-def test_a_process_that_does_not_look_takes_nobody(db_path: Path) -> None:
-    with pytest.raises(Busy):
-        Live(db_path, 3).join([sub()], None)
 
 
 def test_a_look_that_fails_is_made_up_for(
