@@ -119,10 +119,10 @@ def test_the_last_candle_moves_on_from_the_history_without_a_jump(
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     before = newest(running)
     start(running)
-    first = wait_for(lambda: (now := newest(running)) != before and now, "a new candle", 20)
+    first = wait_for(lambda: (now := newest(running)) != before and now, "a new candle", 40)
     assert first[1] == pytest.approx(before[4], rel=0.005)
     assert time.time() - first[0] < 90
-    wait_for(lambda: newest(running) != first, "a candle that moves", 20)
+    wait_for(lambda: newest(running) != first, "a candle that moves", 40)
     (key,) = keys(database)
     assert key.scope == "write"
     assert key.expires == key.created + feed.KEY_LIFE_S
@@ -134,13 +134,13 @@ def test_it_waits_for_the_server_and_outlives_its_renewal(
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     process = start(running)
-    wait_for(lambda: volume(running) > 0, "the first tick", 20)
+    wait_for(lambda: volume(running) > 0, "the first tick", 40)
     children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
     (worker,) = map(int, children.read_text().split())
     os.kill(worker, signal.SIGKILL)
     running.process.send_signal(signal.SIGHUP)
     count = volume(running)
-    wait_for(lambda: volume(running) > count + 1, "ticks for the new worker", 30)
+    wait_for(lambda: volume(running) > count + 1, "ticks for the new worker", 60)
     running.stop()
     again = server("--bind", running.url.removeprefix("http://"), GFIL_DB=str(database))
     count = volume(again)
@@ -153,11 +153,11 @@ def test_the_feed_of_a_later_start_takes_over(
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     first = start(running)
-    wait_for(lambda: volume(running) > 0, "the first tick", 20)
+    wait_for(lambda: volume(running) > 0, "the first tick", 40)
     second = start(running)
     assert first.wait(20) == 1
     count = volume(running)
-    wait_for(lambda: volume(running) > count, "a tick of the second", 20)
+    wait_for(lambda: volume(running) > count, "a tick of the second", 40)
     assert second.poll() is None
     assert [key.revoked is None for key in keys(database)].count(True) == 1
 
@@ -167,7 +167,7 @@ def test_what_the_feed_brought_stays_when_the_history_goes_on(
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     process = start(running)
-    wait_for(lambda: volume(running) > 2, "some ticks", 20)
+    wait_for(lambda: volume(running) > 2, "some ticks", 40)
     process.kill()
     process.wait()
     connection = db.connect(database)
@@ -221,7 +221,7 @@ def test_it_ends_when_the_demo_ends_whatever_ended_that(
             stderr=output,
         )
     try:
-        wait_for(lambda: [key for key in keys(database) if key.last_used], "the first tick", 30)
+        wait_for(lambda: [key for key in keys(database) if key.last_used], "the first tick", 60)
         assert len(feeds(database)) == 1
     finally:
         process.send_signal(how)
