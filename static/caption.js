@@ -37,9 +37,13 @@ export function clockOffset(clock) {
 export function createTable(tell) {
   const table = byId('table');
   const button = byId('tabulate');
+  let shown = '';
   const show = () => {
     if (!table.classList.contains('shown')) return;
     const { held, rows, digits, daily } = tell();
+    const wanted = `${held.tf} ${held.clock} ${held.candles.slice(-rows)}`;
+    if (wanted === shown) return;
+    shown = wanted;
     const offset = clockOffset(held.clock);
     const write = (time) => {
       const wall = time + offset(time);

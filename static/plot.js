@@ -181,7 +181,11 @@ export function createPlot(container, axis, digits) {
       else chart.clearCrosshairPosition();
     },
     onRange: (tell) => time.subscribeVisibleLogicalRangeChange(tell),
-    onCandle: (tell) => chart.subscribeCrosshairMove(({ logical }) => tell(logical ?? null)),
+    // `isByHand` is false where the candles moved below the crosshair.
+    onCandle: (tell) =>
+      chart.subscribeCrosshairMove(({ logical, sourceEvent }) => {
+        tell(logical ?? null, Boolean(sourceEvent));
+      }),
     picture: () => ({ canvas: chart.takeScreenshot(true), colors }),
   };
 }

@@ -56,7 +56,7 @@ export function createQuotes(table, count, tell) {
 
   function showPrice(row, candle) {
     const [time, , , , close] = candle;
-    const last = row.querySelector('.last');
+    const last = row.querySelector('.last span');
     const text = writePrice(close, read(row, 'digits'));
     if (text !== last.textContent) flash(last, close >= Number(last.textContent));
     last.textContent = text;

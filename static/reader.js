@@ -12,16 +12,22 @@ export function createReader({ plot, held, legend, spoken }) {
     legend.show(candles[at], candles[at - 1]);
   };
 
-  plot.onCandle((index) => {
+  plot.onCandle((index, isByHand) => {
     pointed = index;
-    show(index);
+    if (isByHand) time = null;
+    if (time === null) show(index);
   });
 
   return {
     // The candles have moved, or the view: where nothing is read, the last candle in view is shown.
     follow() {
-      if (time === null) show(pointed);
-      else show(held.candles.findIndex((candle) => candle[0] === time));
+      if (time === null) {
+        show(pointed);
+        return;
+      }
+      const index = held.candles.findIndex((candle) => candle[0] === time);
+      plot.point(index);
+      show(index);
     },
     rest() {
       time = null;

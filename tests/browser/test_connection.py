@@ -1,5 +1,6 @@
 """The live chart when what is between breaks: it says so, and heals without a hole."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from gfil.store import api_keys, db
 from tests.browser.conftest import Watch
@@ -161,30 +162,39 @@ def test_when_all_streams_are_taken_the_page_asks_every_few_seconds_until_one_is
     feed.expect_shown(second)
 
 
-class Buffering(BaseHTTPRequestHandler):
-    """A proxy that passes an answer on once it is whole: of a stream nothing ever comes."""
+class Proxy(ThreadingHTTPServer):
+    """A proxy before `target`; while it `buffers`, nothing comes of an answer that does not end."""
 
-    target = ""
-    protocol_version = "HTTP/1.1"
+    daemon_threads = True
+
+    def __init__(self, target: str) -> None:
+        super().__init__(("127.0.0.1", 0), Passing)
+        self.target = target
+        self.buffers = True
+        self.is_over = threading.Event()
+
+
+class Passing(BaseHTTPRequestHandler):
+    """One request through the proxy."""
+
+    server: Proxy
 
     def do_GET(self) -> None:
-        if "/stream" in self.path and self.server.buffers:  # type: ignore[attr-defined]
-            self.server.held.wait()  # type: ignore[attr-defined]
-            self.close_connection = True
+        if "/stream" in self.path and self.server.buffers:
+            self.server.is_over.wait()
             return
-        behind = HTTPConnection(self.server.target)  # type: ignore[attr-defined]
+        behind = HTTPConnection(self.server.target)
         kept = {name: value for name, value in self.headers.items() if name != "Host"}
         behind.request("GET", self.path, headers=kept)
         answer = behind.getresponse()
-        body = answer.read()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+            if name.lower() not in ("transfer-encoding", "connection"):
                 self.send_header(name, value)
-        if answer.status != 304:
-            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):
+            while piece := answer.read1():
+                self.wfile.write(piece)
         behind.close()
 
     def log_message(self, *arguments: object) -> None:
@@ -192,26 +202,24 @@ class Buffering(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def proxy(house: House) -> Iterator[str]:
-    """The URL of a proxy before the server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Buffering)
-    server.daemon_threads = True
-    server.target = house.url.split("//")[1]  # type: ignore[attr-defined]
-    server.buffers, server.held = True, threading.Event()  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+def proxy(house: House) -> Iterator[Proxy]:
+    """A proxy that runs before the server."""
+    server = Proxy(house.url.split("//")[1])
+    thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.held.set()  # type: ignore[attr-defined]
+    yield server
+    server.is_over.set()
     server.shutdown()
     server.server_close()
     thread.join()
 
 
 def test_where_a_proxy_holds_the_stream_back_the_page_asks_every_few_seconds(
-    open_page: OpenPage, feed: Feed, proxy: str, watch: Watch
+    open_page: OpenPage, feed: Feed, proxy: Proxy
 ) -> None:
-    page = open_page("about:blank", drawn=False, base_url=proxy)
+    page = open_page("about:blank", drawn=False, base_url=f"http://127.0.0.1:{proxy.server_port}")
     lay_open(page)
+    hurry(page)
     page.goto("/chart/GOLD?tf=M1&clock=UTC")
     expect(page.locator("#live")).to_have_attribute("data-state", "polling", timeout=20_000)
     statuses: list[int] = []
@@ -228,3 +236,19 @@ def test_where_a_proxy_holds_the_stream_back_the_page_asks_every_few_seconds(
     gone = (feed.made[-40][0], feed.made[-20][0])
     feed.house.send("DELETE", f"/api/v1/candles?symbol=GOLD&from={gone[0]}&to={gone[1]}")
     feed.expect_shown(page)
+    proxy.buffers = False
+    expect_live(page)
+    feed.tick(2767.5)
+    feed.expect_shown(page)
+
+
+def hurry(page: Page) -> None:
+    """Try the stream again after seconds, not a minute."""
+
+    def lower(route: Route) -> None:
+        script = route.fetch().text()
+        assert "STREAM_AGAIN_MS = 60_000;" in script
+        script = script.replace("STREAM_AGAIN_MS = 60_000;", "STREAM_AGAIN_MS = 8_000;")
+        route.fulfill(body=script, content_type="text/javascript")
+
+    page.route("**/live.js", lower)

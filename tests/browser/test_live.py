@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MINUTE, Watch
 from tests.browser.feeding import Feed, House, minute
-from tests.browser.looking import OpenPage, legend, texts, wait_for_address
+from tests.browser.looking import OpenPage, legend, next_frame, texts, wait_for_address
 from tests.conftest import Server
 
 
@@ -114,7 +114,7 @@ def test_a_late_correction_of_an_older_candle_is_shown_where_it_is(
     page = feed.open(open_page)
     page.click("#tabulate")
     seen = right(page)
-    feed.write([(minute(3), 2500.0, 2900.0, 2400.0, 2800.0, 10_000.0)])
+    feed.write([(feed.made[-3][0], 2500.0, 2900.0, 2400.0, 2800.0, 10_000.0)])
     row = page.locator("#table tbody tr").nth(2)
     expect(row).to_contain_text("2900.00")
     assert row.inner_text().split("\t")[1:] == texts([0, 2500, 2900, 2400, 2800, 10_000], 2)
@@ -147,6 +147,40 @@ def test_a_candle_older_than_all_that_are_held_changes_nothing(
     expect(page.locator("#legend dd").nth(4)).to_have_text("2705.50")
     after = page.evaluate("window.shown.held.candles")
     assert after[: len(before) - 1] == before[:-1]
+
+
+def test_the_candle_that_is_read_stays_while_others_move(open_page: OpenPage, feed: Feed) -> None:
+    page = feed.open(open_page)
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    told = legend(page)
+    feed.tick(2750.5)
+    feed.expect_shown(page)
+    assert legend(page) == told
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("#legend dd").nth(4)).to_have_text("2750.50")
+    feed.tick(2751.5)
+    expect(page.locator("#legend dd").nth(4)).to_have_text("2751.50")
+
+
+def test_a_view_of_the_past_is_corrected_and_gets_nothing_beyond_what_it_holds(
+    open_page: OpenPage, feed: Feed
+) -> None:
+    to = feed.made[-1500][0]
+    page = feed.open(open_page, f"tf=M1&clock=UTC&to={to}&spacing=8")
+    page.wait_for_function("() => !window.shown.held.busy")
+    seen = right(page)
+    feed.write([(feed.made[-1510][0], 2500.0, 2900.0, 2400.0, 2800.0, 10_000.0)])
+    feed.tick(2760.5)
+    page.wait_for_function("() => window.shown.held.candles.some((candle) => candle[2] === 2900)")
+    assert right(page) == pytest.approx(seen)
+    assert page.title() == f"{feed.symbol} M1 – GFIL", "the newest price is not held"
+    for _ in range(12):
+        page.keyboard.press("PageDown")
+        next_frame(page)
+    expect(page).to_have_title(f"2760.50 {feed.symbol} M1 – GFIL")
+    feed.expect_shown(page)
 
 
 def test_a_deletion_is_shown_and_the_view_stays(open_page: OpenPage, feed: Feed) -> None:

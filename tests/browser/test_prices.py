@@ -97,14 +97,14 @@ def test_what_moved_is_lit_up_unless_motion_is_unwanted(
         window.lit = [];
         const animate = Element.prototype.animate;
         Element.prototype.animate = function (...how) {
-            window.lit.push(this.className);
+            window.lit.push(this.tagName);
             return animate.apply(this, how);
         };
     }"""
     )
     feed.tick(2900.25)
     expect(row(page, "GOLD").locator(".last")).to_have_text("2900.25")
-    assert page.evaluate("window.lit") == ["number last"] * count
+    assert page.evaluate("window.lit") == ["SPAN"] * count
     feed.tick(2600.0)
 
 
