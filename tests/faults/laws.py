@@ -29,7 +29,7 @@ DERIVED, STORED, SETTLED = 0, 1, 2
 SERIES_PER_SYMBOL = 32
 STATE = (  # not the hourly figures: they are counted beside the requests, not with them
     *("store", "symbol", "symbol_clock", "candle", "yielded", "tick", "early"),
-    *("api_key", "request", "deleted_symbol"),
+    *("api_key", "request", "deleted_symbol", "change_log"),
 )
 State = dict[str, list[Any]]
 
@@ -154,3 +154,43 @@ def check_derived(connection: apsw.Connection) -> None:
     for symbol in store.query(connection, SYMBOLS):
         wrongs = _Holding(connection, symbol).wrongs()
         assert wrongs == [], f"{len(wrongs)} candles are not what their base makes them"
+
+
+def check_logged(before: State, after: State) -> None:
+    """The change log and what it tells of are one: of one commit, or of several, to the next.
+
+    Every candle that was made, changed or taken away lies in a span that was logged since, of its
+    own series or of a shorter one of the chain, or all of its symbol is to be read anew; nothing is
+    logged beyond the newest change. Where the epoch is another all is read anew anyway; and what is
+    derived on clocks that begin or cease to be kept changes no answer.
+    """
+    ((_, epoch, newest),) = after["store"]
+    assert all(change <= newest for change, *_ in after["change_log"]), "logged ahead of its change"
+    ((_, epoch_before, since),) = before["store"]
+    if epoch != epoch_before:
+        return
+    known = {row[0] for row in after["symbol"]}
+    kept = _clocks(before) == _clocks(after)
+    spans = defaultdict(list)
+    for change, series, start, stop in after["change_log"]:
+        if change > since:
+            spans[series // SERIES_PER_SYMBOL].append((series % SERIES_PER_SYMBOL, start, stop))
+    for series, start, stretch, *_, kind in set(before["candle"]) ^ set(after["candle"]):
+        symbol, number = divmod(series, SERIES_PER_SYMBOL)
+        timeframe = TIMEFRAMES[number]
+        stop = start + timeframe.seconds + stretch
+        if symbol in known and (kept or kind != DERIVED or timeframe.seconds <= HOUR):
+            told = spans[symbol]
+            assert any(_tells(span, number, start, stop) for span in told), (series, start, told)
+
+
+def _clocks(state: State) -> list[Any]:
+    return [[row[:3:2] for row in state["symbol"]], state["symbol_clock"]]
+
+
+def _tells(span: tuple[int, int, int], number: int, start: int, stop: int) -> bool:
+    logged, first, after = span
+    if first == after:
+        return True
+    is_below = TIMEFRAMES[logged].name in CHAIN and logged < number
+    return (logged == number or is_below) and first < stop and start < after

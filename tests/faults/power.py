@@ -11,7 +11,7 @@ import apsw
 from gfil.store import db as store
 from tests.faults.disk import Tape, recorded
 from tests.faults.images import Image, images, lay
-from tests.faults.laws import State, check_derived, read_state
+from tests.faults.laws import State, check_derived, check_logged, read_state
 from tests.faults.sizes import LONG
 
 IMAGES_MIN = 20_000 if LONG else 2000
@@ -39,6 +39,8 @@ def promise(tape: Tape, connection: apsw.Connection) -> None:
     state = read_state(connection)
     if not tape.marks or any(state[name] != tape.marks[-1][1][name] for name in OF_CANDLES):
         check_derived(connection)
+    if tape.marks:
+        check_logged(tape.marks[-1][1], state)
     tape.mark(state)
 
 
