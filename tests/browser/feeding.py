@@ -19,6 +19,8 @@ from tests.conftest import Server, wait_for
 from tests.web.walks import Candle, store, walk
 
 HEAL_S = 25
+# What Chromium says of a server that goes away or is not ready yet.
+BROKEN = ["ERR_CONNECTION_", "ERR_INCOMPLETE_CHUNKED", "ERR_EMPTY_RESPONSE", "503 (SERVICE"]
 
 
 def minute(back: int = 0) -> int:
@@ -127,3 +129,9 @@ def lay_open(page: Page) -> None:
 def expect_live(page: Page, seconds: float = HEAL_S) -> None:
     """The page says that it is live."""
     expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=1000 * seconds)
+
+
+def workers(server: Server) -> list[int]:
+    """The processes that answer."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]

@@ -17,11 +17,19 @@ from playwright.sync_api import Page, Route, expect
 
 from gfil.store import api_keys, db
 from tests.browser.conftest import Watch
-from tests.browser.feeding import HEAL_S, Feed, House, expect_live, lay_open, minute
+from tests.browser.feeding import (
+    BROKEN,
+    HEAL_S,
+    Feed,
+    House,
+    expect_live,
+    lay_open,
+    minute,
+    workers,
+)
 from tests.browser.looking import OpenPage
 from tests.conftest import Server
 
-BROKEN = ["ERR_CONNECTION_", "ERR_INCOMPLETE_CHUNKED", "ERR_EMPTY_RESPONSE", "503 (SERVICE"]
 LOST = "Connection lost, trying again…"
 
 
@@ -76,11 +84,6 @@ def test_a_worker_that_is_killed_leaves_no_hole(
         eventually(partial(feed.try_tick, price), "a worker takes the tick", HEAL_S)
         feed.expect_shown(page)
     expect_live(page)
-
-
-def workers(server: Server) -> list[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-    return [int(pid) for pid in children.read_text().split()]
 
 
 def test_a_hidden_page_lets_its_stream_go_and_heals_when_it_is_seen(
