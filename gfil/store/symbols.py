@@ -181,6 +181,8 @@ def touch(
     change = store.next_change(db)
     db.execute(TOUCH, {"change": change, "id": symbol.id})
     changes.log(db, change, symbol.series(timeframe.number), spans)
+    if not symbol.change:  # it is new: its name may have been another's, whom somebody still shows
+        changes.log_anew(db, change, symbol.series(M1.number))
     return change
 
 
@@ -276,7 +278,6 @@ def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
     if other is not None and other.id != symbol.id:
         raise Conflict(f"there is a symbol {other.name!r} already")
     renamed = update(db, symbol._replace(name=name))
-    store.renew_epoch(db)  # another symbol may get the old name: whoever shows it reads it anew
     return renamed._replace(change=touch_all(db, renamed))
 
 

@@ -38,12 +38,13 @@ def write_tick(db: apsw.Connection, time_msc: int, bid: float, last: float = 0.0
 
 
 def logged(db: apsw.Connection, since: int = 0) -> list[tuple[int, str, int, int]]:
-    """The entries, each with the name of its timeframe."""
+    """The entries, each with the name of its timeframe, but for that of a symbol's first commit."""
     names = {each.number: each.name for each in (M1, M2, H1, D1, W1)}
-    return [
+    entries = [
         (change, names[series % 32], start, stop)
         for change, series, start, stop in changes.read(db, since)
     ]
+    return [entry for entry in entries if entry != (1, "M1", 0, 0)]
 
 
 def test_candles_are_told_as_the_spans_they_lie_in(db: apsw.Connection) -> None:
@@ -112,6 +113,13 @@ def test_after_a_rename_all_is_to_be_read_anew(db: apsw.Connection) -> None:
     with store.transaction(db):
         symbols.rename(db, symbols.read(db, "EURUSD"), "EURUSD.r")
     assert logged(db, since=1) == [(2, "M1", 0, 0)]
+
+
+def test_a_new_symbol_is_to_be_read_anew(db: apsw.Connection) -> None:
+    """Its name may have been another's, whom somebody still shows."""
+    write(db, D1, START)
+    series = symbols.read(db, "EURUSD").id * 32
+    assert changes.read(db, 0)[0] == Entry(1, series, 0, 0)
 
 
 def test_after_another_price_counts_all_is_to_be_read_anew(db: apsw.Connection) -> None:

@@ -259,6 +259,16 @@ def test_after_a_rename_the_old_name_is_nobody(live: Live, db: apsw.Connection) 
     assert look(live, viewer) == []
 
 
+def test_an_old_name_that_another_has_by_now_is_read_anew(live: Live, db: apsw.Connection) -> None:
+    write(db, START, START + 60)
+    since = position(db)
+    with store.transaction(db):
+        symbols.rename(db, symbols.read(db, "EURUSD"), "EURO")
+    write(db, START, close=2.0)
+    assert position(db).epoch == since.epoch
+    assert look(live, join(live, since=since)) == reset(db)
+
+
 def test_a_symbol_deleted_and_made_again_is_followed(
     live: Live, db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
