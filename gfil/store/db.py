@@ -22,7 +22,7 @@ from gfil.errors import (
 from gfil.store import copies
 
 APPLICATION_ID = 0x4746494C  # "GFIL"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 WRITER_WAIT_MS = 5000
 READER_WAIT_MS = 2000
 JOURNAL_SIZE_MAX_BYTES = 8 * 1024 * 1024
