@@ -24,6 +24,8 @@ SUBS_MAX = 32
 WAIT_S = 1.0  # between looks whether the client is still there
 CHECK_S = 15.0  # and whether its key is still good
 LIFE_S = (3300, 3900)  # the longest, at random: not all come again at once
+SEND_BYTES_MAX = 64 * 1024  # that wait for a client; Linux would hold 4 MB for each
+UNTAKEN_MS = 30_000  # that a client may take nothing; by default it is a quarter of an hour
 POSITION = re.compile(r"([0-9A-Za-z]{1,64})-([0-9]{1,16})")
 
 
@@ -88,6 +90,8 @@ class _Stream:
         self._viewer = viewer
         self._stopping: threading.Event = current_app.extensions["jobs"].stopping
         self._client: socket.socket | None = request.environ.get("gunicorn.socket")
+        if self._client is not None:
+            _limit(self._client)
         self._may_read = _watch_key()
         self._ends = time.monotonic() + random.uniform(*LIFE_S)
         self._check_due = time.monotonic() + CHECK_S
@@ -119,6 +123,13 @@ class _Stream:
             return False
         except OSError:
             return True
+
+
+def _limit(client: socket.socket) -> None:
+    # Who has vanished without a word, or reads no more, shall not hold a stream for long (tcp(7)).
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MS)
 
 
 def _watch_key() -> Callable[[], bool]:
