@@ -22,7 +22,6 @@ const byId = (id) => document.getElementById(id);
 const read = (id) => JSON.parse(byId(id).textContent);
 const facts = read('page-facts');
 const lengths = new Map(facts.timeframes);
-let skew = facts.now - Date.now() / 1000;
 const say = (text) => {
   byId('status').textContent = text;
 };
@@ -34,22 +33,18 @@ const legend = createLegend(byId('legend'), axis.write, facts.digits);
 const reader = createReader({ plot, held, legend, spoken: byId('spoken') });
 const isDaily = () => lengths.get(held.tf) >= DAY;
 const showTable = createTable(() => ({ held, ...facts, daily: isDaily() }));
-const showClose = createCountdown(byId('countdown'), () => Date.now() / 1000 + skew);
+const countdown = createCountdown(byId('countdown'), facts.now);
 const showAddress = createAddress();
 const zoneOffset = createZone(byId('zone'), relabel, say);
 const showTimeframe = createTimeframes(byId('timeframes'), (tf) => open({ tf }));
 const showClock = createClock(byId('clock'), (clock) => open({ clock }));
 const fill = createFiller({ plot, held, failed });
 const mark = createMark(byId('live'));
-const feed = createFeed({ plot, held, drawn: moved, tell, tune });
+const feed = createFeed({ plot, held, drawn: moved, tell, tune: countdown.tune });
 
 function tell(state, words) {
   mark(state, words);
   moved();
-}
-
-function tune(now) {
-  skew = now - Date.now() / 1000;
 }
 
 function failed(error) {
@@ -97,7 +92,7 @@ function tellNewest() {
   const { candles, newer, forming, last } = held;
   byId('blank').hidden = candles.length > 0;
   entitle(held, feed.isLive() && last && !newer ? writePrice(last[4], facts.digits) : null);
-  showClose(forming === null ? null : closeAt(forming));
+  countdown.show(forming === null ? null : closeAt(forming));
   showTable();
 }
 
@@ -126,15 +121,20 @@ function draw(to) {
   moved();
 }
 
+let wanted = {}; // what is chosen while another choice still loads adds to it
+
 // Shows another timeframe, clock or stretch; where the view ends stays, unless told.
-async function open({ tf = held.tf, clock = held.clock, to = seenTo() }) {
+async function open({ to = seenTo(), ...chosen }) {
   say('Loading…');
+  wanted = { ...wanted, ...chosen };
   try {
-    await held.open({ tf, clock, to });
+    await held.open({ tf: held.tf, clock: held.clock, ...wanted, to });
+    wanted = {};
     say('');
     draw(to);
     feed.follow();
   } catch (error) {
+    if (error.name !== 'AbortError') wanted = {};
     failed(error);
   }
 }

@@ -32,17 +32,25 @@ function write(seconds) {
   return seconds >= HOUR ? `${two(seconds / HOUR)}:${clock}` : clock;
 }
 
-// `now` is the server's time, so a wrong clock in the viewer's machine does no harm.
+// Counts in the server's time, `now` at first, so a wrong clock in the viewer's machine does no harm.
 export function createCountdown(element, now) {
+  let skew;
   let close = null;
   const tick = () => {
-    const left = close === null ? 0 : Math.ceil(close - now());
+    const left = close === null ? 0 : Math.ceil(close - Date.now() / 1000 - skew);
     element.parentElement.hidden = left <= 0;
     element.textContent = write(Math.max(left, 0));
   };
+  const tune = (serverNow) => {
+    skew = serverNow - Date.now() / 1000;
+  };
+  tune(now);
   setInterval(tick, 1000);
-  return (nextClose) => {
-    close = nextClose;
-    tick();
+  return {
+    tune,
+    show(nextClose) {
+      close = nextClose;
+      tick();
+    },
   };
 }

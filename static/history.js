@@ -85,6 +85,7 @@ export class History {
   // Reads anew what lies between two indexes and somewhat more, and lets go of the rest. Returns
   // whether anything has changed since this was done last.
   async renew(left, right) {
+    if (!this.last && this.newer) return false; // it is a stretch before the first candle
     const end = this.candles[Math.ceil(right) + RENEW_MORE];
     const to = end ? end[0] : this.newer && this.last ? this.last[0] + 1 : null;
     const stop = Math.min(Math.ceil(right) + RENEW_MORE, this.candles.length);

@@ -83,7 +83,7 @@ export function createQuotes(table, count, tell) {
 
   async function renew() {
     heard = new Map();
-    const page = await askForPage(location.pathname);
+    const page = await askForPage('/', '.quotes, .steps');
     const fresh = page.querySelector('.quotes');
     if (!fresh) {
       location.reload(); // the last symbol has gone

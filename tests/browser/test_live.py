@@ -137,6 +137,15 @@ def test_a_candle_that_was_missing_is_put_in_between(open_page: OpenPage, feed: 
     assert right(page) == pytest.approx(seen), "the view stays although it grew beyond its edge"
 
 
+def test_older_candles_than_there_were_are_put_in_front(open_page: OpenPage, feed: Feed) -> None:
+    page = feed.open(open_page, "tf=D1&clock=UTC")
+    before = page.evaluate("window.shown.held.candles.length")
+    feed.write([(feed.made[0][0] - 3 * 86400, 2500.0, 2501.0, 2499.0, 2500.5, 3.0)])
+    feed.expect_shown(page, "tf=D1")
+    assert page.evaluate("window.shown.held.candles.length") == before + 1
+    assert beyond(page) == pytest.approx(4)
+
+
 def test_a_candle_older_than_all_that_are_held_changes_nothing(
     open_page: OpenPage, feed: Feed
 ) -> None:

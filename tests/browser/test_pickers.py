@@ -1,7 +1,7 @@
 """Choosing timeframe, clock, zone and symbol on a chart, by pointer and by keys."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Watch, wait_drawn
 from tests.browser.looking import NYCLOSE, OpenPage, address, api, legend, texts, wait_for_address
@@ -33,6 +33,17 @@ def test_another_clock_is_shown_without_loading_the_page_again(open_page: OpenPa
     assert legend(page)[0] == "Tue 2025-01-14", "the date of its own clock, whatever zone is shown"
     assert legend(page)[1:6] == texts(last, 5)
     assert page.evaluate("window.stayed")
+
+
+def test_a_choice_made_while_another_loads_adds_to_it(open_page: OpenPage) -> None:
+    page = open_page("/chart/EURUSD?tf=H1&clock=UTC")
+    waiting: list[Route] = []
+    page.route("**/api/v1/candles?*", lambda route: waiting.append(route))
+    page.select_option("#clock select", "Asia/Tokyo")
+    page.click("#timeframes >> text=D1")
+    page.unroute("**/api/v1/candles?*")
+    page.click("#timeframes >> text=W1")
+    wait_for_address(page, tf="W1", clock="Asia/Tokyo")
 
 
 def test_any_clock_can_be_typed_and_a_wrong_one_is_refused_in_words(
