@@ -43,7 +43,7 @@ class Viewer:
         self.wrongs: list[str] = []
         self.resumed_s: list[float] = []
         self.since = self.last_id = ""
-        self.must_read = True
+        self.must_read, self.is_away = True, False
         self.connection: socket.socket | None = None
         self.due = self.lost = 0.0
         self._retry_s = RETRY_S
@@ -215,13 +215,26 @@ class Viewers:
     def are_all_there(self) -> bool:
         """Say whether each is connected, has been sent something, and has read its page."""
         return all(
-            viewer.connection and viewer.last_id and not (viewer.lost or viewer.must_read)
+            viewer.connection and viewer.statuses and not (viewer.lost or viewer.must_read)
             for viewer in self.viewers
         )
 
     def cut(self, count: int) -> None:
         """Disconnect so many at random; they come again."""
         self._to_cut += self._rng.sample(self.viewers, count)
+
+    def send_away(self, count: int) -> None:
+        """Disconnect so many, who stay away until all are let in."""
+        away = self._rng.sample(self.viewers, count)
+        for viewer in away:
+            viewer.is_away = True
+            self._to_cut.append(viewer)
+        wait_for(lambda: not any(viewer.connection for viewer in away), "some to be away")
+
+    def let_in(self) -> None:
+        """Let those come again who were sent away."""
+        for viewer in self.viewers:
+            viewer.is_away = False
 
     def differences(self) -> list[str]:
         """Tell what viewers hold that is not what the server answers; [] when all is well."""
@@ -264,7 +277,7 @@ class Viewers:
             self._lose(self._to_cut.pop())
         now = time.monotonic()
         for viewer in self.viewers:
-            if now < viewer.due:
+            if now < viewer.due or viewer.is_away:
                 continue
             try:
                 if viewer.must_read and not self._read(viewer):
