@@ -24,11 +24,14 @@ export function chartPath(symbol, params) {
 // `to` is null at the newest candle, `spacing` null at the usual zoom.
 export function createAddress() {
   let timer = null;
+  let next = null;
   return ({ symbol, tf, clock, to, spacing }) => {
     const params = { tf, clock };
     if (to !== null) params.to = iso(to);
     if (spacing !== null) params.spacing = spacing;
     const path = chartPath(symbol, params);
+    if (path === next) return; // or a candle that moves would put it off for ever
+    next = path;
     clearTimeout(timer);
     timer = setTimeout(() => {
       if (path !== location.pathname + location.search) history.replaceState(null, '', path);

@@ -86,6 +86,18 @@ def test_another_timeframe_leaves_one_stream(
     feed.expect_shown(page, "tf=D1")
 
 
+def test_the_address_follows_the_view_while_ticks_come_without_a_pause(
+    open_page: OpenPage, feed: Feed
+) -> None:
+    page = feed.open(open_page, "tf=M1")
+    page.keyboard.press("PageUp")
+    for count in range(200):
+        feed.tick(2700 + count / 4)
+        if "to=" in page.evaluate("location.search"):
+            return
+    pytest.fail("the address does not say where the view ends")
+
+
 def test_a_new_candle_opens_and_the_view_goes_with_it(open_page: OpenPage, feed: Feed) -> None:
     page = feed.open(open_page)
     before, room = page.evaluate("window.shown.held.candles.length"), beyond(page)
