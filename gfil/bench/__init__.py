@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from gfil.bench import browser, importing, live, page, reading, report, ticking, writing
+from gfil.bench import browser, importing, live, page, pumping, reading, report, ticking, writing
 from gfil.bench.figures import Figure
 from gfil.bench.place import Place, Sizes, say
 from gfil.errors import BadParameter
@@ -18,6 +18,7 @@ ROWS: dict[str, Callable[[Place], Iterator[Figure]]] = {
     "tick": ticking.measure_tick,
     "ticks": ticking.measure_ticks,
     "upload": ticking.measure_upload,
+    "pump": pumping.measure_pump,
     "import": importing.measure_import,
     "h1": reading.measure_hours,
     "clocks": reading.measure_clocks,

@@ -32,6 +32,7 @@ class Part(NamedTuple):
     stop: int
     price: int
     seed: str
+    every: int = 1  # one of so many; the others are left out
 
 
 def minutes(count: int, seed: str) -> Part:
@@ -41,10 +42,13 @@ def minutes(count: int, seed: str) -> Part:
     return Part(M1, start, STOP, PRICE_POINTS, seed)
 
 
-def hours_before(part: Part, years: float) -> Part:
-    """Return the H1 that lead up to another part, so that both reach back so many years."""
+def hours_before(part: Part, years: float, every: int = 1) -> Part:
+    """Return the H1 that lead up to another part, so that both reach back so many years.
+
+    `every`: only one of so many, where no more is wanted than candles of longer timeframes.
+    """
     start = CLOCK.bucket(W1, part.stop - int(years * 365 * DAY)).start
-    return Part(H1, start, part.start, PRICE_POINTS, part.seed)
+    return Part(H1, start, part.start, PRICE_POINTS, part.seed, every)
 
 
 def minutes_after(seed: str) -> Part:
@@ -73,7 +77,7 @@ def walk(part: Part, count: int | None = None) -> Iterator[Points]:
     volumes = [1 + round(step * grade * grade) for grade in _GRADES]
     for week in CLOCK.buckets(W1, part.start, part.stop):
         rng = random.Random(f"{SEED} {part.seed} {part.timeframe.name} {week.start}")
-        times = [*range(week.start, week.start + 5 * DAY, step)]
+        times = [*range(week.start, week.start + 5 * DAY, step * part.every)]
         if part.timeframe == M1:
             silent = set(rng.sample(times, WEEK_SILENT))
             times = [time for time in times if time not in silent]

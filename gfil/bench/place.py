@@ -20,6 +20,7 @@ OWN_CLOCK = "EURUSD"  # drawn on the clock most brokers run, so that H4 and D1 a
 ON_UTC = "GBPUSD"
 FURTHER = ("AUDUSD", "NZDUSD")
 LIVE = tuple(f"LIVE{number:02}" for number in range(30))
+LIVE_HOURS = 6  # of their past one H1 in so many: it is there for D1, W1 and MN1
 OWN_CLOCKED = {OWN_CLOCK, *LIVE}
 PAGE = b"\1" * 4096
 BATCH_WEEKS = 3  # some 21 000 candles in one transaction
@@ -112,7 +113,7 @@ class Place:
         start = perf_counter()
         fill(path, names, count, self.sizes.years)
         marker.write_text(made)
-        say(f"{name}: {count:,} M1 each of {' '.join(names)} in {perf_counter() - start:.0f} s")
+        say(f"{name}: {count:,} M1 each of {len(names)} symbols in {perf_counter() - start:.0f} s")
         return path
 
 
@@ -150,15 +151,16 @@ def fill(path: Path, names: Sequence[str], count: int, years: float = 0) -> None
             if name in OWN_CLOCKED:
                 symbol = candles.set_clock(connection, symbol, market.CLOCK)
         newest = market.minutes(count, name)
-        for part, limit in ((market.hours_before(newest, years), None), (newest, count)):
-            for batch in _batches(part, limit):
+        before = market.hours_before(newest, years, LIVE_HOURS if name in LIVE else 1)
+        for part, limit in ((before, None), (newest, count)):
+            for batch in _batches(part, limit, BATCH_WEEKS * part.every**2):
                 with db.transaction(connection):
                     candles.write(connection, symbol, part.timeframe, batch)
     connection.close()  # the last one to close empties the WAL into the file
 
 
-def _batches(part: market.Part, count: int | None) -> Iterator[Rows]:
+def _batches(part: market.Part, count: int | None, size: int) -> Iterator[Rows]:
     weeks = map(market.rows, market.walk(part, count))
-    while several := list(islice(weeks, BATCH_WEEKS)):
+    while several := list(islice(weeks, size)):
         columns = zip(*several, strict=True)
         yield Rows(*([*chain.from_iterable(column)] for column in columns))
