@@ -83,6 +83,25 @@ def test_the_overview_tells_price_change_and_age_of_every_symbol(
     ]
 
 
+@freeze_time("2025-01-08T12:05:00Z")
+def test_a_row_says_what_its_script_must_know(client: FlaskClient, db_path: Path) -> None:
+    day = MONDAY + 86400
+    made = [(day, 1.0, 2.0, 0.5, 1.5, 1.0), (day + 86400 - 7200, 1.5, 2.5, 1.5, 2.25, 1.0)]
+    store(db_path, "EAST", made, clock="Europe/Athens")
+    store(db_path, "NONE", [])
+    text = text_of(client, "/")
+    newest = client.get("/api/v1/candles?symbol=NONE&tf=M1").json
+    assert f'data-since="{newest["epoch"]}-{newest["change"]}" data-now="1736337900.0"' in text
+    assert re.findall(r'<tr class="up" data-symbol="(\w+)" (.*?)>', text) == [
+        (
+            "EAST",
+            f'data-digits="2" data-time="{day + 86400 - 7200}" data-before="1.5" '
+            f'data-until="{day + 2 * 86400 - 7200}"',
+        ),
+        ("NONE", 'data-digits="0" data-time="" data-before="0.0" data-until=""'),
+    ]
+
+
 def test_the_overview_draws_the_last_48_hours_traded(client: FlaskClient, gold: None) -> None:
     points = re.search(r'<polyline points="([^"]*)"', text_of(client, "/"))
     assert points
