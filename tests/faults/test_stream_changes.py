@@ -57,18 +57,22 @@ class Scene:
         return sum(viewer.events["reset"] for viewer in self.viewers.viewers)
 
 
+@pytest.fixture(scope="module")
+def running(server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
+    path = tmp_path_factory.mktemp("scenes") / "gfil.db"
+    store.create(path)
+    return server(GFIL_DB=str(path), GFIL_READ="public")
+
+
 @pytest.fixture
-def scene(server: Callable[..., Server], tmp_path: Path) -> Iterator[Scene]:
+def scene(running: Server) -> Iterator[Scene]:
     rng = seeded("scenes")
-    path = tmp_path / "gfil.db"
-    secret = make_key(path, "admin")
-    running = server(GFIL_DB=str(path), GFIL_READ="public")
+    secret = make_key(running.db, "admin")
     viewers = Viewers(lambda: running.url, [Viewer([sub]) for sub in SUBS], rng)
     scene = Scene(running, secret, viewers, rng)
     scene.send()
     with viewers:
         yield scene
-    running.stop()
 
 
 def test_a_lock_held_by_another_process_is_waited_for(scene: Scene) -> None:
@@ -111,7 +115,7 @@ def test_a_name_may_go_to_another_symbol_while_a_viewer_is_away(scene: Scene) ->
 
 
 def test_a_symbol_may_be_deleted_and_come_again(scene: Scene) -> None:
-    for number in range(3):
+    for number in range(2):
         scene.viewers.send_away(2)
         scene.ask("DELETE", f"/api/v1/symbols/{works.SYMBOL}")
         scene.send(start=works.DAY + 86400 * number)

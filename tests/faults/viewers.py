@@ -62,9 +62,10 @@ class Viewer:
         """Come, or come again."""
         place = urlsplit(url)
         self._head, self._chunked, self._body = b"", b"", b""
-        self.connection = socket.create_connection((str(place.hostname), place.port or 80), 5)
-        self.connection.sendall(self.request())
-        self.connection.setblocking(False)
+        client = socket.create_connection((str(place.hostname), place.port or 80), TIMEOUT_S)
+        client.sendall(self.request())
+        client.setblocking(False)
+        self.connection = client
 
     def leave(self) -> None:
         """Be gone, to come again when a browser would."""
@@ -286,7 +287,7 @@ class Viewers:
                     viewer.connect(self._url())
                     self._selector.register(viewer.connection, selectors.EVENT_READ, viewer)
             except (OSError, http.client.HTTPException):
-                viewer.leave()
+                self._lose(viewer)
 
     def _read(self, viewer: Viewer) -> bool:
         answers = {sub: self._reader.read(sub) for sub in viewer.subs}
@@ -314,7 +315,7 @@ class Viewers:
     def _lose(self, viewer: Viewer) -> None:
         if viewer.connection is not None:
             self._selector.unregister(viewer.connection)
-            viewer.leave()
+        viewer.leave()
 
 
 def _differ(held: States, wanted: States) -> str:
