@@ -42,7 +42,7 @@ OVERLAP_S, RECHECK_S = 5 * MINUTE, 7 * DAY  # so far back M1 are sent again; if 
 LOOK_AGAIN_S, SILENCE_S = 60.0, 120.0  # a terminal that was away fills up its history when back
 AHEAD_MAX_S = 240  # GFIL refuses what is 5 minutes ahead
 TIMEOUT_S, WAIT_MAX_S, KEY_AGAIN_S, TERMINAL_AGAIN_S = 30.0, 30.0, 60.0, 5.0
-ONCE_TRIES, LATEST = 5, 1 << 62
+ONCE_TRIES, LATEST = 3, 1 << 62
 TICK_FIELDS = ("time_msc", "bid", "ask", "last", "volume", "volume_real", "flags")
 TICK_HEAD = b"symbol,time_msc,bid,ask,last,volume,flags\n"
 BAR_HEAD = b"time,open,high,low,close,volume\n"
@@ -379,7 +379,7 @@ class Pump:
             return
         try:
             self._send(now + self.options.every / 1000)
-            self.trouble, self.failures, self.is_locked = "", 0, False
+            self.trouble, self.failures, self.is_locked, self.due["send"] = "", 0, False, 0
         except Unavailable as error:
             self.trouble, asked_s, self.is_locked = error.args
             self.failures, self.is_synced = self.failures + 1, False
@@ -429,7 +429,8 @@ class Pump:
             elif time_msc > latest:
                 ahead = timedelta(seconds=time_msc // 1000 - int(self.server.now))
                 say(f"{symbol.name}: {ahead} ahead, --clock? Its ticks wait", key=symbol.name)
-                break
+                symbol.is_at_end = True
+                return cursor
             elif time_msc >= at:
                 bid, ask, last, volume, real, flags = values
                 shown = f"{bid!r},{ask!r},{last!r},{real or volume!r},{flags}"
@@ -443,19 +444,17 @@ class Pump:
             return cursor
         rows = self.terminal.ask("copy_ticks_from", symbol.name, stop, 1, every)
         following = self.clock.turn(rows["time_msc"].tolist() if len(rows) else [], 1000, 0)
-        if following and following[0] and at < following[0] < latest:
+        if following and following[0] and at < following[0]:
             return following[0], 0  # nothing in this window: on to the next that has any
         symbol.is_at_end = True
         return cursor
 
     def _send(self, until: float) -> None:
-        if not all("history" in symbol.kept for symbol in self.symbols):
-            self._sync()  # before ticks make GFIL know a symbol
+        if not self.is_synced:
+            self._sync()  # before ticks make GFIL know a symbol, or hide that it lost some
         self._send_ticks(until)
         if self.spool.ticks:
             return
-        if not self.is_synced:
-            self._sync()
         now = time.monotonic()
         for kind, task, every_s in (
             ("history", self._send_history, MINUTE),
@@ -501,17 +500,18 @@ class Pump:
                 raise SystemExit(f"GFIL knows {symbol.target} as {info['symbol']}: use --map")
             last, m1 = (info["last_tick_msc"] or 0, info["last_time"]) if info else (0, None)
             if last < kept.get("stored", 0):  # it has gone back, to a backup perhaps
-                symbol.is_sure = False
                 kept["acked"] = kept["stored"] = last
-            if not symbol.is_sure:
-                symbol.cursor = (max(last, oldest, kept.get("acked", 0)), 0)
-                symbol.is_sure = not self.spool.ticks
+                symbol.cursor = (max(last, oldest), 0)
+            elif not symbol.is_sure:
+                spooled = self.spool.newest.get(symbol.target, 0)  # at the start, after acked ones
+                symbol.cursor = (max(last, oldest, kept.get("acked", 0), spooled), 0)
+            symbol.is_sure = True
             if not info or self.options.history:
                 kept |= {"history": "begun", "sent": {}}
-            elif kept.setdefault("history", "done") == "done" and m1 is not None:
-                sent = kept.setdefault("sent", {"M1": m1 - RECHECK_S})
-                sent["M1"] = min(m1, sent.get("M1", m1))
-        self.options.history, self.is_synced = False, not self.spool.ticks
+            elif kept.setdefault("history", "done") == "done":
+                sent = kept.setdefault("sent", {"M1": (m1 or 0) - RECHECK_S})
+                sent["M1"] = min(m1 or 0, sent.get("M1", 0))
+        self.options.history, self.is_synced = False, True
         self.due["history"] = 0
         self.save()
 

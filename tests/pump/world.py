@@ -1,10 +1,10 @@
 """A broker and its terminal as the pump sees them, and the pump itself as a process beside them."""
 
 import json
-import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -36,7 +36,10 @@ class World:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.told: dict[str, Any] = {
-            **{"zone": zone, "shift_s": shift_s, "maxbars": 100_000, "symbols": {}}
+            "zone": zone,
+            "shift_s": shift_s,
+            "maxbars": 100_000,
+            "symbols": {},
         }
 
     def add(
@@ -73,6 +76,14 @@ class Pump:
         self.key_file = folder.with_suffix(".key")
         self.key_file.write_text(key)
         self.clock = "nyclose"
+        self._started: list[subprocess.Popen[str]] = []
+
+    def end(self) -> None:
+        """End what still runs: a test has failed."""
+        for process in self._started:
+            process.kill()
+            if process.stdout and not process.stdout.closed:
+                process.communicate()
 
     def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
         """Start it; what it says goes to one pipe."""
@@ -80,7 +91,7 @@ class Pump:
         told += ["--tick-days", "9999", "--candles-every", "0.3"]
         told += ["--clock", self.clock] if self.clock else []
         path = f"{ROOT / 'tests' / 'pump' / 'terminal'}"
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(ROOT / "scripts" / "mt5_pump.py"), *told, *options],
             env=clean_environment(
                 FAKE_MT5=str(self.world.folder), **({"PYTHONPATH": path} | environment)
@@ -89,6 +100,8 @@ class Pump:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._started.append(process)
+        return process
 
     def run(self, *options: str, status: int = 0, **environment: str) -> str:
         """Run it to its end, `--once` unless told; return what it said."""
@@ -110,6 +123,11 @@ def make_ticks(rng: random.Random, start: int, count: int, gap_msc: int = 2000) 
         bid = round(bid + rng.uniform(-0.5, 0.5), 3)
         ticks.append((at, bid, round(bid + rng.random(), 3), 0.0, 0.0, rng.choice((2, 4, 6))))
     return list(dict.fromkeys(ticks))
+
+
+def recent_ticks(count: int, name: str = "ticks") -> list[Tick]:
+    """Ticks of the last half a minute."""
+    return make_ticks(random.Random(name), int(time.time()) - 30, count, gap_msc=50)
 
 
 def fold(ticks: Sequence[Tick], seconds: int = MINUTE) -> list[Bar]:
@@ -141,6 +159,3 @@ def read_all(server: Server, what: str, symbol: str, **query: str) -> list[tuple
         if not (cursor := answer.get("next_cursor")):
             return rows
         query["cursor"] = cursor
-
-
-assert os.name == "posix", "the proofs kill as only POSIX can"

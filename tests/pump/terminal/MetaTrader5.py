@@ -1,4 +1,4 @@
-"""Stands in for the module of MetaTrader 5: what its terminal would answer, from the files of a world.
+"""Stands in for the module of MetaTrader 5: answers as its terminal, from the files of a world.
 
 FAKE_MT5 names the folder: `world.json` says the broker's clock and the symbols, `S.json` holds the
 ticks and candles of each by UTC, in the order in which they came. `reached` is how much of a
