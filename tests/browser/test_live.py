@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.browser.conftest import MINUTE, Watch
 from tests.browser.feeding import Feed, House, minute
@@ -213,6 +213,34 @@ def test_a_deletion_is_shown_and_the_view_stays(open_page: OpenPage, feed: Feed)
     feed.house.send("DELETE", f"/api/v1/candles?symbol={feed.symbol}&from={gone[0]}&to={gone[1]}")
     feed.expect_shown(page)
     assert right(page) == pytest.approx(seen)
+
+
+def test_an_answer_older_than_what_the_stream_told_meanwhile_does_not_win(
+    open_page: OpenPage, feed: Feed
+) -> None:
+    page = feed.open(open_page)
+    feed.tick(2770.5)
+    close = page.locator("#legend dd").nth(4)
+    expect(close).to_have_text("2770.50")
+    delayed = []
+
+    def delay(route: Route) -> None:
+        answer = route.fetch()
+        delayed.append(answer.json()["candles"][-1][4])
+        feed.tick(2771.5)
+        waiting.append((route, answer))
+
+    waiting: list[tuple[Route, APIResponse]] = []
+    page.route("**/api/v1/candles?*", delay)
+    gone = (feed.made[-40][0], feed.made[-20][0])
+    feed.house.send("DELETE", f"/api/v1/candles?symbol={feed.symbol}&from={gone[0]}&to={gone[1]}")
+    expect(close).to_have_text("2771.50")
+    assert delayed == [2770.5]
+    route, answer = waiting[0]
+    route.fulfill(response=answer)
+    page.wait_for_function("() => !window.shown.held.busy")
+    feed.expect_shown(page)
+    expect(close).to_have_text("2771.50")
 
 
 def test_more_candles_at_once_than_a_stream_carries_are_read_anew(
