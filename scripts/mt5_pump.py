@@ -242,7 +242,7 @@ class Server:
         """Send a request, in parts if need be, until each row is taken or refused; the answer."""
         if self._is_dry and rows:
             shown = [row.decode().strip() for row in dict.fromkeys([rows[0], rows[-1]])]
-            print(f"would {what}: {len(rows)} rows, {' … '.join(shown)}")
+            print(f"would {what}: {len(rows)} rows, {' ... '.join(shown)}")
             return {}
         try:
             answer = self._send(what, head, head + b"".join(rows), key)
@@ -320,7 +320,7 @@ class Terminal:
 
     def choose(self, wanted: Sequence[str], maps: Sequence[str]) -> dict[str, str]:
         shown = [info.name for info in self.ask("symbols_get") if info.visible]
-        targets = dict(pair.split("=", 1) for pair in maps if "=" in pair)
+        targets = dict(pair.partition("=")[::2] for pair in maps)
         names = {name: targets.get(name, name) for name in wanted or shown}
         for name, target in names.items():
             if not self.mt5.symbol_select(name, True):
@@ -471,8 +471,6 @@ class Pump:
                         self.lost += 1
                         say(f"terminal: {error}; trying again", key="terminal")
                 self.due[kind] = now + (every_s if lost == self.lost else 1)
-        if now > self.due["save"]:
-            self.save()
         ended = all(s.is_at_end and s.kept["history"] == "done" for s in self.symbols)
         self.is_done = ended and self.is_synced and not self.spool.ticks
 
@@ -488,7 +486,9 @@ class Pump:
             self.spool.drop(len(lines))
             self.sent += len(lines)
             if time.monotonic() > until:
-                return
+                break
+        if time.monotonic() > self.due["save"]:
+            self.save()
 
     def _sync(self) -> None:
         answer = self.server.deliver("GET /api/v1/symbols")
@@ -568,7 +568,8 @@ class Pump:
     def _send_facts(self, symbol: Symbol) -> None:
         info = self.terminal.ask("symbol_info", symbol.name)
         facts = {"base": info.currency_base, "quote": info.currency_profit}
-        facts |= {"description": info.description[:200], "digits": min(info.digits, 8)}
+        facts |= {"digits": min(info.digits, 8)}
+        facts["description"] = "".join(filter(str.isprintable, info.description))[:200]
         if facts != symbol.kept.get("facts") and (symbol.kept["sent"] or self.sent):
             body = json.dumps({name: fact for name, fact in facts.items() if fact != ""}).encode()
             self.server.deliver(f"PATCH /api/v1/symbols/{quote(symbol.target)}", rows=[body])
@@ -585,7 +586,7 @@ class Pump:
         trouble = f"GFIL {self.trouble or 'ok'}" if self.terminal.is_open else "terminal away"
         state = f"{self.sent} ticks sent, {self.spool.ticks} in the spool, {trouble}"
         line = f"{show(time.time())}Z  {prices}  {state}"
-        print(f"\r{line[:110]:<110}", end="", file=sys.stderr, flush=True)
+        print(f"{line[:110]:<110}", end="\r", file=sys.stderr, flush=True)
 
 
 def check(options: argparse.Namespace, terminal: Terminal, server: Server) -> None:
@@ -683,11 +684,13 @@ def main() -> None:
                 importlib.import_module("msvcrt").locking(lock.fileno(), 2, 1)
             else:
                 importlib.import_module("fcntl").flock(lock, 6)
-            log = logging.handlers.RotatingFileHandler(options.dir / "pump.log", "a", 5_000_000, 3)
+            log = logging.handlers.RotatingFileHandler(
+                options.dir / "pump.log", "a", 5_000_000, 3, "utf-8"
+            )
             logging.basicConfig(format=form, level="INFO", handlers=[log, logging.StreamHandler()])
             run(options)
             lock.close()
-        except (ImportError, TerminalLost) as error:
+        except (ImportError, KeyboardInterrupt, TerminalLost) as error:
             raise SystemExit(f"mt5_pump: {error}") from None
         except OSError as error:
             raise SystemExit(f"{options.dir}: {error} (is another pump at work there?)") from None

@@ -21,7 +21,7 @@ from tests.pump.between import Proxy
 from tests.pump.conftest import AUTUMN, SPRING, Source, make_source, make_sources
 from tests.pump.world import Pump, Tick, World, read_all
 
-ROUNDS = 60 if LONG else 3
+ROUNDS = 60 if LONG else 2
 TICKS = 60_000 if LONG else 4_000
 REAL_FILE = ROOT.parent / "shared" / "data" / "ticks" / "oanda_XAUUSD_ticks_201405_first300k.csv.gz"
 
