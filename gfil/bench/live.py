@@ -29,6 +29,7 @@ from gfil.bench.processes import (
     whole_machine,
 )
 from gfil.bench.watching import Watched, watching
+from gfil.store import db
 
 RATE = 60.0
 CONNECTIONS = 4
@@ -155,6 +156,7 @@ def measure_live_page(place: Place) -> Iterator[Figure]:
 def _measure(place: Place, bounds: Bounds, *, has_pages: bool) -> _Run:
     path = place.scratch / "watched.db"
     shutil.copy(place.live, path)
+    db.create(path)  # what was kept may be of an older schema
     key = add_key(path)
     followed = [
         _Followed(LIVE[number % len(LIVE)], *VIEWS[(number + number // len(LIVE)) % len(VIEWS)])
