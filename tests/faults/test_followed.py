@@ -29,7 +29,7 @@ SUBS = [
     for clock in CLOCKS
     if clock == "UTC" or not ELSEWHERE or timeframe.name in ELSEWHERE
 ]
-LEAVES = 0.1  # so often one leaves, misses something and comes again
+LEAVES = 0.15  # so often one leaves, misses something and comes again
 ALL = 10_000
 Held = dict[Sub, dict[int, list[float]]]
 
@@ -52,12 +52,17 @@ class Following:
         self.resets = self.shown = 0
         self._since = Position(*store.read_state(db))
         self._viewer: Viewer | None = live.join(SUBS, self._since)
+        self._behind_for = 0  # commits more, until it leaves
 
     def look(self) -> None:
-        """Take what is shown after a commit, or miss it."""
-        if self._viewer and self._rng.random() < LEAVES:
+        """Take what is shown after a commit, or miss it; before it leaves some is kept back."""
+        if self._viewer and self._behind_for == 0 and self._rng.random() < LEAVES:
+            self._behind_for, module.SPACING_S = self._rng.randrange(2, 7), 3600
+        elif self._behind_for:
+            self._behind_for -= 1
+        if self._viewer and self._behind_for == 1:
             self._live.leave(self._viewer)
-            self._viewer = None
+            self._viewer, self._behind_for, module.SPACING_S = None, 0, 0
         elif not self._viewer and self._rng.random() < 0.5:
             self._viewer = self._live.join(SUBS, self._since)
         self._live._rest_until = 0.0
@@ -78,8 +83,8 @@ class Following:
             self.shown += 1
 
     def is_there(self) -> bool:
-        """Whether it follows at the moment."""
-        return self._viewer is not None
+        """Whether it follows at the moment, and should hold all there is."""
+        return self._viewer is not None and not self._behind_for
 
 
 def _position(text: str) -> Position:

@@ -33,7 +33,10 @@ ABORTED = 66.6  # a price that is never committed
 
 
 def subs_of(rng: random.Random) -> list[Sub]:
-    """What one viewer follows: mostly one chart, sometimes several."""
+    """What one viewer follows: mostly one chart, sometimes several, or all that is short."""
+    if rng.random() < 0.15:
+        symbol = rng.choice(SYMBOLS)
+        return [(symbol, timeframe, "UTC") for timeframe in ("M1", "M2", "M3", "M5")]
     count = rng.choice((1, 1, 1, 3))
     return list(dict.fromkeys((rng.choice(SYMBOLS), *rng.choice(FOLLOWED)) for _ in range(count)))
 
@@ -69,7 +72,7 @@ def traffic(rng: random.Random) -> list[Job]:
         jobs += tick_jobs(rng, f"{symbol}", ticks[some:], 40)
         for number in range(len(jobs) // 12):
             at = works.DAY + 60 * rng.randrange(PRELOADED)
-            rows = [(at + 60 * n, works.candle(rng)) for n in range(rng.choice((1, 1, 4)))]
+            rows = [(at + 60 * n, works.candle(rng)) for n in range(rng.choice((1, 1, 4, 90)))]
             jobs.append(candle_job(f"late {symbol} {number}", symbol, rows))
     distinct = {job.name: job for job in jobs}
     jobs = sorted(distinct.values(), key=lambda job: rng.random())
