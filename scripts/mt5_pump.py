@@ -390,24 +390,24 @@ class Pump:
                 symbol.cursor = symbol.cursor or (int(self.server.now - MINUTE) * 1000, 0)
 
     def _read(self) -> None:
-        now = time.monotonic()
-        try:
-            if not self.terminal.is_open and now >= self.due["terminal"]:
-                self.due["terminal"] = now + TERMINAL_AGAIN_S
-                self.terminal.open()
-            lines, cursors = list[bytes](), dict[Symbol, tuple[int, int]]()
-            for symbol in self.symbols if self.terminal.is_open else ():
-                if symbol.cursor and symbol.look_again and now > symbol.look_again[0]:
-                    symbol.cursor = (min(symbol.look_again[1], symbol.cursor[0]), 0)
-                    symbol.look_again = None
-                if symbol.cursor and (symbol.is_at_end or self.spool.size < BACKLOG_BYTES):
+        now, lines, cursors = time.monotonic(), list[bytes](), dict[Symbol, tuple[int, int]]()
+        for symbol in self.symbols:
+            if symbol.cursor and symbol.look_again and now > symbol.look_again[0]:
+                symbol.cursor, symbol.look_again = (symbol.look_again[1], 0), None
+            try:
+                if not self.terminal.is_open and now >= self.due["terminal"]:
+                    self.due["terminal"] = now + TERMINAL_AGAIN_S
+                    self.terminal.open()
+                is_next = symbol.is_at_end or self.spool.size < BACKLOG_BYTES
+                if symbol.cursor and is_next and self.terminal.is_open:
                     cursors[symbol] = self._ticks(symbol, *symbol.cursor, lines)
+            except TerminalLost as error:  # one symbol does not hold up the others
+                self.lost += 1
+                say(f"terminal: {error}; trying again", key="terminal")
+        try:
             self.spool.append(lines)
             for symbol, cursor in cursors.items():
                 symbol.cursor = cursor
-        except TerminalLost as error:
-            self.lost += 1
-            say(f"terminal: {error}; trying again", key="terminal")
         except OSError as error:
             self.spool.seal()  # what the disk may have taken is a torn end
             say(f"the spool is full ({error}): newer ticks wait in the terminal", key="full")
@@ -516,8 +516,7 @@ class Pump:
         self.save()
 
     def _send_bars(self, symbol: Symbol, tf: str, start: int, stop: int = LATEST, **of: Any) -> Any:
-        # The closed ones from `start` on, oldest first, without those before `since`, or to `fill`.
-        # Returns how many the terminal has, and when the first of them was.
+        # The closed ones in the range, `since` or to `fill`; returns the terminal's count and first.
         day_ahead = int(self.server.now) + DAY
         low, high = (self.clock.twice(self.clock.wall(min(at, day_ahead))) for at in (start, stop))
         kind = getattr(self.terminal.mt5, f"TIMEFRAME_{tf}")
@@ -582,7 +581,7 @@ class Pump:
             self._send_bars(symbol, "M1", gap["from"], gap["to"], fill=True)
 
     def show_status(self) -> None:
-        prices = " ".join(f"{symbol.target} {symbol.price:g}" for symbol in self.symbols[:3])
+        prices = " ".join(f"{symbol.target} {symbol.price}" for symbol in self.symbols[:3])
         trouble = f"GFIL {self.trouble or 'ok'}" if self.terminal.is_open else "terminal away"
         state = f"{self.sent} ticks sent, {self.spool.ticks} in the spool, {trouble}"
         line = f"{show(time.time())}Z  {prices}  {state}"
@@ -609,8 +608,9 @@ def check(options: argparse.Namespace, terminal: Terminal, server: Server) -> No
         fits = "fits" if -AHEAD_MAX_S < age < 10 * MINUTE else "no  "
         so = f"{timedelta(seconds=abs(age))} {'old' if age >= 0 else 'ahead'}"
         print(f"clock     {name:<24}{fits}  the newest tick would be {so}")
-    print("Ask while the market is open. Several fit? They part in spring and autumn; most brokers")
-    print("run on nyclose, whose day ends when New York's does.")
+    print(
+        "Ask while the market is open. Most brokers run on nyclose, whose day ends as New York's."
+    )
 
 
 def parse() -> argparse.Namespace:

@@ -178,6 +178,20 @@ def test_ticks_ahead_of_the_time_are_held_back(world: World, pump: Pump, gfil: G
     assert "ahead, --clock? Its ticks wait" in said
 
 
+def test_a_symbol_whose_ticks_do_not_come_holds_up_no_other(
+    world: World, pump: Pump, gfil: Gfil
+) -> None:
+    """It is said, and the others are sent."""
+    ticks = recent_ticks(20)
+    world.add("ASTUCK", recent_ticks(20))
+    world.add("GOLD", ticks)
+    world.save(stuck="ASTUCK")
+    with refusing(gfil.answer) as pump.url:
+        said = pump.run(status=1)
+    assert "(-10005, 'IPC timeout'); trying again" in said
+    assert gfil.times() == [tick[0] for tick in ticks]
+
+
 def test_max_bars_in_chart_are_said_to_cut_the_history(
     world: World, pump: Pump, place: Place
 ) -> None:

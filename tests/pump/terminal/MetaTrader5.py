@@ -178,6 +178,9 @@ def copy_ticks_range(symbol: str, start: int, stop: int, _flags: int) -> Any:
     """Ticks of a range of seconds, both included."""
     if not _is_known(symbol):
         return None
+    if symbol == world().get("stuck"):
+        _fail(-10005, "IPC timeout")
+        return None
     found = ticks_of(symbol).cut(start * 1000, stop * 1000, _reached(symbol))
     return Records(found, TICK_FIELDS)
 
