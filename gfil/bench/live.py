@@ -2,11 +2,13 @@
 
 import math
 import shutil
+import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, chain, product
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 from urllib.parse import quote
@@ -154,7 +156,7 @@ def measure_live_page(place: Place) -> Iterator[Figure]:
 
 
 def _measure(place: Place, bounds: Bounds, *, has_pages: bool) -> _Run:
-    path = place.scratch / "watched.db"
+    path = Path(tempfile.mkdtemp(dir=place.scratch)) / "watched.db"
     shutil.copy(place.live, path)
     db.create(path)  # what was kept may be of an older schema
     key = add_key(path)
@@ -175,7 +177,7 @@ def _measure(place: Place, bounds: Bounds, *, has_pages: bool) -> _Run:
             rounds.append(_load(measured, _posts(key, sent, seconds), pages, seconds))
         time.sleep(REST_S)
         size = proportional_mb(measured.process)
-    path.unlink()
+    shutil.rmtree(path.parent)  # with what lies beside it
     return _Run(rounds, watched, size)
 
 
