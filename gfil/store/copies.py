@@ -1,6 +1,8 @@
 """Copies of a database: consistent while it is written, checked, and either whole or not there."""
 
+import errno
 import os
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,32 +11,54 @@ import apsw
 from gfil.errors import DiskFull
 
 SPARE_BYTES = 16_000_000  # a copy must not take the very last of the disk
+# What a full disk may say beside ENOSPC, and SQLite takes for a broken one: a quota, a limit.
+NO_ROOM = (errno.EDQUOT, errno.EFBIG)
 
 WRITE_COPY = "VACUUM INTO :path"
 
 
-def write(db: apsw.Connection, target: Path) -> None:
+def read_free_bytes(folder: Path) -> int:
+    """Return how much more may be written to the disk of a folder."""
+    disk = os.statvfs(folder)  # 1 µs: nothing to remember
+    return disk.f_bavail * disk.f_frsize
+
+
+def check_pages(path: Path) -> None:
+    """Read a whole copy, as SQLite checks it.
+
+    Raises:
+        apsw.Error: it is not sound.
+    """
+    with closing(apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)) as copy:
+        if (found := copy.pragma("integrity_check", 1)) != "ok":
+            raise apsw.CorruptError(f"the copy is not sound: {found}")
+
+
+def write(db: apsw.Connection, target: Path, check: Callable[[Path], object] = check_pages) -> None:
     """Write a copy of the database as it is now; a file of that name is replaced once all is well.
 
-    One process at a time may write it: what another has left unfinished is removed.
+    One process at a time may write it: what another has left unfinished is removed. `check` gets
+    the copy under another name, and raises an error if it is not to have its own.
 
     Raises:
         DiskFull: it does not fit; nothing is left of it.
         apsw.Error: it could not be read or written, or has not passed its check.
     """
-    size_bytes = db.pragma("page_count") * db.pragma("page_size")
-    disk = os.statvfs(target.parent)
-    if disk.f_bavail * disk.f_frsize < size_bytes + SPARE_BYTES:
+    pages = db.pragma("page_count") - db.pragma("freelist_count")
+    size_bytes = pages * db.pragma("page_size")
+    if read_free_bytes(target.parent) < size_bytes + SPARE_BYTES:
         raise DiskFull(f"no room for a copy of {size_bytes // 1_000_000} MB at {target}")
     part = target.with_name(f"{target.name}.part")
     _remove(part)
     try:
         db.execute(WRITE_COPY, {"path": os.fspath(part)})
-        _check(part)
-        _sync(part)
+        check(part)
+        sync(part)
         part.replace(target)
-        _sync(target.parent)
-    except apsw.FullError as error:
+        sync(target.parent)
+    except (apsw.FullError, apsw.IOError) as error:
+        if isinstance(error, apsw.IOError) and db.system_errno not in NO_ROOM:
+            raise
         raise DiskFull(f"no room for a copy at {target}") from error
     finally:
         _remove(part)
@@ -45,13 +69,8 @@ def _remove(part: Path) -> None:
     part.unlink(missing_ok=True)
 
 
-def _check(path: Path) -> None:
-    with closing(apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)) as copy:
-        if (found := copy.pragma("integrity_check", 1)) != "ok":
-            raise apsw.CorruptError(f"the copy is not sound: {found}")
-
-
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, written to the disk itself."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

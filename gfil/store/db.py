@@ -1,6 +1,5 @@
 """Connections, pragmas, transactions, creation and upgrade of the database file."""
 
-import errno
 import fcntl
 import os
 import secrets
@@ -29,8 +28,6 @@ JOURNAL_SIZE_MAX_BYTES = 8 * 1024 * 1024
 WRITER_CACHE_KIB = 16 * 1024
 READER_CACHE_KIB = 1024
 CHECKPOINT_PAGES = 4000  # 16 MB of WAL: fewer, larger checkpoints while a file is imported
-# What a full disk may say beside ENOSPC, and SQLite takes for a broken one: a quota, a limit.
-NO_ROOM = (errno.EDQUOT, errno.EFBIG)
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
@@ -154,7 +151,7 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
             yield
             db.execute("COMMIT")
         except BaseException as error:
-            is_without_room = isinstance(error, apsw.IOError) and db.system_errno in NO_ROOM
+            is_without_room = isinstance(error, apsw.IOError) and db.system_errno in copies.NO_ROOM
             if db.in_transaction:  # SQLite may have rolled back by itself, or a COMMIT got through
                 db.execute("ROLLBACK")
             if is_without_room:

@@ -1,17 +1,16 @@
 """Room on the disk: below a floor nothing more is taken in, and what is there goes on working."""
 
-import os
 from pathlib import Path
 
 from gfil.errors import DiskFull
+from gfil.store import copies
 
 MB = 1_000_000
 
 
 def read_free_bytes(database: Path) -> int:
     """Return how much more may be written where the database is."""
-    disk = os.statvfs(database.parent)  # 1 µs: nothing to remember
-    return disk.f_bavail * disk.f_frsize
+    return copies.read_free_bytes(database.parent)
 
 
 def check_room(database: Path, free_mb_min: int) -> None:
