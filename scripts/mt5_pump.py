@@ -516,7 +516,7 @@ class Pump:
         self.save()
 
     def _send_bars(self, symbol: Symbol, tf: str, start: int, stop: int = LATEST, **of: Any) -> Any:
-        # The closed ones in the range, `since` or to `fill`; returns the terminal's count and first.
+        # The closed ones of the range, `since` or to `fill`; returns how many, and the first.
         day_ahead = int(self.server.now) + DAY
         low, high = (self.clock.twice(self.clock.wall(min(at, day_ahead))) for at in (start, stop))
         kind = getattr(self.terminal.mt5, f"TIMEFRAME_{tf}")
