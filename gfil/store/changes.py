@@ -1,6 +1,7 @@
 """The change log: which candles the last commits touched, for those who follow them live."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -51,14 +52,18 @@ def log_anew(db: apsw.Connection, change: int, series: int) -> None:
 READ = """
 SELECT change, series, start, stop
 FROM change_log
-WHERE change > :since
+WHERE change > :since AND series / 32 IN (SELECT value FROM carray(:symbols))
 ORDER BY change
 """
 
 
-def read(db: apsw.Connection, since: int) -> list[Entry]:
-    """Return what has been touched since a change, which `is_kept` says is not too old."""
-    return [Entry(*row) for row in store.query(db, READ, {"since": since})]
+def read(db: apsw.Connection, since: int, symbol_ids: Iterable[int]) -> list[Entry]:
+    """Return what has been touched of some symbols since a change that `is_kept`."""
+    wanted = array("q", symbol_ids)
+    if not wanted:
+        return []
+    bindings = {"since": since, "symbols": apsw.carray(wanted)}
+    return [Entry(*row) for row in store.query(db, READ, bindings)]
 
 
 def is_kept(since: int, newest: int) -> bool:

@@ -26,9 +26,9 @@ RETRY_AFTER_S = 5
 class Live:
     """All live streams of one worker. Viewers join and leave; `look` comes round as a job.
 
-    One connection watches `PRAGMA data_version`, which tells of the commits of all processes and
-    reads no page; what they touched stands in the change log. A candle is read once, for all who
-    follow it. The feeds belong to the thread that looks.
+    One connection watches the data version, which tells of the commits of all processes and reads
+    no page (sqlite.org/pragma.html#pragma_data_version); what they touched stands in the change
+    log. A candle is read once, for all who follow it. The feeds belong to the thread that looks.
     """
 
     def __init__(self, path: Path, streams_max: int) -> None:
@@ -131,7 +131,7 @@ class Live:
             feeds[feed.symbol.id if feed.symbol else None].append(feed)
         if reached.epoch == before.epoch and changes.is_kept(before.change, reached.change):
             anew = [*feeds[None]]  # there may be such a symbol by now
-            for entry in changes.read(db, before.change):
+            for entry in changes.read(db, before.change, filter(None, feeds)):
                 touched = feeds[entry.series // SERIES_PER_SYMBOL]
                 for feed in touched:
                     feed.mark(entry)
@@ -192,9 +192,10 @@ class Live:
             return {}
         if not changes.is_kept(since.change, self._reached.change):
             return None
-        for entry in changes.read(db, since.change):
-            for feed in feeds:
-                if feed.symbol and feed.symbol.id == entry.series // SERIES_PER_SYMBOL:
+        ids = [feed.symbol.id if feed.symbol else 0 for feed in feeds]
+        for entry in changes.read(db, since.change, ids):
+            for feed, symbol_id in zip(feeds, ids, strict=True):
+                if symbol_id == entry.series // SERIES_PER_SYMBOL:
                     feed.mark(entry)
         missed: Events = {}
         for feed in feeds:

@@ -47,26 +47,27 @@ class Viewer:
         self.since = since
         self._changed = threading.Condition()
         self._events: Events = {}
-        self._reached = self._sent = since
-        self._has_begun = self._must_reset = False
+        self._reached = self._sent = since  # `_sent`: None until it is known to be of use
+        self._is_welcome = self._has_begun = self._must_reset = False
         self._reset_due = -math.inf
         self._heartbeat_due = math.inf
 
     def show(self, events: Events, reached: Position, *, reset: bool = False) -> None:
         """Have events sent, or a reset instead; with them the viewer has reached a position."""
         with self._changed:
-            is_new = self._sent is None  # it waits for its first id
+            if not self._is_welcome:
+                self._sent = None if reset else self.since or reached
             if reset or not self._reached or self._reached.epoch != reached.epoch:
                 self._reached = reached
             self._reached = max(self._reached, reached)  # it may have known more when it came
-            self._sent = self._sent or reached
             if reset or len(self._events) + len(events) > EVENTS_MAX:
                 self._must_reset = True
                 self._events.clear()
             elif not self._must_reset:  # what comes before the reset is read anew after it
                 self._events.update(events)
-            if self._events or self._must_reset or is_new:
+            if self._events or self._must_reset or not self._is_welcome:
                 self._changed.notify()
+            self._is_welcome = True
 
     def take(self, wait_s: float) -> bytes:
         """Return what is to be sent now; after so long at most, then it may be nothing."""
@@ -83,7 +84,7 @@ class Viewer:
 
     def _is_due(self, now: float) -> bool:
         if not self._has_begun:
-            return self._sent is not None
+            return self._is_welcome
         is_ready = now >= self._reset_due if self._must_reset else bool(self._events)
         return is_ready or now >= self._heartbeat_due
 
@@ -110,5 +111,6 @@ class Viewer:
         )
 
     def _end(self, body: bytes) -> bytes:
-        assert self._sent is not None
+        if self._sent is None:
+            return body + b"\n"
         return body + f"id: {self._sent.epoch}-{self._sent.change}\n\n".encode()

@@ -42,7 +42,7 @@ def logged(db: apsw.Connection, since: int = 0) -> list[tuple[int, str, int, int
     names = {each.number: each.name for each in (M1, M2, H1, D1, W1)}
     entries = [
         (change, names[series % 32], start, stop)
-        for change, series, start, stop in changes.read(db, since)
+        for change, series, start, stop in changes.read(db, since, range(9))
     ]
     return [entry for entry in entries if entry != (1, "M1", 0, 0)]
 
@@ -119,7 +119,7 @@ def test_a_new_symbol_is_to_be_read_anew(db: apsw.Connection) -> None:
     """Its name may have been another's, whom somebody still shows."""
     write(db, D1, START)
     series = symbols.read(db, "EURUSD").id * 32
-    assert changes.read(db, 0)[0] == Entry(1, series, 0, 0)
+    assert changes.read(db, 0, range(9))[0] == Entry(1, series, 0, 0)
 
 
 def test_after_another_price_counts_all_is_to_be_read_anew(db: apsw.Connection) -> None:
@@ -144,7 +144,8 @@ def test_the_log_keeps_its_newest_changes(db: apsw.Connection) -> None:
         for change in (1, newest - KEPT_CHANGES, newest - KEPT_CHANGES + 1, newest):
             changes.log(db, change, 32, [Bucket(0, 60)])
     kept = [newest - KEPT_CHANGES + 1, newest]
-    assert changes.read(db, 0) == [Entry(change, 32, 0, 60) for change in kept]
+    assert changes.read(db, 0, [1]) == [Entry(change, 32, 0, 60) for change in kept]
+    assert changes.read(db, 0, [2]) == []
     assert changes.is_kept(newest - KEPT_CHANGES, newest)
     assert changes.is_kept(newest, newest)
     assert not changes.is_kept(newest - KEPT_CHANGES - 1, newest)
@@ -159,5 +160,5 @@ def test_what_changed_before_there_was_a_log_is_to_be_read_anew(tmp_path: Path) 
     connection.close()
     store.create(path)
     connection = store.connect(path)
-    assert changes.read(connection, since=6) == [(7, 3 * 32, 0, 0)]
+    assert changes.read(connection, 6, [3]) == [(7, 3 * 32, 0, 0)]
     connection.close()

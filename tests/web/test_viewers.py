@@ -31,12 +31,16 @@ def candle(time: int, close: int, id_: str | None) -> Event:
 def viewer() -> Viewer:
     """One that has been told its first id, e0-4."""
     made = Viewer(AT_4)
+    made.show({}, AT_4)
     assert [(each.name, each.id) for each in taken(made)] == [("heartbeat", "e0-4")]
     return made
 
 
 def test_a_stream_begins_with_how_to_come_again_and_from_where() -> None:
-    text = Viewer(AT_4).take(0).decode()
+    viewer = Viewer(AT_4)
+    assert viewer.take(0) == b""  # nobody has looked whether it is of use
+    viewer.show({}, AT_4)
+    text = viewer.take(0).decode()
     assert re.fullmatch(
         r'retry: 1000\nevent: heartbeat\ndata: \{"time":\d{10}\.\d+\}\nid: e0-4\n\n', text
     )
@@ -47,6 +51,14 @@ def test_a_viewer_of_no_known_past_begins_where_it_is_shown_to_be() -> None:
     assert viewer.take(0) == b""
     viewer.show({}, AT_5)
     assert [(each.name, each.id) for each in taken(viewer)] == [("heartbeat", "e0-5")]
+
+
+@pytest.mark.parametrize("since", [Position("other", 9), Position("e0", 9), None])
+def test_an_id_that_is_of_no_use_is_not_sent_back(since: Position | None) -> None:
+    viewer = Viewer(since)
+    viewer.show({}, AT_5, reset=True)
+    assert [(each.name, each.id) for each in taken(viewer)] == [("heartbeat", None)]
+    assert taken(viewer) == [Event("reset", {}, "e0-5")]
 
 
 def test_what_was_missed_comes_after_the_first_id() -> None:
