@@ -92,8 +92,7 @@ class Clock:
 
     def cuts_like_utc(self, timeframe: Timeframe, since: int) -> bool:
         """Say whether all buckets of an intraday timeframe from some instant on are UTC's."""
-        segments = self.segments(since, TIME_MAX)
-        return all(segment.offset % timeframe.seconds == 0 for segment in segments)
+        return _cut_like_utc(self, timeframe, since)
 
     def wall(self, instant: int) -> int:
         """Return the wall time at an instant, as seconds since 1970 on that wall."""
@@ -118,6 +117,8 @@ class Clock:
 
     def first_instant(self, wall: int) -> int:
         """Return the first instant at which the wall has reached `wall`."""
+        if len(self._offsets) == 1:
+            return wall - self._offsets[0]
         for segment in self.segments(wall - WALL_REACH, wall + WALL_REACH):
             if segment.stop + segment.offset > wall:
                 break
@@ -168,6 +169,13 @@ class Clock:
         stop = 2 * TIME_MAX if last else self._starts[index + 1]
         start = 2 * TIME_MIN if index == 0 else self._starts[index]
         return Segment(start, stop, self._offsets[index])
+
+
+# Asked at every read, of the first candle there is.
+@lru_cache(maxsize=1024)
+def _cut_like_utc(clock: Clock, timeframe: Timeframe, since: int) -> bool:
+    segments = clock.segments(since, TIME_MAX)
+    return all(segment.offset % timeframe.seconds == 0 for segment in segments)
 
 
 @lru_cache(maxsize=64)

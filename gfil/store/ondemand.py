@@ -1,6 +1,7 @@
 """Candles that are not kept as such: rolled up when asked for, bucket by bucket."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import apsw
 
@@ -8,12 +9,13 @@ from gfil.clocks import Bucket, Clock
 from gfil.store import chain, rollup, symbols
 from gfil.store import db as store
 from gfil.store.chain import Kept
-from gfil.store.rollup import Fold, Key
+from gfil.store.rollup import Fold, Key, Laid
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, DAY, Timeframe, chain_below
 
 Candle = tuple[int, float, float, float, float, float]
 
+CHART_BUCKETS = 500  # at most are looked at for a chart
 SPARE_BUCKETS = 3  # looked at beyond those asked for, so that most answers need one round
 
 
@@ -72,12 +74,33 @@ def _read_window(
     present = _read_present(db, symbol, timeframe, clock, window)
     if timeframe in CHAIN and clock in kept and not timeframe.intraday:
         return [(key[0], *candle.values) for key, candle in present.items()]
-    runs = clock.runs(timeframe, *window)
-    folds = rollup.roll_up(db, symbol, timeframe, rollup.lay_tiles(timeframe, clock, kept, runs))
+    lay = _lay_again if _is_charts(timeframe, window) else _lay
+    folds = rollup.roll_up(db, symbol, timeframe, lay(timeframe, clock, tuple(kept), window))
     return [
         (key[0], *_choose(timeframe, key, present.get(key), folds.get(key)))
         for key in sorted(present.keys() | folds.keys())
     ]
+
+
+def _lay(timeframe: Timeframe, clock: Clock, kept: Sequence[Clock], window: Bucket) -> Laid:
+    return rollup.lay_tiles(timeframe, clock, kept, clock.runs(timeframe, *window))
+
+
+def _find_keys(timeframe: Timeframe, clock: Clock, window: Bucket) -> set[Key]:
+    return {
+        (start, stop - start - timeframe.seconds)
+        for start, stop in clock.buckets(timeframe, *window)
+    }
+
+
+# A chart that is drawn again, and one of another symbol, has the same buckets: to find them takes
+# longer than to read the candles.
+_lay_again = lru_cache(maxsize=32)(_lay)
+_find_keys_again = lru_cache(maxsize=32)(_find_keys)
+
+
+def _is_charts(timeframe: Timeframe, window: Bucket) -> bool:
+    return window.stop - window.start <= CHART_BUCKETS * timeframe.seconds
 
 
 def _choose(timeframe: Timeframe, key: Key, present: Kept | None, fold: Fold | None) -> Fold:
@@ -111,10 +134,8 @@ def _read_present(
     rows = store.query(db, READ_RANGE, bindings)
     if not rows:
         return {}
-    mine = {
-        (start, stop - start - timeframe.seconds)
-        for start, stop in clock.buckets(timeframe, *window)
-    }
+    find = _find_keys_again if _is_charts(timeframe, window) else _find_keys
+    mine = find(timeframe, clock, window)
     return {
         (time, stretch): Kept(kind, Fold(*values))
         for time, stretch, kind, *values in rows

@@ -19,6 +19,7 @@ from gfil.web.viewers import Events, Position, Sub, Viewer
 
 LOOK_S = 0.02  # between looks whether anybody has committed
 IDLE_S = 0.5  # that a look waits where nobody would see what it finds
+TELL_ALL_S = 1.0
 SPACING_S = 0.2  # between two states of one candle
 RETRY_AFTER_S = 5
 
@@ -43,7 +44,7 @@ class Live:
         self._home: Home | None = None
         self._version = -1
         self._reached = Position("", 0)
-        self._rest_until = 0.0
+        self._rest_until = self._tell_all_due = 0.0
 
     def join(self, subs: Sequence[Sub], since: Position | None) -> Viewer:
         """Return a new viewer, to be shown what changed after `since`; it has to `leave`.
@@ -163,10 +164,15 @@ class Live:
             resets |= feed.viewers if states is None else set()
             feed.settle()
             feed.due = now + SPACING_S
-        for viewer in self._welcomed:
-            change = behind.get(viewer, self._reached.change)
-            reached = self._reached._replace(change=change)
+        # Those that nothing is shown to learn only now and then how far they are: it is for the
+        # id of their heartbeats.
+        is_due = now >= self._tell_all_due
+        for viewer in self._welcomed if is_due else events.keys() | resets:
+            change = behind.get(viewer)
+            reached = self._reached if change is None else self._reached._replace(change=change)
             viewer.show(events.get(viewer, {}), reached, reset=viewer in resets)
+        if is_due:
+            self._tell_all_due = now + TELL_ALL_S
 
     def _welcome(self, db: store.Connection, viewer: Viewer, subs: Sequence[Sub]) -> None:
         missed = self._read_missed(db, subs, viewer.since)
