@@ -3,7 +3,18 @@
 import click
 
 from gfil import config
-from gfil.commands import Commands, benchmark, files, gaps, keys, replay, server, stats, symbols
+from gfil.commands import (
+    Commands,
+    benchmark,
+    files,
+    gaps,
+    keys,
+    replay,
+    retention,
+    server,
+    stats,
+    symbols,
+)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,5 +26,6 @@ def cli() -> None:
 for command in (
     *(server.serve, server.init, files.import_, files.export, symbols.symbol_group),
     *(symbols.delete, gaps.gaps, keys.key, replay.replay, stats.stats, benchmark.bench),
+    *(retention.retention, retention.prune),
 ):
     cli.add_command(command)

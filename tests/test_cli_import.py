@@ -16,6 +16,10 @@ CSV = (
     "2024-03-01T00:01:00Z,1.0,2.0,0.5,1.25,7\n"
     "2024-03-01T00:02:00Z,1.0,2.0,0.5,1.0,7.5\n"
 )
+OLD = (
+    "1 day older than kept, 2024-03-01 to 2024-03-01: "
+    "imported, only `gfil prune --imported` removes them"
+)
 
 
 @pytest.fixture
@@ -41,6 +45,7 @@ def test_import_makes_the_database_and_names_it(db: Path, source: Path) -> None:
     assert done.stdout == (
         f"{source}: EURUSD M1, plain, clock UTC, 2024-03-01T00:00:00Z to 2024-03-01T00:02:00Z\n"
         "  3 rows: 3 inserted\n"
+        f"  warning: EURUSD M1: {OLD}\n"
         f"{db}: change 1\n"
     )
 
@@ -63,7 +68,7 @@ def test_import_answers_in_json_with_the_names_of_http(db: Path, source: Path) -
         "rejected": 0,
         "reasons": {},
         "errors": [],
-        "warnings": [],
+        "warnings": [f"EURUSD M1: {OLD}"],
         "from": 1709251200,
         "to": 1709251320,
         "change": 1,

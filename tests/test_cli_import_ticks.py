@@ -12,6 +12,10 @@ from gfil.config import ROOT
 
 SAMPLES = ROOT / "tests/data"
 CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"
+OLD = (
+    "1 day older than kept, 2024-03-01 to 2024-03-01: "
+    "imported, only `gfil prune --imported` removes them"
+)
 
 
 @pytest.fixture
@@ -28,7 +32,9 @@ def test_a_file_of_ticks_is_imported_once(db: Path) -> None:
     head = f"{CSV}: TESTFX, ticks, clock UTC, 2024-03-01T00:00:00Z to 2024-03-01T00:01:01Z\n"
     first, again = run(db, "import", CSV), run(db, "import", CSV)
     assert (first.exit_code, again.exit_code) == (0, 0)
-    assert first.stdout == f"{head}  3 rows: 3 inserted\n{db}: change 1\n"
+    assert first.stdout == (
+        f"{head}  3 rows: 3 inserted\n  warning: TESTFX ticks: {OLD}\n{db}: change 1\n"
+    )
     assert again.stdout == f"{head}  3 rows: 3 duplicates\n{db}: nothing changed\n"
 
 
@@ -63,7 +69,7 @@ def test_the_answer_in_json_names_the_newest_tick(db: Path) -> None:
                 "text": "2024.03.01\t00:02:00.000\tx\t1\t\t\t6",
             }
         ],
-        "warnings": [],
+        "warnings": [f"X ticks: {OLD.replace('03-01', '02-29')}"],
         "last": {"X": 1709251261500 - 7_200_000},
         "change": 1,
     }

@@ -50,6 +50,7 @@ INSIDE = {
         *("groups", "report", "storing", "batches", "prepared", "importer", "files", "export"),
     ),
     "gfil.ingest.formats": ("json_rows",),
+    "gfil.upkeep": ("disk",),
     "gfil.web": (
         *("metrics", "viewers", "feeds", "live", "bodies", "requests", "uploads", "schemas"),
         "quotes",
@@ -66,6 +67,7 @@ INSIDE = {
         "chain",
         "coverage",
         "ondemand",
+        "retention",
         "ticks",
         "candles",
     ),

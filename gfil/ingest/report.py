@@ -1,7 +1,7 @@
 """What an import did: counts, refused rows, and the words for them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +52,8 @@ class Report:
     last_ticks: dict[str, int] = field(default_factory=dict)
     recognised: dict[str, Any] = field(default_factory=dict)
     """What a dry run tells beside the counts."""
+    imported: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """Days of a symbol and timeframe that were older than they are kept, and held nothing yet."""
 
     def copy(self) -> "Report":
         """Return one that goes on from here, while this one stays as it is."""
@@ -63,6 +65,7 @@ class Report:
             errors=[*self.errors],
             warnings=[*self.warnings],
             last_ticks={**self.last_ticks},
+            imported={key: [*days] for key, days in self.imported.items()},
         )
 
     def refuse(self, row: int, reason: str, text: str) -> None:
@@ -137,6 +140,20 @@ class Report:
         if warning not in self.warnings and len(self.warnings) < WARNINGS_MAX:
             self.warnings.append(warning)
 
+    def count_imported(self, symbol: str, what: str, days: Sequence[int]) -> None:
+        """Add days that were older than they are kept, and held none of the symbol's `what` yet."""
+        if days:
+            self.imported.setdefault((symbol, what), []).extend(days)
+
+    def list_warnings(self) -> list[str]:
+        """Return what is to be said of the rows, and of days that were old when they came."""
+        return self.warnings + [
+            f"{symbol} {what}: {len(days)} {'day' if len(days) == 1 else 'days'} older than kept, "
+            f"{format_instant(min(days))[:10]} to {format_instant(max(days))[:10]}: "
+            "imported, only `gfil prune --imported` removes them"
+            for (symbol, what), days in self.imported.items()
+        ]
+
     def as_json(self) -> dict[str, Any]:
         """Return the report in the names of the contract."""
         reach: dict[str, Any] = {"from": self.first, "to": self.last}
@@ -150,7 +167,7 @@ class Report:
             **self.counts(),
             "reasons": dict(self.reasons),
             "errors": sorted(self.errors, key=lambda error: error["row"]),
-            "warnings": self.warnings,
+            "warnings": self.list_warnings(),
             **({"last": self.last_ticks} if self.is_on_ticks else reach),
             "change": self.change,
             **self.recognised,
@@ -183,7 +200,7 @@ class Report:
         ]
         if self.rejected > ERRORS_SHOWN:
             lines.append(f"  and {self.rejected - ERRORS_SHOWN} more")
-        return lines + [f"  warning: {warning}" for warning in self.warnings]
+        return lines + [f"  warning: {warning}" for warning in self.list_warnings()]
 
 
 def describe_counts(counts: Mapping[str, int], reasons: Mapping[str, int]) -> str:

@@ -35,13 +35,15 @@ def write(db: apsw.Connection, key: Key, columns: Columns, manner: Manner) -> Wr
     name, timeframe = key
     symbol = symbols.ensure(db, name)
     if isinstance(columns, NumberedTicks):
-        return ticks.write(db, symbol, ticks.Ticks(*columns[1:]))
+        return ticks.write(db, symbol, ticks.Ticks(*columns[1:]), now=manner.now)
     assert timeframe is not None
     return candles.write(db, symbol, timeframe, columns, **manner._asdict())
 
 
 def tell(report: Report, key: Key, columns: Columns, written: Written) -> None:
     """Add what the store made of rows to the report."""
+    name, timeframe = key
+    report.count_imported(name, timeframe.name if timeframe else "ticks", written.imported)
     if isinstance(columns, NumberedTicks):
         assert isinstance(written, ticks.Written)
         report.count_ticks(columns, written)

@@ -1,6 +1,6 @@
 """Candles: writing stored ones with all that follows from them, and reading any."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import inf
 from operator import lt
@@ -10,7 +10,7 @@ import apsw
 
 from gfil import clocks
 from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Bucket, Clock
-from gfil.store import chain, ondemand, symbols, ticks
+from gfil.store import chain, ondemand, retention, symbols, ticks
 from gfil.store import db as store
 from gfil.store.chain import DERIVED, Edits
 from gfil.store.rollup import Fold, Key, is_same, lay_tiles, proves_forming, roll_up
@@ -36,7 +36,10 @@ class Rows(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What became of the rows of one write. `change` is 0 where nothing changed."""
+    """What became of the rows of one write. `change` is 0 where nothing changed.
+
+    `imported` are the days they were the first rows of, when these were older than they are kept.
+    """
 
     inserted: int
     updated: int
@@ -45,6 +48,7 @@ class Written(NamedTuple):
     duplicates: int
     change: int
     warnings: list[str]
+    imported: Sequence[int] = ()
 
 
 def write(
@@ -62,11 +66,13 @@ def write(
     Of two rows in one bucket the larger volume wins, then the later. A later candle corrects an
     earlier one, unless that proves it was saved while forming. `fill` leaves stored ones alone.
     `clock` is that of the rows' source: where their buckets are not UTC's, it is kept from now on.
-    M1 that end after `now`, when the rows came, may give way to ticks.
+    M1 that end after `now`, when the rows came, may give way to ticks. Unless that is `inf`, it is
+    remembered that their days received rows then.
     """
     rows, duplicates = _distinct(rows)
     if not rows.time:
         return Written(0, 0, 0, 0, duplicates, 0, [])
+    imported = retention.find_imported(db, symbol, timeframe.name, rows.time, now)
     _keep_own_clock(db, symbol, timeframe, rows, clock)
     if _is_untouched(db, symbol, timeframe, rows):
         series = symbol.series(timeframe.number)
@@ -84,7 +90,9 @@ def write(
         spans = chain.spans_of(timeframe, *zip(*sorted(changed), strict=True))
     chain.derive(db, symbol, timeframe, spans)
     symbols.see_prices(db, symbol, *rows[2:6])
-    return written._replace(change=symbols.touch(db, symbol, timeframe, spans))
+    retention.mark(db, symbol, timeframe.name, imported, spans, now)
+    change = symbols.touch(db, symbol, timeframe, spans)
+    return written._replace(change=change, imported=imported)
 
 
 def _distinct(rows: Rows) -> tuple[Rows, int]:

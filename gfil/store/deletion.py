@@ -247,8 +247,10 @@ def release_clocks(db: apsw.Connection, symbol: Symbol) -> None:
             chain.drop_clock(db, symbol, clock)
 
 
+# Up to a day those on UTC's grid are UTC's own: of pruned years there are very many, settled.
 READ_STORED = """
-SELECT time, stretch FROM candle WHERE series = :series AND kind > 0
+SELECT time, stretch FROM candle
+WHERE series = :series AND kind > 0 AND NOT (:is_on_grid AND stretch = 0 AND time % :seconds = 0)
 UNION ALL
 SELECT time, stretch FROM yielded WHERE series = :series
 """
@@ -256,8 +258,9 @@ SELECT time, stretch FROM yielded WHERE series = :series
 
 def _has_candles_of(db: apsw.Connection, symbol: Symbol, clock: clocks.Clock) -> bool:
     for timeframe in TIMEFRAMES[1:]:  # an M1 is the same minute on every clock
-        series = symbol.series(timeframe.number)
-        for time, stretch in store.query(db, READ_STORED, {"series": series}):
+        grid = {"seconds": timeframe.seconds, "is_on_grid": timeframe.seconds <= DAY}
+        series = {"series": symbol.series(timeframe.number)}
+        for time, stretch in store.query(db, READ_STORED, series | grid):
             bucket = Bucket(time, time + timeframe.seconds + stretch)
             if clock.bucket(timeframe, time) == bucket != UTC.bucket(timeframe, time):
                 return True
@@ -285,6 +288,9 @@ LIMIT 1 OFFSET :rows
 """
 SWEEP_TICKS = "DELETE FROM tick WHERE symbol_id = :id AND time_msc < :time_msc"
 SWEEP_EARLY = "DELETE FROM early WHERE series >= :first AND series < :after"
+SWEEP_IMPORTED = "DELETE FROM imported_day WHERE series >= :first AND series < :after"
+SWEEP_RECEIVED = "DELETE FROM received_day WHERE symbol_id = :id"
+SWEEP_RETENTION = "DELETE FROM retention WHERE symbol_id = :id"
 SWEEP_YIELDED = "DELETE FROM yielded WHERE series >= :first AND series < :after"
 SWEPT = "DELETE FROM deleted_symbol WHERE id = :id"
 
@@ -309,6 +315,9 @@ def sweep(db: apsw.Connection, rows: int = SWEEP_ROWS) -> bool:
     if until is None:
         db.execute(SWEEP_YIELDED, bounds)
         db.execute(SWEEP_EARLY, bounds)
+        db.execute(SWEEP_IMPORTED, bounds)
+        db.execute(SWEEP_RECEIVED, {"id": symbol_id})
+        db.execute(SWEEP_RETENTION, {"id": symbol_id})
         db.execute(SWEPT, {"id": symbol_id})
     return True
 

@@ -185,7 +185,7 @@ def roll_up(
     """Fold tiled base candles into candles of a timeframe; buckets without any are left out."""
     folds: dict[Key, Fold] = {}
     for base, tiles in laid.items():
-        _put_tiles(db, tiles)
+        put_tiles(db, tiles)
         for time, stretch, *values in store.query(db, ROLL_UP, _bind(symbol, timeframe, base)):
             folds[time, stretch] = Fold(*values)
     return folds
@@ -214,11 +214,12 @@ def derive(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, laid: Laid
             one = {"start": start, "stop": stop, "bucket": bucket, "length": length}
             db.execute(DERIVE_ONE, bindings | one | {"tile_base_s": base_s})
         else:
-            _put_tiles(db, tiles)
+            put_tiles(db, tiles)
             db.execute(DERIVE, bindings)
 
 
-def _put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
+def put_tiles(db: apsw.Connection, tiles: list[Tile]) -> None:
+    """Lay tiles out, in `temp.tile`, in place of those that lie there."""
     db.execute(CLEAR_TILES)
     db.execute(LAY_TILES, {"tiles": orjson.dumps(tiles, default=tuple).decode()})
 

@@ -3,13 +3,14 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import NamedTuple
 
 import apsw
 import orjson
 
 from gfil.clocks import TIME_MAX, Bucket
-from gfil.store import chain, symbols
+from gfil.store import chain, retention, symbols
 from gfil.store import db as store
 from gfil.store.chain import SETTLED, STORED, Edits
 from gfil.store.rollup import Fold
@@ -45,13 +46,15 @@ class Written(NamedTuple):
     """What became of the ticks of one write.
 
     `settled` are the indices of those refused, for their minute can no longer be derived;
-    `change` is 0 where nothing changed.
+    `change` is 0 where nothing changed. `imported` are the days they were the first ticks of, when
+    these were older than they are kept.
     """
 
     inserted: int
     duplicates: int
     settled: list[int]
     change: int
+    imported: Sequence[int] = ()
 
 
 # Positional, because it runs for every tick: a dict for each costs as much again.
@@ -61,11 +64,12 @@ VALUES (?1, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_MANY = INSERT + ", (?1, ?, ?, ?, ?, ?, ?, ?)" * (chain.INSERT_ROWS - 1)
 
 
-def write(db: apsw.Connection, symbol: Symbol, ticks: Ticks) -> Written:
+def write(db: apsw.Connection, symbol: Symbol, ticks: Ticks, *, now: float = inf) -> Written:
     """Store ticks, and derive their M1 and all that is kept above; inside a transaction.
 
     A tick that is there already, in all its fields, is a duplicate. Different ones of a millisecond
-    stand in the order in which they came.
+    stand in the order in which they came. Unless `now` is `inf`, it is remembered that their days
+    received ticks then.
     """
     settled = _find_settled(db, symbol, ticks.time_msc)
     given = list(zip(*ticks, strict=True))
@@ -76,11 +80,15 @@ def write(db: apsw.Connection, symbol: Symbol, ticks: Ticks) -> Written:
     duplicates = len(given) - len(new)
     if not new:
         return Written(0, duplicates, settled, 0)
-    chain.insert(db, INSERT, INSERT_MANY, symbol.id, new)
     minutes = list(dict.fromkeys(tick[0] // MINUTE_MSC * MINUTE for tick in new))
+    imported = retention.find_imported(db, symbol, retention.TICKS, minutes, now)
+    chain.insert(db, INSERT, INSERT_MANY, symbol.id, new)
     spans = derive(db, symbol, minutes)
     symbols.see_prices(db, symbol, ticks.bid, ticks.ask, ticks.last)
-    return Written(len(new), duplicates, settled, symbols.touch(db, symbol, M1, spans))
+    days = retention.spans_of_days(minutes)
+    retention.mark(db, symbol, retention.TICKS, imported, days, now)
+    change = symbols.touch(db, symbol, M1, spans)
+    return Written(len(new), duplicates, settled, change, imported)
 
 
 KNOWN = """

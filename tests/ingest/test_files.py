@@ -127,6 +127,8 @@ def test_what_was_done_is_told_in_a_few_lines(put: Put, tmp_path: Path) -> None:
         "  16 rows: 3 inserted, 13 rejected (12 missing_field, 1 low_high)",
         *[f"  row {row} missing_field: x" for row in range(5, 15)],
         "  and 3 more",
+        "  warning: A M1: 1 day older than kept, 2024-03-01 to 2024-03-01: "
+        "imported, only `gfil prune --imported` removes them",
         f"{path}: change 1",
     ]
     assert load_all(path, put("A_M1.csv")).describe()[1:] == [

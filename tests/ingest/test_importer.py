@@ -75,7 +75,10 @@ def test_rows_are_stored_and_counted(db: apsw.Connection) -> None:
         "rejected": 0,
         "reasons": {},
         "errors": [],
-        "warnings": [],
+        "warnings": [
+            "EURUSD M1: 1 day older than kept, 2024-03-01 to 2024-03-01: "
+            "imported, only `gfil prune --imported` removes them"
+        ],
         "from": START,
         "to": START + 120,
         "change": 1,

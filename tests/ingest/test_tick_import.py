@@ -60,7 +60,10 @@ def test_ticks_are_stored_and_counted(db: apsw.Connection) -> None:
         "rejected": 0,
         "reasons": {},
         "errors": [],
-        "warnings": [],
+        "warnings": [
+            "X ticks: 1 day older than kept, 2024-03-01 to 2024-03-01: "
+            "imported, only `gfil prune --imported` removes them"
+        ],
         "last": {"X": START + 5},
         "change": 1,
     }

@@ -10,7 +10,7 @@ import pytest
 from gfil import timeframes
 from gfil.store import candles, deletion, symbols, ticks
 from gfil.store import db as store
-from gfil.store.ticks import Place
+from gfil.store.ticks import Place, Written
 from tests.store.model import read, tables, write, write_ticks
 from tests.store.reference import Tick, fold_ticks
 
@@ -35,7 +35,7 @@ def all_ticks(db: apsw.Connection) -> list[Tick]:
 
 
 def test_ticks_make_minutes_and_all_above(db: apsw.Connection) -> None:
-    assert write_ticks(db, "EURUSD", TICKS) == (5, 0, [], 1)
+    assert write_ticks(db, "EURUSD", TICKS) == Written(5, 0, [], 1)
     assert all_ticks(db) == TICKS
     assert minutes(db) == MINUTES
     for timeframe in ("M5", "M15", "M30", "H1", "H4"):
@@ -47,9 +47,9 @@ def test_ticks_make_minutes_and_all_above(db: apsw.Connection) -> None:
 def test_the_same_again_changes_nothing(db: apsw.Connection) -> None:
     write_ticks(db, "EURUSD", TICKS)
     before = tables(db)
-    assert write_ticks(db, "EURUSD", TICKS) == (0, 5, [], 0)
-    assert write_ticks(db, "EURUSD", [TICKS[1], TICKS[1]]) == (0, 2, [], 0)
-    assert write_ticks(db, "EURUSD", []) == (0, 0, [], 0)
+    assert write_ticks(db, "EURUSD", TICKS) == Written(0, 5, [], 0)
+    assert write_ticks(db, "EURUSD", [TICKS[1], TICKS[1]]) == Written(0, 2, [], 0)
+    assert write_ticks(db, "EURUSD", []) == Written(0, 0, [], 0)
     assert (tables(db), all_ticks(db), store.read_state(db)[1]) == (before, TICKS, 1)
 
 
@@ -60,9 +60,9 @@ def test_a_tick_is_all_its_fields(db: apsw.Connection) -> None:
         (*same[:field], same[field] + 1, *same[field + 1 :]) for field in range(1, len(same))
     ]
     given = [same, *different, same]
-    assert write_ticks(db, "EURUSD", given) == (6, 1, [], 1)
+    assert write_ticks(db, "EURUSD", given) == Written(6, 1, [], 1)
     assert all_ticks(db) == [same, *different]
-    assert write_ticks(db, "EURUSD", [(MSC, 9.0, 9.0, 0.0, 0.0, 6), same]) == (1, 1, [], 2)
+    assert write_ticks(db, "EURUSD", [(MSC, 9.0, 9.0, 0.0, 0.0, 6), same]) == Written(1, 1, [], 2)
     assert all_ticks(db) == [same, *different, (MSC, 9.0, 9.0, 0.0, 0.0, 6)]
     assert minutes(db)[0][4] == 9.0
 
@@ -174,10 +174,10 @@ def test_a_tick_of_a_settled_candle_is_refused(db: apsw.Connection, timeframe: s
     settle(db, timeframe)
     before = tables(db)
     late = [(MSC + 86_400_000, 1.0, 1.0, 0.0, 0.0, 6), (MSC + 20, 9.0, 9.0, 0.0, 0.0, 6)]
-    assert write_ticks(db, "EURUSD", late[::-1]) == (1, 0, [0], 2)
+    assert write_ticks(db, "EURUSD", late[::-1]) == Written(1, 0, [0], 2)
     assert minutes(db)[:-1] == MINUTES
     assert set(before[0]) < set(tables(db)[0])
-    assert write_ticks(db, "EURUSD", late) == (0, 1, [1], 0)
+    assert write_ticks(db, "EURUSD", late) == Written(0, 1, [1], 0)
 
 
 def test_pages_of_any_size_are_the_whole(db: apsw.Connection) -> None:

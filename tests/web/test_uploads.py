@@ -47,6 +47,12 @@ class Pump:
         return (answer.json or {}).get("candles", [])
 
 
+OLD = (
+    "1 day older than kept, 2023-11-14 to 2023-11-14: "
+    "imported, only `gfil prune --imported` removes them"
+)
+
+
 @pytest.fixture
 def pump(client: FlaskClient, db_path: Path) -> Pump:
     """One with the scope `write`."""
@@ -66,7 +72,7 @@ def test_candles_are_stored_and_derived_and_the_answer_counts_them(pump: Pump) -
         200,
         {"format": "csv", "symbol": "EURUSD", "tf": "M1", "clock": "UTC"}
         | count(inserted=3)
-        | {"reasons": {}, "errors": [], "warnings": []}
+        | {"reasons": {}, "errors": [], "warnings": [f"EURUSD M1: {OLD}"]}
         | {"from": START, "to": START + 2 * MINUTE, "change": 1},
     )
     assert pump.candles("H1") == FIRST_HOUR
@@ -206,7 +212,7 @@ def test_large_uploads_go_in_batches_and_use_no_key(pump: Pump) -> None:
     status, told = pump.post(CANDLES, body, Idempotency_Key="1")
     assert (status, told["inserted"]) == (200, 230_000)
     assert told["change"] > 1
-    (warning,) = told["warnings"]
+    warning, _ = told["warnings"]  # and that the days are old
     assert warning.startswith("the Idempotency-Key is not used for a body above 8 MB")
     status, told = pump.post(CANDLES, body, Idempotency_Key="")
     assert (status, told["type"]) == (400, "bad_request")
@@ -262,7 +268,7 @@ def test_ticks_are_stored_and_the_answer_says_how_far(pump: Pump) -> None:
     last = START * 1000 + 69_900
     told = {"rows": 700, "inserted": 700, "duplicates": 0, "rejected": 0, "reasons": {}}
     told |= {"errors": [], "warnings": [], "last": {"EURUSD": last}, "change": 1}
-    assert pump.post(TICKS, body) == (200, told)
+    assert pump.post(TICKS, body) == (200, told | {"warnings": [f"EURUSD ticks: {OLD}"]})
     assert [candle[5] for candle in pump.candles()] == [600, 100]
     assert pump.post(TICKS, body) == (200, told | {"inserted": 0, "duplicates": 700})
 
