@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from gfil.clocks import TIME_MAX, TIME_MIN, Clock
-from gfil.store import candles, cursors
+from gfil.store import candles, cursors, newest
 from gfil.store import db as store
 from gfil.store.ondemand import Candle
 from gfil.store.symbols import Symbol
@@ -53,15 +53,12 @@ def read(
     query = [symbol.name, timeframe.name, clock.name, start, stop]
     place = _parse_place(cursor, query) if cursor is not None else None
     forward = start is not None
-    page = candles.read(
-        db,
-        symbol,
-        timeframe,
-        clock,
-        start=place if forward and place is not None else start,
-        stop=place if not forward and place is not None else stop,
-        limit=limit,
-    )
+    first = place if forward and place is not None else start
+    last = place if not forward and place is not None else stop
+    if first is None and last is None:
+        page = newest.read(db, symbol, timeframe, clock, limit)
+    else:
+        page = candles.read(db, symbol, timeframe, clock, first, last, limit)
     forming = None
     if page.candles:
         last = page.candles[-1][0]

@@ -313,7 +313,7 @@ def read(
     # No candle lies outside: this bounds the arithmetic, not the answer.
     first = TIME_MIN if start is None else min(max(start, TIME_MIN), TIME_MAX)
     last = TIME_MAX if stop is None else min(max(stop, TIME_MIN), TIME_MAX)
-    if _is_kept_on_utc(db, symbol, timeframe, clock):
+    if is_kept_on_utc(db, symbol, timeframe, clock):
         bindings = {"series": symbol.series(timeframe.number), "seconds": timeframe.seconds}
         bindings |= {"start": first, "stop": last, "limit": limit + 1}
         found = store.query(db, READ_OLDEST if forward else READ_NEWEST, bindings)
@@ -326,9 +326,8 @@ def read(
     return Page(found[:-1], found[-1][0]) if forward else Page(found[1:], found[1][0])
 
 
-def _is_kept_on_utc(
-    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock
-) -> bool:
+def is_kept_on_utc(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock) -> bool:
+    """Say whether a read is one query: the candles are kept as UTC's buckets are."""
     if timeframe not in CHAIN or clock == UTC:
         return timeframe in CHAIN
     if not timeframe.intraday:
