@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("config", "counting", "logs", "timeframes"),
     ("clocks", "posting"),
+    ("market_week",),
     ("store",),
     ("ingest", "upkeep"),
     ("demo", "replay"),
@@ -48,6 +49,7 @@ INSIDE = {
         ),
         *("elements", "head", "header", "jsonhead", "formats", "spacing", "names", "placing"),
         *("groups", "report", "storing", "batches", "prepared", "importer", "files", "export"),
+        *("marks", "legacy", "verifying", "moved", "migration", "looking"),
     ),
     "gfil.ingest.formats": ("json_rows",),
     "gfil.upkeep": ("disk",),
@@ -70,6 +72,7 @@ INSIDE = {
         "retention",
         "ticks",
         "candles",
+        "newest",
     ),
 }
 
