@@ -12,6 +12,7 @@ from gfil.store import db as store
 KEPT_CHANGES = 50_000  # at 60 commits a second a quarter of an hour, at a pump's 4 some hours
 SPANS_MAX = 8  # of one commit, told apart; more become one
 TRIM_CHANGES = 512  # gone at once, so that not every commit pays for it
+PRUNED = 31  # in the place of a timeframe's number: old candles have gone, which no viewer is told
 
 
 class Entry(NamedTuple):

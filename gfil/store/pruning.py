@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from gfil.clocks import UTC, Bucket
-from gfil.store import chain, retention, rollup, symbols, ticks
+from gfil.store import chain, changes, retention, rollup, symbols, ticks
 from gfil.store import db as store
 from gfil.store.retention import IN_CHAIN, NUMBERS, RECEIVED_FOR_S, TICKS
 from gfil.store.rollup import Key, lay_tiles
@@ -165,8 +165,8 @@ def count(db: apsw.Connection, aim: Aim, piece: Piece) -> Gone:
 def remove(db: apsw.Connection, aim: Aim, piece: Piece) -> Gone:
     """Remove a piece, and settle what loses its base; inside a transaction.
 
-    One change of the symbol is counted, for an answer that held the piece is another now, and
-    none is logged.
+    One change of the symbol is counted, for an answer that held the piece is another now; the log
+    tells of it as what viewers are not told.
     """
     gone = count(db, aim, piece)
     if not gone.rows or _holds_finer(db, aim, piece):
@@ -175,7 +175,8 @@ def remove(db: apsw.Connection, aim: Aim, piece: Piece) -> Gone:
         settled = _remove_ticks(db, aim.symbol, piece)
     else:
         settled = _remove_candles(db, aim, piece)
-    symbols.touch(db, aim.symbol)
+    change = symbols.touch(db, aim.symbol)
+    changes.log(db, change, aim.symbol.series(changes.PRUNED), [Bucket(piece.start, piece.stop)])
     return gone._replace(settled=settled)
 
 
@@ -200,16 +201,14 @@ DELETE_TICKS = """
 DELETE FROM tick
 WHERE symbol_id = :id AND time_msc >= :start_msc AND time_msc < :stop_msc
 """
-DELETE_EARLY = "DELETE FROM early WHERE series = :series AND time >= :start AND time < :stop"
 
 
 def _remove_ticks(db: apsw.Connection, symbol: Symbol, piece: Piece) -> int:
     bounds = _tick_bounds(symbol, piece)
     minutes = ticks.minutes_of(db, symbol, bounds["start_msc"], bounds["stop_msc"])
     settled = _settle(db, symbol.series(M1.number), [(minute, 0) for minute in minutes])
-    # The broker's candle of a minute that lost its ticks can no longer give way to what is left.
-    early = {"series": symbol.series(M1.number), "start": piece.start, "stop": piece.stop}
-    db.execute(DELETE_EARLY, early)
+    # The broker's candle of a minute that lost its ticks does not give way to ticks that come late.
+    ticks.mark_early(db, symbol, (), minutes)
     db.execute(DELETE_TICKS, bounds)
     return settled
 
@@ -228,6 +227,7 @@ DELETE_YIELDED = """
 DELETE FROM yielded
 WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + stretch <= :until
 """
+DELETE_EARLY = "DELETE FROM early WHERE series = :series AND time >= :start AND time < :stop"
 
 
 def _remove_candles(db: apsw.Connection, aim: Aim, piece: Piece) -> int:

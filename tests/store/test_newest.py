@@ -8,9 +8,9 @@ import pytest
 
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
-from gfil.store import candles, db, newest, symbols
+from gfil.store import candles, db, newest, pruning, symbols
 from gfil.store.candles import Rows
-from gfil.timeframes import DAY, M1, MINUTE, Timeframe
+from gfil.timeframes import DAY, M1, M3, MINUTE, Timeframe
 
 START = 1_700_000_040  # a whole minute
 NYCLOSE = clocks.parse("nyclose")
@@ -28,6 +28,28 @@ def connections(tmp_path: Path) -> Iterator[tuple[db.Connection, db.Connection]]
     yield writer, reader
     reader.close()
     writer.close()
+
+
+def test_what_was_pruned_is_not_remembered(
+    connections: tuple[db.Connection, db.Connection],
+) -> None:
+    writer, reader = connections
+    minutes = [START + DAY * day for day in range(4)]
+    flat = [1.0] * len(minutes)
+    with db.transaction(writer):
+        symbol = symbols.ensure(writer, "GOLD")
+        candles.write(writer, symbol, M1, Rows(minutes, [0] * 4, flat, flat, flat, flat, flat))
+    symbol = symbols.read(reader, "GOLD")
+    assert len(newest.read(reader, symbol, M3, UTC, 300).candles) == 4
+    aim = pruning.Aim(symbol, "M1", START + 2 * DAY, START + 90 * DAY, False)
+    piece = pruning.find(writer, aim, 0, days=16, rows=100)
+    assert piece is not None
+    since = db.read_state(writer)
+    with db.transaction(writer):
+        assert pruning.remove(writer, aim, piece).rows == 2
+    symbol = symbols.read(reader, "GOLD")
+    assert len(newest.read(reader, symbol, M3, UTC, 300).candles) == 2
+    assert symbol.change == since[1] + 1
 
 
 def row(rng: random.Random, timeframe: Timeframe, clock: Clock, instant: int) -> Rows:

@@ -11,7 +11,7 @@ import pytest
 from gfil import clocks, timeframes
 from gfil.clocks import UTC
 from gfil.errors import Busy
-from gfil.store import answers, candles, changes, deletion, symbols, ticks
+from gfil.store import answers, candles, changes, deletion, pruning, symbols, ticks
 from gfil.store import db as store
 from gfil.store.candles import Rows
 from gfil.store.symbols import Symbol
@@ -137,6 +137,20 @@ def test_candles_off_the_chain_answer_for_themselves(
     viewer = join(live, sub("M2"), sub("H1"), sub("W1"), sub("MN1"))
     write(db, UTC.bucket(tf, START).start, tf=tf, close=7.0)
     assert states(look(live, viewer)) == [(tf.name, "UTC", UTC.bucket(tf, START).start, 7.0)]
+
+
+def test_of_what_is_pruned_nobody_is_told(live: Live, db: apsw.Connection) -> None:
+    write(db, START, START + 60)
+    viewer = join(live, sub("M1"), sub("H1"), sub("W1"))
+    since = position(db)
+    with store.transaction(db):
+        symbol = symbols.read(db, "EURUSD")
+        aim = pruning.Aim(symbol, "M1", START + DAY, START + 90 * DAY, True)
+        piece = pruning.find(db, aim, 0, days=16, rows=100)
+        assert piece is not None
+        assert pruning.remove(db, aim, piece).rows == 2
+    assert look(live, viewer) == []
+    assert look(live, join(live, sub("H1"), since=since)) == []
 
 
 def test_a_tick_is_shown(live: Live, db: apsw.Connection) -> None:
