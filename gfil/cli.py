@@ -9,6 +9,7 @@ from gfil.commands import (
     files,
     gaps,
     keys,
+    migrate,
     replay,
     retention,
     server,
@@ -25,6 +26,7 @@ def cli() -> None:
 
 for command in (
     *(server.serve, server.init, files.import_, files.export, symbols.symbol_group),
+    migrate.migrate,
     *(symbols.delete, gaps.gaps, keys.key, replay.replay, stats.stats, benchmark.bench),
     *(retention.retention, retention.prune),
 ):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import apsw
@@ -25,12 +26,23 @@ class _Undone(Exception):
     pass  # ends a transaction that was only a trial
 
 
+@dataclass(slots=True)
+class Pace:
+    """How large a batch may be, and whether others wrote lately; goes on from source to source."""
+
+    size: int = BATCH_ROWS_FIRST
+    size_min: int = BATCH_ROWS_MIN  # no batch but a last one is smaller
+    change: int | None = None  # of the database, as we left it
+    shared_until: float = 0.0
+
+
 class Batches:
     """Collects rows and writes them, each batch with all that is derived from it.
 
     While anyone else wrote in the last second, a batch is as small as it must be to hold the write
     lock for a few milliseconds, and rests as long: SQLite's lock is not fair, a writer that comes
-    back at once starves the others. `trial`: every batch is undone, only counted.
+    back at once starves the others. `trial`: every batch is undone, only counted. `pace` is
+    that of the source before, if there was one.
     """
 
     def __init__(
@@ -40,18 +52,17 @@ class Batches:
         manner: Manner,
         *,
         trial: bool = False,
+        pace: Pace | None = None,
         rest: Callable[[float], None] = time.sleep,
     ) -> None:
         self._db = connection
         self._report = report
         self._manner = manner
         self._trial = trial
+        self._pace = pace or Pace(BATCH_ROWS_FIRST)
         self._rest = rest
         self._queue: dict[Key, Columns] = {}
         self._rows = 0
-        self._size = BATCH_ROWS_FIRST
-        self._change: int | None = None  # of the database, as we left it
-        self._shared_until = 0.0
 
     def add(self, symbol: str, timeframe: Timeframe | None, rows: Columns) -> None:
         """Take rows of one symbol and timeframe, or its ticks; write what fills a batch."""
@@ -65,16 +76,16 @@ class Batches:
         for column, more in both:
             column.extend(more)
         self._rows += len(rows[0])
-        while self._rows >= self._size:
-            self._write_some(self._size)
+        while self._rows >= self._pace.size:
+            self._write_some(self._pace.size)
 
     def finish(self) -> None:
         """Write what is left, and tell how far the database has come."""
         while self._rows:
-            self._write_some(self._size)
+            self._write_some(self._pace.size)
         if not self._trial:
             storing.tell_last(self._db, self._report)
-        self._report.change = self._change or db.read_state(self._db)[1]
+        self._report.change = self._pace.change or db.read_state(self._db)[1]
 
     def _write_some(self, most: int) -> None:
         batch = self._take(most)
@@ -91,8 +102,10 @@ class Batches:
         for (key, rows), result in zip(batch, written, strict=True):
             storing.tell(self._report, key, rows, result)
         if not self._trial:
-            self._change = max([self._change or 0, *(result.change for result in written)])
-        self._pace(took, sum(len(rows[0]) for _, rows in batch))
+            self._pace.change = max(
+                [self._pace.change or 0, *(result.change for result in written)]
+            )
+        self._keep_pace(took, sum(len(rows[0]) for _, rows in batch))
 
     def _take(self, most: int) -> list[tuple[Key, Columns]]:
         batch: list[tuple[Key, Columns]] = []
@@ -112,14 +125,16 @@ class Batches:
 
     def _look_for_others(self, now: float) -> None:
         _, change = db.read_state(self._db)
-        if self._change is not None and change > self._change:
-            self._shared_until = now + SHARED_FOR_S
-        self._change = change
+        if self._pace.change is not None and change > self._pace.change:
+            self._pace.shared_until = now + SHARED_FOR_S
+        self._pace.change = change
 
-    def _pace(self, took: float, rows: int) -> None:
-        if time.monotonic() >= self._shared_until:
-            self._size = min(2 * self._size, BATCH_ROWS_MAX)
+    def _keep_pace(self, took: float, rows: int) -> None:
+        if time.monotonic() >= self._pace.shared_until:
+            self._pace.size = min(2 * self._pace.size, BATCH_ROWS_MAX)
             return
         fitting = int(rows * SHARED_BATCH_S / max(took, 1e-6))
-        self._size = max(BATCH_ROWS_MIN, min(fitting, 2 * self._size, BATCH_ROWS_MAX))
+        self._pace.size = max(
+            self._pace.size_min, min(fitting, 2 * self._pace.size, BATCH_ROWS_MAX)
+        )
         self._rest(took)

@@ -1,7 +1,7 @@
 """The way of an import: recognise, read, check, place, store, and report."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -55,6 +55,18 @@ class Sink(Protocol):
 
     def finish(self) -> None:
         """Take note that there are no more."""
+
+
+class Reading(NamedTuple):
+    """Rows as they are read: those of `pieces` are good, in their buckets, by symbol and timeframe.
+
+    `report` is on the bad ones, as far as the pieces have been taken; `tell` returns what was
+    recognised once they have.
+    """
+
+    report: Report
+    pieces: Iterator[list[tuple[str, Timeframe | None, Columns]]]
+    tell: Callable[[], dict[str, Any]]
 
 
 class _Source(NamedTuple):
@@ -156,6 +168,25 @@ def prepare(
     return prepared
 
 
+def read(
+    db: apsw.Connection | None,
+    chunks: Iterable[bytes],
+    options: Options,
+    *,
+    now: float,
+    name: str = "-",
+    found: Format | None = None,
+) -> Reading:
+    """Read rows without storing any. `found` spares the recognition: its reader gets the chunks.
+
+    Raises:
+        UnknownFormat, BadParameter, SymbolCase, Refused: as `load`; also while pieces are taken.
+    """
+    source = _open(db, chunks, options, now, name, found)
+    sample: list[int] = []
+    return Reading(source.report, _read(source, sample), lambda: _tell(source, sample))
+
+
 def read_ticks(
     chunks: Iterable[bytes], options: Options, *, name: str = "-"
 ) -> tuple[Report, Iterator[list[tuple[str, NumberedTicks]]]]:
@@ -175,10 +206,16 @@ def read_ticks(
 
 
 def _open(
-    db: apsw.Connection | None, chunks: Iterable[bytes], options: Options, now: float, name: str
+    db: apsw.Connection | None,
+    chunks: Iterable[bytes],
+    options: Options,
+    now: float,
+    name: str,
+    found: Format | None = None,
 ) -> _Source:
     pieces = Pieces(chunks)
-    found = formats.recognise(pieces.head(), options.format, options.columns, options.kind)
+    if found is None:
+        found = formats.recognise(pieces.head(), options.format, options.columns, options.kind)
     kind = found.kind.name
     if options.kind not in (None, kind):
         raise formats.UnknownFormat(

@@ -26,6 +26,7 @@ SCANNED = {
     ("db.NEXT_CHANGE", "store"): "one row",
     ("db.RENEW_EPOCH", "store"): "one row",
     ("deletion.SWEEPABLE", "deleted_symbol"): "LIMIT 1",
+    ("klines.READ", "symbol"): "a table of the old system, wanted whole; here it is the view",
     ("requests.KEY_IDS", "request"): "once an hour, and the index alone",
 }
 # Candles of a whole series, whatever their time.
@@ -39,6 +40,7 @@ WHOLE_SERIES = {
     "deletion.SWEEP_UNTIL": "LIMIT 1",
     "deletion.SWEEP_YIELDED": "rows of a deleted symbol",
     "holdings.NEWEST": "LIMIT 1",
+    "klines.READ": "a table of the old system, wanted whole; here it is the view",
 }
 
 

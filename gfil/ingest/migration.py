@@ -1,0 +1,221 @@
+"""The move from the old system: every file stored, verified, remembered, and told of."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from gfil.clocks import Clock
+from gfil.errors import BadRequest, Conflict, Refused
+from gfil.ingest import legacy
+from gfil.ingest.batches import Pace
+from gfil.ingest.legacy import Found, How, Loaded, Original, Progress, Seal
+from gfil.ingest.moved import BEFORE, FAILED, MIGRATED, REFUSED, File, Moved
+from gfil.ingest.report import Report
+from gfil.ingest.verifying import Verdict, Verifier, verifier
+from gfil.store import db as store
+from gfil.store import migrated, symbols
+from gfil.store.migrated import Migrated
+from gfil.timeframes import HOUR, M1
+
+BATCH_ROWS_MIN = 500
+PENDING_MAX = 6  # files that are stored and not verified yet
+
+
+class Wishes(NamedTuple):
+    """What the user says: the clock of the stamps, None where a file may tell; and how long files
+    stay, None for ever. `is_keep_told`: also those that were migrated before."""
+
+    clock: Clock | None = None
+    keep_hours: float | None = None
+    is_keep_told: bool = False
+
+
+class _Waiting(NamedTuple):
+    # A file that is stored, and waits for its verdict.
+    original: Original
+    loaded: Loaded
+
+
+def migrate(
+    path: Path,
+    found: Found,
+    wishes: Wishes,
+    moved: Moved,
+    *,
+    tell_time: Callable[[], float],
+    progress: Progress = lambda _: None,
+) -> None:
+    """Bring the files into the database at `path`, made if it is not there; tell `moved` of each.
+
+    A file that is refused stops no other. Stopped at any moment and begun again it ends the same.
+    `progress` is told of bytes, of each file's twice as many as it has.
+
+    Raises:
+        DatabaseError, Busy, DiskFull: nothing more can be stored.
+    """
+    with verifier(path) as checking:  # it forks: no database may be open
+        store.create(path)
+        with closing(store.connect(path)) as db:
+            carry(db, checking, found, wishes, moved, tell_time=tell_time, progress=progress)
+
+
+def carry(
+    db: apsw.Connection,
+    checking: Verifier,
+    found: Found,
+    wishes: Wishes,
+    moved: Moved,
+    *,
+    tell_time: Callable[[], float],
+    progress: Progress = lambda _: None,
+) -> None:
+    """Do what `migrate` does, with a database that is open and somebody who verifies."""
+    move = _Move(db, checking, wishes, moved, tell_time, progress)
+    for original in found.originals:
+        move.take(original)
+    move.settle(0)
+    moved.change = store.read_state(db)[1]
+
+
+def find_known(
+    db: apsw.Connection, files: Sequence[Migrated], original: Original, clock: Clock | None
+) -> tuple[Migrated, Seal] | None:
+    """Return what is remembered of a file with this content and name, and its seal; None if nothing
+    is, it was read on another clock, or the symbols it went to are gone."""
+    alike = [
+        file
+        for file in files
+        if file.report["size"] == original.size and Path(file.path).name == original.path.name
+    ]
+    if not alike:
+        return None
+    sealed = legacy.seal(original)
+    alive = {symbol.id for symbol in symbols.list(db)}
+    for file in alike:
+        is_clock = clock is None or file.report["clock"] == clock.name
+        if file.digest == sealed.digest and is_clock and alive.issuperset(file.report["ids"]):
+            return file, sealed
+    return None
+
+
+class _Move:
+    def __init__(
+        self,
+        db: apsw.Connection,
+        checking: Verifier,
+        wishes: Wishes,
+        moved: Moved,
+        tell_time: Callable[[], float],
+        progress: Progress,
+    ) -> None:
+        self._db = db
+        self._checking = checking
+        self._wishes = wishes
+        self._moved = moved
+        self._tell_time = tell_time
+        self._progress = progress
+        self._known = migrated.list(db)
+        self._pace = Pace(size_min=BATCH_ROWS_MIN)
+        self._waiting: deque[_Waiting] = deque()
+        self._edges: dict[str, list[int]] = {}  # of the M1 of a symbol
+
+    def take(self, original: Original) -> None:
+        try:
+            known = find_known(self._db, self._known, original, self._wishes.clock)
+            if known is not None:
+                self._pass_over(original, *known)
+                return
+            how = How(self._wishes.clock, self._tell_time())
+            edges = self._edges.get(original.symbol, [])
+            loaded = legacy.load(self._db, original, how, edges, self._progress, self._pace)
+        except (BadRequest, Conflict, Refused) as error:
+            self._moved.add(File(original, REFUSED, error=error.detail))
+        except OSError as error:
+            self._moved.add(File(original, REFUSED, error=error.strerror or str(error)))
+        else:
+            if original.timeframe == M1:
+                self._keep_edges(original, loaded.report.as_json())
+            self._moved.see_hours(loaded.hours, loaded.report.clock)
+            self._waiting.append(_Waiting(original, loaded))
+            self._checking.begin(original, how, edges)
+            self.settle(PENDING_MAX)
+
+    def settle(self, pending_max: int) -> None:
+        verdicts = [*self._checking.verdicts(pending_max)]
+        if not verdicts:
+            return
+        with store.transaction(self._db):
+            for verdict in verdicts:
+                self._judge(*self._waiting.popleft(), verdict)
+
+    def _keep_edges(self, original: Original, report: Mapping[str, Any]) -> None:
+        ends = [report["from"], report["to"] if "truncated" in report["reasons"] else None]
+        known = self._edges.setdefault(original.symbol, [])
+        known += [end for end in ends if end is not None]
+
+    def _pass_over(self, original: Original, known: Migrated, seal: Seal) -> None:
+        path = legacy.absolute(original.path)
+        after = known.delete_after
+        if self._wishes.is_keep_told:
+            after = self._delete_after(original, known.time, known.report["rejected"])
+        if after != known.delete_after or path != known.path:
+            report = {**known.report, "size": seal.size, "mtime_ns": seal.mtime_ns}
+            with store.transaction(self._db):
+                migrated.write(self._db, Migrated(seal.digest, path, known.time, after, report))
+        if original.timeframe == M1:
+            self._keep_edges(original, known.report)
+        self._progress(2 * original.size)
+        self._moved.add(File(original, BEFORE, known.report))
+
+    def _delete_after(self, original: Original, time: float, rejected: int) -> int | None:
+        keep_hours = self._wishes.keep_hours
+        if keep_hours is None or rejected or original.is_klines:
+            return None
+        return int(time + keep_hours * HOUR)
+
+    def _judge(self, original: Original, loaded: Loaded, verdict: Verdict) -> None:
+        self._progress(original.size)
+        report, seal = loaded.report, loaded.seal
+        counts = count(report, verdict)
+        failure = find_failure(loaded, verdict)
+        if failure:
+            self._moved.add(File(original, FAILED, counts, failure))
+            return
+        time = int(self._tell_time())
+        ids = [symbol.id for name in report.symbols if (symbol := symbols.find(self._db, name))]
+        known = {"size": seal.size, "mtime_ns": seal.mtime_ns, "ids": ids}
+        after = self._delete_after(original, time, verdict.rejected)
+        path = legacy.absolute(original.path)
+        migrated.write(self._db, Migrated(seal.digest, path, time, after, counts | known))
+        self._moved.add(File(original, MIGRATED, counts))
+
+
+def count(report: Report, verdict: Verdict) -> dict[str, Any]:
+    """Return the counts of a file: what was done with its rows, and where they are."""
+    numbers = {
+        name: number
+        for name, number in asdict(verdict).items()
+        if name not in ("digest", "examples", "failure")
+    }
+    told = report.as_json()
+    done = {name: told[name] for name in ("inserted", "updated", "unchanged")}
+    named = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")
+    return {name: told[name] for name in named} | numbers | done | {"examples": verdict.examples}
+
+
+def find_failure(loaded: Loaded, verdict: Verdict) -> str:
+    """Return why a file cannot be said to be in the database; empty if it is."""
+    if verdict.failure:
+        return f"it could not be read again: {verdict.failure}"
+    if verdict.digest != loaded.seal.digest:
+        return "it changed while it was read: run this again when nothing writes to it"
+    if verdict.missing:
+        return f"it does not add up: {verdict.missing} of {verdict.rows} rows are not there"
+    if verdict.rows != loaded.report.rows:
+        return f"it does not add up: {loaded.report.rows} rows at first, {verdict.rows} again"
+    return ""

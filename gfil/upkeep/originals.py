@@ -1,0 +1,86 @@
+"""The old JSON files after the move: deleted when they are no longer needed, and not before."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from gfil.store import db as store
+from gfil.store import migrated
+from gfil.store.migrated import Migrated
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Deleted:
+    """Which of the old files are gone now, and which stay although their time has come, and why."""
+
+    deleted: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in the names of the report of `prune`."""
+        kept = [{"file": path, "why": why} for path, why in self.kept.items()]
+        return {"deleted": self.deleted, "kept": kept}
+
+
+def delete_migrated(db: apsw.Connection, now: float, *, dry_run: bool = False) -> Deleted:
+    """Delete the old files whose time has come, each only if nothing speaks against it.
+
+    It must have been verified with nothing refused, be unchanged since (size, time and content),
+    and a verified backup younger than that must still be there. Inside no transaction.
+    """
+    report = Deleted()
+    for file in migrated.list(db):
+        if file.delete_after is None or file.delete_after > now:
+            continue
+        path = Path(file.path)
+        try:
+            why = _find_objection(db, file, path)
+            if not why and not dry_run:
+                path.unlink()
+        except FileNotFoundError:
+            why = GONE
+        except OSError as error:
+            why = error.strerror or str(error)
+        if why and why != GONE:
+            report.kept[file.path] = why
+            continue
+        if not why:
+            report.deleted.append(file.path)
+        if (
+            not dry_run
+        ):  # what was in it is still remembered: should it come back, it is passed over
+            with store.transaction(db):
+                migrated.write(db, file._replace(delete_after=None))
+    return report
+
+
+GONE = "it is not there any more"
+
+
+def _find_objection(db: apsw.Connection, file: Migrated, path: Path) -> str:
+    if file.report["rejected"]:
+        return "rows of it were refused"
+    backup = migrated.read_backup(db)
+    if backup is None or backup[0] <= file.time:
+        return "no verified backup has been made since: `gfil backup` makes one"
+    if not Path(backup[1]).is_file():
+        return f"the last backup is not at {backup[1]} any more"
+    now = path.lstat()
+    if (now.st_size, now.st_mtime_ns) != (file.report["size"], file.report["mtime_ns"]):
+        return "it has changed since: `gfil migrate` takes what is new in it"
+    if _digest(path) != file.digest:
+        return "its content has changed since: `gfil migrate` takes what is new in it"
+    return ""
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.digest()
