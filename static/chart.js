@@ -4,7 +4,7 @@ import { chartPath, createAddress, spacingAsked } from './address.js';
 import { createAxis } from './axis.js';
 import { caption, clockOffset, createTable, entitle } from './caption.js';
 import { closeOf, createCountdown } from './countdown.js';
-import { createFeed } from './feed.js';
+import { createFollower } from './follower.js';
 import { createFiller } from './filler.js';
 import { History, Replaced } from './history.js';
 import { createLegend, writePrice } from './legend.js';
@@ -40,7 +40,7 @@ const showTimeframe = createTimeframes(byId('timeframes'), (tf) => open({ tf }))
 const showClock = createClock(byId('clock'), (clock) => open({ clock }));
 const fill = createFiller({ plot, held, failed });
 const mark = createMark(byId('live'));
-const feed = createFeed({ plot, held, drawn: moved, tell, tune: countdown.tune });
+const follower = createFollower({ plot, held, drawn: moved, tell, tune: countdown.tune });
 
 function tell(state, words) {
   mark(state, words);
@@ -84,14 +84,14 @@ function seen() {
   tellNewest();
   const { symbol, tf, clock } = held;
   showAddress({ symbol, tf, clock, to, spacing: seenSpacing() });
-  fill().then(feed.drawSoon);
+  fill().then(follower.drawSoon);
 }
 
 // What depends on the candles alone, wherever the view is.
 function tellNewest() {
   const { candles, newer, forming, last } = held;
   byId('blank').hidden = candles.length > 0;
-  entitle(held, feed.isLive() && last && !newer ? writePrice(last[4], facts.digits) : null);
+  entitle(held, follower.isLive() && last && !newer ? writePrice(last[4], facts.digits) : null);
   countdown.show(forming === null ? null : closeAt(forming));
   showTable();
 }
@@ -132,7 +132,7 @@ async function open({ to = seenTo(), ...chosen }) {
     wanted = {};
     say('');
     draw(to);
-    feed.follow();
+    follower.follow();
   } catch (error) {
     if (error.name !== 'AbortError') wanted = {};
     failed(error);
@@ -146,7 +146,7 @@ async function openFirst() {
       await held.openFirst();
       say('');
       draw(null);
-      feed.follow();
+      follower.follow();
     }
     plot.end(plot.bars() - held.candles.length - 1);
   } catch (error) {
@@ -195,5 +195,5 @@ document.addEventListener('themechange', plot.recolor);
 plot.space(spacingAsked() ?? BAR_SPACING);
 draw(facts.to);
 plot.onRange(moved);
-feed.follow();
+follower.follow();
 requestAnimationFrame(() => performance.mark('candles-drawn')); // after the library's own frame

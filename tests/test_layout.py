@@ -54,7 +54,7 @@ INSIDE = {
     "gfil.ingest.formats": ("json_rows",),
     "gfil.upkeep": ("disk",),
     "gfil.web": (
-        *("metrics", "viewers", "feeds", "live", "bodies", "requests", "uploads", "schemas"),
+        *("metrics", "viewers", "topics", "live", "bodies", "requests", "uploads", "schemas"),
         "quotes",
     ),
     "gfil.store": (

@@ -14,7 +14,7 @@ from gfil.store import db as store
 from gfil.store.pool import Home, find_home
 from gfil.store.symbols import SERIES_PER_SYMBOL
 from gfil.web import metrics
-from gfil.web.feeds import Feed
+from gfil.web.topics import Topic
 from gfil.web.viewers import Events, Position, Sub, Viewer
 
 LOOK_S = 0.02  # between looks whether anybody has committed
@@ -29,7 +29,7 @@ class Live:
 
     One connection watches the data version, which tells of the commits of all processes and reads
     no page (sqlite.org/pragma.html#pragma_data_version); what they touched stands in the change
-    log. A candle is read once, for all who follow it. The feeds belong to the thread that looks.
+    log. A candle is read once, for all who follow it. The topics belong to the thread that looks.
     """
 
     def __init__(self, path: Path, streams_max: int) -> None:
@@ -38,8 +38,8 @@ class Live:
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._present: dict[Viewer, Sequence[Sub]] = {}
-        self._welcomed: dict[Viewer, Sequence[Feed]] = {}
-        self._feeds: dict[Sub, Feed] = {}
+        self._welcomed: dict[Viewer, Sequence[Topic]] = {}
+        self._topics: dict[Sub, Topic] = {}
         self._db: store.Connection | None = None
         self._home: Home | None = None
         self._version = -1
@@ -85,10 +85,10 @@ class Live:
 
     def _forget(self, present: Mapping[Viewer, Sequence[Sub]]) -> None:
         for viewer in self._welcomed.keys() - present.keys():
-            for feed in self._welcomed.pop(viewer):
-                feed.viewers.discard(viewer)
-                if not feed.viewers:
-                    self._feeds.pop(feed.sub, None)
+            for topic in self._welcomed.pop(viewer):
+                topic.viewers.discard(viewer)
+                if not topic.viewers:
+                    self._topics.pop(topic.sub, None)
 
     def _open(self) -> store.Connection:
         home = find_home(self.path)
@@ -111,7 +111,7 @@ class Live:
         now = time.monotonic()
         version = db.pragma("data_version")
         new = present.keys() - self._welcomed.keys()
-        due = any(feed.since and feed.due <= now for feed in self._feeds.values())
+        due = any(topic.since and topic.due <= now for topic in self._topics.values())
         if version == self._version and not new and not due:
             return
         with store.snapshot(db):
@@ -123,47 +123,47 @@ class Live:
         self._rest_until = 2 * time.monotonic() - now  # requests want the processor too
 
     def _follow(self, db: store.Connection) -> None:
-        # Marks in the feeds what has been committed since the last time.
+        # Marks in the topics what has been committed since the last time.
         before, reached = self._reached, Position(*store.read_state(db))
         if reached == before:
             return
-        feeds = defaultdict(list)
-        for feed in self._feeds.values():
-            feeds[feed.symbol.id if feed.symbol else None].append(feed)
+        topics = defaultdict(list)
+        for topic in self._topics.values():
+            topics[topic.symbol.id if topic.symbol else None].append(topic)
         if reached.epoch == before.epoch and changes.is_kept(before.change, reached.change):
-            anew = [*feeds[None]]  # there may be such a symbol by now
-            for entry in changes.read(db, before.change, filter(None, feeds)):
-                touched = feeds[entry.series // SERIES_PER_SYMBOL]
-                for feed in touched:
-                    feed.mark(entry)
+            anew = [*topics[None]]  # there may be such a symbol by now
+            for entry in changes.read(db, before.change, filter(None, topics)):
+                touched = topics[entry.series // SERIES_PER_SYMBOL]
+                for topic in touched:
+                    topic.mark(entry)
                 anew += touched if entry.start == entry.stop else ()
         else:
-            anew = [*self._feeds.values()]
-        for feed in anew:
-            symbol = symbols.find(db, feed.sub.symbol)
-            if symbol or feed.symbol:
-                feed.begin_anew(symbol, reached.change)
+            anew = [*self._topics.values()]
+        for topic in anew:
+            symbol = symbols.find(db, topic.sub.symbol)
+            if symbol or topic.symbol:
+                topic.begin_anew(symbol, reached.change)
         self._reached = reached
 
     def _show(self, db: store.Connection, now: float) -> None:
         events: defaultdict[Viewer, Events] = defaultdict(dict)
         resets: set[Viewer] = set()
         behind: dict[Viewer, int] = {}
-        read: dict[Feed, Events | None] = {}  # as one may fail, none is settled before all are
-        for feed in self._feeds.values():
-            if feed.since is None:
+        read: dict[Topic, Events | None] = {}  # as one may fail, none is settled before all are
+        for topic in self._topics.values():
+            if topic.since is None:
                 continue
-            if feed.due <= now:
-                read[feed] = feed.read(db)
+            if topic.due <= now:
+                read[topic] = topic.read(db)
                 continue
-            for viewer in feed.viewers:
-                behind[viewer] = min(feed.since - 1, behind.get(viewer, feed.since))
-        for feed, states in read.items():
-            for viewer in feed.viewers:
+            for viewer in topic.viewers:
+                behind[viewer] = min(topic.since - 1, behind.get(viewer, topic.since))
+        for topic, states in read.items():
+            for viewer in topic.viewers:
                 events[viewer].update(states or {})
-            resets |= feed.viewers if states is None else set()
-            feed.settle()
-            feed.due = now + SPACING_S
+            resets |= topic.viewers if states is None else set()
+            topic.settle()
+            topic.due = now + SPACING_S
         # Those that nothing is shown to learn only now and then how far they are: it is for the
         # id of their heartbeats.
         is_due = now >= self._tell_all_due
@@ -176,14 +176,13 @@ class Live:
 
     def _welcome(self, db: store.Connection, viewer: Viewer, subs: Sequence[Sub]) -> None:
         missed = self._read_missed(db, subs, viewer.since)
+        topics = [self._topics.get(sub) or Topic(sub, symbols.find(db, sub.symbol)) for sub in subs]
+        # From here on nothing fails: it is welcome in all of its topics, or in none.
+        for topic in topics:
+            self._topics[topic.sub] = topic
+            topic.viewers.add(viewer)
+        self._welcomed[viewer] = topics
         viewer.show(missed or {}, self._reached, reset=missed is None)
-        feeds = []
-        for sub in subs:
-            feed = self._feeds.get(sub) or Feed(sub, symbols.find(db, sub.symbol))
-            self._feeds[sub] = feed
-            feed.viewers.add(viewer)
-            feeds.append(feed)
-        self._welcomed[viewer] = feeds
 
     def _read_missed(
         self, db: store.Connection, subs: Sequence[Sub], since: Position | None
@@ -193,20 +192,20 @@ class Live:
             return {}
         if since.epoch != self._reached.epoch or since.change > self._reached.change:
             return None
-        feeds = [Feed(sub, symbols.find(db, sub.symbol)) for sub in subs]
-        if all(feed.symbol and feed.symbol.change <= since.change for feed in feeds):
+        topics = [Topic(sub, symbols.find(db, sub.symbol)) for sub in subs]
+        if all(topic.symbol and topic.symbol.change <= since.change for topic in topics):
             return {}
         if not changes.is_kept(since.change, self._reached.change):
             return None
-        ids = [feed.symbol.id if feed.symbol else 0 for feed in feeds]
+        ids = [topic.symbol.id if topic.symbol else 0 for topic in topics]
         for entry in changes.read(db, since.change, ids):
-            for feed, symbol_id in zip(feeds, ids, strict=True):
+            for topic, symbol_id in zip(topics, ids, strict=True):
                 if symbol_id == entry.series // SERIES_PER_SYMBOL:
-                    feed.mark(entry)
+                    topic.mark(entry)
         missed: Events = {}
-        for feed in feeds:
-            if feed.since or not feed.symbol:
-                states = feed.read(db)
+        for topic in topics:
+            if topic.since or not topic.symbol:
+                states = topic.read(db)
                 if states is None:
                     return None
                 missed |= states

@@ -56,7 +56,7 @@ COMMON_CLOCKS = {
 }
 TIMEFRAME_LENGTHS = [(timeframe.name, timeframe.seconds) for timeframe in timeframes.TIMEFRAMES]
 CHART_PARTS = (
-    *("address", "ask", "axis", "caption", "countdown", "feed", "filler", "history", "legend"),
+    *("address", "ask", "axis", "caption", "countdown", "filler", "follower", "history", "legend"),
     *("live", "mark", "pickers", "picture", "plot", "reader", "search", "shell", "zones"),
 )
 CHART_MODULES = (

@@ -1,5 +1,6 @@
 """Live candles over HTTP: server-sent events at `/api/v1/stream`."""
 
+import contextlib
 import random
 import re
 import socket
@@ -127,9 +128,10 @@ class _Stream:
 
 def _limit(client: socket.socket) -> None:
     # Who has vanished without a word, or reads no more, shall not hold a stream for long (tcp(7)).
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MS)
+    with contextlib.suppress(OSError):  # it has gone already, which is seen soon enough
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES_MAX)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MS)
 
 
 def _watch_key() -> Callable[[], bool]:

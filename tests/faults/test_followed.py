@@ -146,7 +146,7 @@ def test_whatever_is_done_is_shown_or_read_anew(
     monkeypatch.setattr(module, "SPACING_S", 0)
     monkeypatch.setattr("gfil.web.viewers.RESET_SPACING_S", 0)
     monkeypatch.setattr("gfil.web.viewers.EVENTS_MAX", 10_000)
-    monkeypatch.setattr("gfil.web.feeds.EVENTS_MAX", 10_000)
+    monkeypatch.setattr("gfil.web.topics.EVENTS_MAX", 10_000)
     for number in range(10 if LONG else 1):
         rng = seeded(f"followed {work.__name__} {number}")
         run(work(rng), db_path, db, rng)

@@ -177,8 +177,8 @@ def test_states_of_a_candle_are_spaced_and_the_last_is_shown(
     write(db, START, close=3.0)
     write(db, START, close=4.0)
     assert look(live, viewer) == []
-    for feed in live._feeds.values():
-        feed.due = 0.0  # as it is after a while
+    for topic in live._topics.values():
+        topic.due = 0.0  # as it is after a while
     shown = look(live, viewer)
     assert states(shown) == [("M1", "UTC", START, 4.0), ("M1", "+01:00", START, 4.0)]
     assert shown[-1].id == f"{before.epoch}-{before.change + 3}"
@@ -335,10 +335,10 @@ def test_who_has_left_costs_nothing(live: Live, db: apsw.Connection) -> None:
     viewer, other = join(live, sub("M1"), sub("H1")), join(live, sub("H1"))
     live.leave(viewer)
     look(live, other)
-    assert [feed.sub for feed in live._feeds.values()] == [sub("H1")]
+    assert [topic.sub for topic in live._topics.values()] == [sub("H1")]
     live.leave(other)
     live.look()
-    assert live._feeds == {}
+    assert live._topics == {}
 
 
 def test_a_look_that_fails_is_made_up_for(
@@ -354,7 +354,7 @@ def test_a_look_that_fails_is_made_up_for(
         return read(db, symbol, tf, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr("gfil.web.feeds.candles.read", fail)
+        patched.setattr("gfil.web.topics.candles.read", fail)
         write(db, START, close=2.0)
         with pytest.raises(Busy):
             look(live, viewer)

@@ -1,4 +1,4 @@
-"""Feeds: one symbol, timeframe and clock that is followed live, and what of it is to be read."""
+"""Topics: one symbol, timeframe and clock that is followed live, and what of it is to be read."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ SPANS_MAX = 32  # until they are read; more are not told apart
 SECONDS_IN_CHAIN = {timeframe.number: timeframe.seconds for timeframe in CHAIN}
 
 
-class Feed:
+class Topic:
     """What several viewers follow. `since` is the first change that is not read yet, or None."""
 
     def __init__(self, sub: Sub, symbol: Symbol | None) -> None:
@@ -34,7 +34,7 @@ class Feed:
         self._is_anew = False
 
     def mark(self, entry: Entry) -> None:
-        """Remember what a commit touched, if candles of this feed are among it."""
+        """Remember what a commit touched, if candles of this are among it."""
         number, timeframe = entry.series % SERIES_PER_SYMBOL, self.sub.timeframe
         if entry.start == entry.stop:
             self._is_anew = True

@@ -3,7 +3,7 @@
 import { createLive } from './live.js';
 
 // `drawn` is called when candles have moved; `tell` and `tune` as with createLive.
-export function createFeed({ held, plot, drawn, tell, tune }) {
+export function createFollower({ held, plot, drawn, tell, tune }) {
   let arrived = [];
   let isDue = false;
 
