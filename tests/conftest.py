@@ -148,9 +148,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., S
         return started[-1]
 
     yield start
-    for running in started:
-        if running.process.poll() is None:
-            running.stop()
+    left = [running.process for running in started if running.process.poll() is None]
+    for process in left:
+        process.send_signal(signal.SIGTERM)
+    for process in left:
+        process.wait(STOP_MAX_S)
 
 
 def _start(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> Server:

@@ -237,10 +237,9 @@ class Viewers:
         for viewer in self.viewers:
             viewer.is_away = False
 
-    def differences(self) -> list[str]:
+    def differences(self, reader: Reader) -> list[str]:
         """Tell what viewers hold that is not what the server answers; [] when all is well."""
         subs = dict.fromkeys(sub for viewer in self.viewers for sub in viewer.subs)
-        reader = Reader(self._url, self.viewers[0].headers)
         wanted = {sub: reader.states(sub) for sub in subs}
         return [
             f"viewer {number} of {sub}: {_differ(viewer.states[sub], wanted[sub])}"
@@ -252,9 +251,10 @@ class Viewers:
     def check(self) -> None:
         """Wait until all hold what the server answers; nothing strange was sent to any of them."""
         found: list[str] = []
+        reader = Reader(self._url, self.viewers[0].headers)
 
         def agree() -> bool:
-            found[:] = self.differences() if self.are_all_there() else ["not all are there"]
+            found[:] = self.differences(reader) if self.are_all_there() else ["not all are there"]
             return not found
 
         try:

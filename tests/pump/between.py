@@ -69,8 +69,13 @@ def _closing(request: bytes, fate: str) -> bytes:
 
 
 @contextlib.contextmanager
-def refusing(judge: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
-    """Serve what `judge` makes of method, path and body: status, JSON, headers. Yield the URL."""
+def refusing(
+    judge: Callable[[str, str, bytes], Answer], named: list[tuple[str, bytes]] | None = None
+) -> Iterator[str]:
+    """Serve what `judge` makes of method, path and body: status, JSON, headers. Yield the URL.
+
+    `named` gets each body that came under an Idempotency-Key, with that.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         """Answers by the judge."""
@@ -80,6 +85,9 @@ def refusing(judge: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
         def _do(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = gzip.decompress(body) if self.headers.get("Content-Encoding") else body
+            key = self.headers.get("Idempotency-Key")
+            if named is not None and key:
+                named.append((key, body))
             status, told, headers = judge(self.command, self.path, body)
             content = orjson.dumps(told)
             self.send_response(status)

@@ -13,17 +13,14 @@ from gfil.clocks import UTC
 from gfil.errors import Busy
 from gfil.store import answers, candles, changes, deletion, pruning, symbols, ticks
 from gfil.store import db as store
-from gfil.store.candles import Rows
 from gfil.store.symbols import Symbol
 from gfil.store.ticks import Ticks
 from gfil.timeframes import D1, H1, M1, M2, W1, Timeframe
 from gfil.web import live as module
 from gfil.web.live import Live
 from gfil.web.viewers import EVENTS_MAX, Position, Sub, Viewer
+from tests.store.test_changes import DAY, START, rows
 from tests.web.sse import Event, parse
-
-START = 1_700_006_400  # 2023-11-15T00:00:00Z, a Wednesday
-DAY = 86400
 
 
 @pytest.fixture
@@ -43,10 +40,8 @@ def write(
     tf: Timeframe = M1,
     symbol: str = "EURUSD",
 ) -> None:
-    flat = [close] * len(times)
-    rows = Rows([*times], [0] * len(times), flat, flat, flat, flat, [1.0] * len(times))
     with store.transaction(db):
-        candles.write(db, symbols.ensure(db, symbol), tf, rows)
+        candles.write(db, symbols.ensure(db, symbol), tf, rows(*times, close=close))
 
 
 def sub(tf: str = "M1", symbol: str = "EURUSD", clock: str = "UTC") -> Sub:
@@ -97,12 +92,7 @@ def test_what_is_not_committed_is_not_shown(live: Live, db: apsw.Connection) -> 
     write(db, START)
     viewer = join(live)
     with store.transaction(db):
-        candles.write(
-            db,
-            symbols.read(db, "EURUSD"),
-            M1,
-            Rows([START], [0], [5.0], [5.0], [5.0], [5.0], [1.0]),
-        )
+        candles.write(db, symbols.read(db, "EURUSD"), M1, rows(START, close=5.0))
         assert look(live, viewer) == []
     assert states(look(live, viewer)) == [("M1", "UTC", START, 5.0)]
 
@@ -361,11 +351,46 @@ def test_a_look_that_fails_is_made_up_for(
     assert states(look(live, viewer)) == [("M1", "UTC", START, 2.0), ("H1", "UTC", START, 2.0)]
 
 
-def test_h1_of_a_day_is_read_once_for_all(live: Live, db: apsw.Connection) -> None:
-    """Spans that touch one bucket are one candle."""
+def test_a_welcome_that_fails_is_made_up_for(
+    live: Live, db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it leave anything of a viewer who has gone by then."""
     write(db, START)
-    viewer = join(live, sub("D1"))
-    for minute in range(3):
-        write(db, START + 3 * 3600 * minute, close=3.0 + minute)
-    assert states(look(live, viewer)) == [("D1", "UTC", START, 5.0)]
-    assert H1.seconds == 3600
+    find = symbols.find
+
+    def fail(db: apsw.Connection, name: str) -> Symbol | None:
+        if name == "XAUUSD":  # the first has been found by then
+            raise Busy
+        return find(db, name)
+
+    staying, gone = (live.join([sub(), sub(symbol="XAUUSD")], None) for _ in range(2))
+    with monkeypatch.context() as patched:
+        patched.setattr("gfil.web.live.symbols.find", fail)
+        with pytest.raises(Busy):
+            live.look()
+    assert live._topics == {}
+    live.leave(gone)
+    assert [event.name for event in look(live, staying)] == ["heartbeat"]
+    write(db, START, close=2.0)
+    assert states(look(live, staying)) == [("M1", "UTC", START, 2.0)]
+    assert gone.take(0) == b""
+
+
+def test_a_candle_that_was_touched_in_several_places_is_read_once(
+    live: Live, db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And for all who follow it."""
+    write(db, START)
+    viewers = [join(live, sub("D1")) for _ in range(3)]
+    for hours in (0, 3, 6):
+        write(db, START + 3600 * hours, close=3.0 + hours)
+    read, asked = candles.read, []
+
+    def count(db: apsw.Connection, symbol: Symbol, *rest: Any) -> candles.Page:
+        asked.append(rest)
+        return read(db, symbol, *rest)
+
+    monkeypatch.setattr("gfil.web.topics.candles.read", count)
+    for viewer in viewers:
+        assert states(look(live, viewer)) == [("D1", "UTC", START, 9.0)]
+    assert len(asked) == 1

@@ -3,7 +3,6 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -11,9 +10,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from gfil.store import api_keys
 from gfil.store import db as store
-from gfil.web import stream
 from tests.conftest import Server, wait_for
 from tests.faults.senders import make_key
 from tests.web.sse import Stream
@@ -191,22 +188,6 @@ def test_beyond_the_cap_one_is_told_to_come_again(
         each.close()
     wait_for(lambda: streams(running, secret) == 0, "the clients' leaving to be noticed")
     assert connect().status == 200
-
-
-def test_the_stream_of_a_revoked_key_ends(server: Callable[..., Server], db_path: Path) -> None:
-    """At the latest when the next look at it is due."""
-    store_candles(db_path, "EURUSD", MADE)
-    running = server(GFIL_DB=str(db_path), GFIL_READ="key", GFIL_WORKERS="1")
-    assert running.get("/api/v1/stream?sub=EURUSD,M1").status == 401
-    secret = make_key(db_path, "read")
-    with Stream(running.url, "sub=EURUSD,M1", X_API_Key=secret) as live:
-        live.until("heartbeat")
-        with closing(store.connect(db_path)) as connection, store.transaction(connection):
-            api_keys.revoke(connection, secret.split("_")[1], now=int(time.time()))
-        began = time.monotonic()
-        assert [event.name for event in live.events()] in ([], ["heartbeat"])
-        assert time.monotonic() - began < stream.CHECK_S + 5
-    assert running.get("/api/v1/stream?sub=EURUSD,M1", X_API_Key=secret).status == 401
 
 
 def test_a_server_that_ends_ends_its_streams(server: Callable[..., Server], db_path: Path) -> None:
