@@ -78,7 +78,7 @@ def _spell(kept: Mapping[str, Keep]) -> str:
 @json_option
 def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
     """Remove what is older than it is kept, and give its room back; for the nightly cron."""
-    from gfil.upkeep import ballast
+    from gfil.upkeep import ballast, originals
     from gfil.upkeep.retention import prune as run
 
     settings, now = config.read(), time.time()
@@ -86,11 +86,13 @@ def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
     if dry_run:
         connection = db.connect(path, readonly=True)
         report = run(connection, now=now, imported=imported, dry_run=True)
+        migrated = originals.delete_migrated(connection, now, dry_run=True)
     else:
         with ballast.thrown_off(path, settings.min_free_mb):
             connection = db.connect(path)
             connection.set_busy_timeout(PATIENCE_MS)
             report = run(connection, now=now, imported=imported, progress=_show)
+            migrated = originals.delete_migrated(connection, now)
             connection.close()
     lines = [f"{path}: {'would be done: ' if dry_run else ''}{report.describe()}"]
     lines += [
@@ -99,7 +101,8 @@ def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
         "stay: only `gfil prune --imported` removes them"
         for each in report.imported
     ]
-    say("\n".join(lines), as_json, db=path, dry_run=dry_run, **report.as_json())
+    named = {**report.as_json(), "migrated": migrated.as_json()}
+    say("\n".join([*lines, *migrated.describe()]), as_json, db=path, dry_run=dry_run, **named)
 
 
 def _show(symbol: str) -> None:

@@ -185,7 +185,7 @@ def opened(
                 pass
             return Seal(digest.digest(), before.st_size, before.st_mtime_ns)
 
-        options = Options(original.symbol, original.timeframe, how.clock, kind="candles")
+        options = Options(clock=how.clock, kind="candles")  # the name tells the rest
         reading = importer.read(db, chunks, options, now=how.now, name=original.path.name)
         yield Opened(reading, clocks.parse(reading.report.clock), finish)
 

@@ -47,14 +47,3 @@ def write(db: apsw.Connection, file: Migrated) -> None:
     """Remember a file, or what is known of it by now; inside a transaction."""
     report = orjson.dumps(file.report, default=str).decode()
     db.execute(PUT, file._asdict() | {"report": report})
-
-
-READ_BACKUP = "SELECT time, report FROM upkeep WHERE name = 'backup'"
-
-
-def read_backup(db: apsw.Connection) -> tuple[int, str] | None:
-    """Return when the last verified backup was made, and its path; None where there is none."""
-    row = store.value(db, READ_BACKUP)
-    if row is None:
-        return None
-    return row[0], str(orjson.loads(row[1]).get("path", ""))

@@ -1,6 +1,7 @@
 """The old JSON files after the move: deleted when they are no longer needed, and not before."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import apsw
 
 from gfil.store import db as store
-from gfil.store import migrated
+from gfil.store import migrated, upkeep
 from gfil.store.migrated import Migrated
 
 CHUNK_BYTES = 1024 * 1024
@@ -25,6 +26,15 @@ class Deleted:
         """Return it in the names of the report of `prune`."""
         kept = [{"file": path, "why": why} for path, why in self.kept.items()]
         return {"deleted": self.deleted, "kept": kept}
+
+    def describe(self) -> list[str]:
+        """Return lines for a person; none where there is nothing to say."""
+        lines = []
+        if self.deleted:
+            lines.append(f"{len(self.deleted)} of the old files, migrated and verified, deleted")
+        for why, count in Counter(self.kept.values()).items():
+            lines.append(f"{count} of the old files, migrated, stay: {why}")
+        return lines
 
 
 def delete_migrated(db: apsw.Connection, now: float, *, dry_run: bool = False) -> Deleted:
@@ -65,11 +75,11 @@ GONE = "it is not there any more"
 def _find_objection(db: apsw.Connection, file: Migrated, path: Path) -> str:
     if file.report["rejected"]:
         return "rows of it were refused"
-    backup = migrated.read_backup(db)
-    if backup is None or backup[0] <= file.time:
+    backup = upkeep.read(db, "backup")
+    if backup is None or backup.time <= file.time:
         return "no verified backup has been made since: `gfil backup` makes one"
-    if not Path(backup[1]).is_file():
-        return f"the last backup is not at {backup[1]} any more"
+    if not Path(backup.report["path"]).is_file():
+        return f"the last backup is not at {backup.report['path']} any more"
     now = path.lstat()
     if (now.st_size, now.st_mtime_ns) != (file.report["size"], file.report["mtime_ns"]):
         return "it has changed since: `gfil migrate` takes what is new in it"
