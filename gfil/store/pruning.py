@@ -182,8 +182,10 @@ def remove(db: apsw.Connection, aim: Aim, piece: Piece) -> Gone:
 
 def _holds_finer(db: apsw.Connection, aim: Aim, piece: Piece) -> bool:
     # Rules that were changed to and fro can leave some: what is derived from them has to stay.
-    days = range(piece.start - piece.start % DAY, piece.stop, DAY)
-    return any(retention.held_days(db, aim.symbol, NUMBERS[what], days) for what in _finer(aim))
+    return any(
+        count(db, aim._replace(what=what), piece._replace(until=piece.stop)).rows
+        for what in _finer(aim)
+    )
 
 
 def _bounds(aim: Aim, piece: Piece) -> dict[str, int]:

@@ -9,12 +9,15 @@ import apsw
 
 from gfil import clocks, timeframes
 from gfil.clocks import TIME_MIN
-from gfil.store import candles, chain, db, deletion, symbols, ticks
+from gfil.store import candles, chain, db, deletion, pruning, retention, symbols, ticks
 from gfil.store.candles import Rows, Written
 from gfil.store.symbols import SERIES_PER_SYMBOL
 from gfil.store.ticks import Ticks
 from gfil.timeframes import TIMEFRAMES
+from gfil.upkeep.retention import prune
 from tests.store.reference import (
+    CHAIN,
+    DAY,
     SECONDS,
     Bucket,
     Candle,
@@ -131,9 +134,9 @@ class Model:
     def write_ticks(self, given: Sequence[Tick]) -> None:
         """Send ticks to both and compare what is said of them."""
         change = self.change
-        new, known = self.reference.write_ticks(given)
+        new, known, refused = self.reference.write_ticks(given)
         written = write_ticks(self.connection, self.symbol, given)
-        assert written[:3] == (new, known, [])
+        assert written[:3] == (new, known, refused)
         assert written.change == (change + 1 if new else 0)
         assert self.change == change + bool(new)
 
@@ -154,6 +157,34 @@ class Model:
         assert (foretold.deleted, done.deleted) == (gone, gone)
         assert (foretold.ticks, done.ticks) == (gone_ticks, gone_ticks)
 
+    def prune(self, now: int, days: dict[str, int]) -> None:
+        """Prune both, what is named after so many days, all else never."""
+        never = dict.fromkeys(retention.WHATS) | dict.fromkeys(CHAIN, retention.FOREVER)
+        wishes = never | {what: retention.Keep(count, "days") for what, count in days.items()}
+        with db.transaction(self.connection):
+            retention.put(self.connection, None, wishes)
+        foretold = prune(self.connection, now=now, dry_run=True)
+        newest = pruning.read_newest(self.connection)
+        done = prune(self.connection, now=now, rest=lambda _: None)
+        self.reference.days = days
+        counted = {
+            what: self.reference.prune_ticks(cutoff, now)
+            if what == "ticks"
+            else self.reference.prune(what, cutoff, now)
+            for what, cutoff in self._cutoffs(min(now, newest or now), days)
+        }
+        if any(count for what, count in counted.items() if what not in ("ticks", "M1")):
+            self.reference.release_clocks()
+        self.reference.forget_marks(now)
+        assert done.ticks == foretold.ticks == counted.pop("ticks", 0)
+        counted = {what: count for what, count in counted.items() if count}
+        assert (done.rows, foretold.rows) == (counted, counted)
+        assert (done.days, done.left) == (foretold.days, foretold.left)
+
+    def _cutoffs(self, until: int, days: dict[str, int]) -> list[tuple[str, int]]:
+        today = until - until % DAY
+        return [(what, today - days[what] * DAY) for what in retention.WHATS if what in days]
+
     def set_clock(self, clock: str) -> None:
         """Draw the symbol on another clock in both."""
         with db.transaction(self.connection):
@@ -167,10 +198,7 @@ class Model:
         found, found_yielded = tables(self.connection)
         kinds = {self._key(row): row[3] for row in found}
         values = {self._key(row): row[4:] for row in found}
-        assert kinds == {
-            key: chain.STORED if is_stored else chain.DERIVED
-            for key, (is_stored, _) in wanted.items()
-        }
+        assert kinds == {key: self._kind(key, is_stored) for key, (is_stored, _) in wanted.items()}
         wrong = {
             key: (values[key], candle)
             for key, (_, candle) in wanted.items()
@@ -178,6 +206,16 @@ class Model:
         }
         assert wrong == {}
         assert {self._key(row): row[3:] for row in found_yielded} == wanted_yielded
+        received = dict(db.query(self.connection, "SELECT day, time FROM received_day"))
+        assert received == self.reference.received
+        imported = db.query(self.connection, "SELECT series % 32, day FROM imported_day")
+        named = {(TIMEFRAMES[number].name, day) for number, day in imported}
+        assert named == self.reference.imported
+
+    def _kind(self, key: Key, is_stored: bool) -> int:
+        if key in self.reference.settled:
+            return chain.SETTLED
+        return chain.STORED if is_stored else chain.DERIVED
 
     def _key(self, row: tuple[Any, ...]) -> Key:
         timeframe = TIMEFRAMES[row[0] % SERIES_PER_SYMBOL]

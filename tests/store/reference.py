@@ -1,108 +1,21 @@
 """The laws of candles in plain Python: slow, obvious, and knowing nothing of the store's code.
 
 A candle is `(open, high, low, close, volume)`, a bucket `(start, stop)` in UNIX seconds, a clock or
-a timeframe its name. Offsets are looked up every quarter of an hour: hardly a zone ever changes
-elsewhere.
+a timeframe its name.
 """
 
-import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import pairwise
 from math import inf
-from zoneinfo import ZoneInfo
+
+from tests.store.walls import CHAIN, DAY, HOUR, MINUTE, SECONDS, Bucket, bucket
 
 Candle = tuple[float, float, float, float, float]
-Bucket = tuple[int, int]
+ALWAYS = (-(10**11), 10**11)
 Key = tuple[str, int, int]  # timeframe, start, stop
 Shown = tuple[int, int, bool, Candle]  # start, stop, stored?, values
 Tick = tuple[int, float, float, float, float, int]  # time_msc, bid, ask, last, volume, flags
-
-MINUTE, QUARTER, HOUR, DAY = 60, 900, 3600, 86400
-SECONDS = {
-    **{f"M{count}": count * MINUTE for count in (1, 2, 3, 5, 10, 15, 20, 30)},
-    **{f"H{count}": count * HOUR for count in (1, 2, 3, 4, 6, 8, 12)},
-    "D1": DAY,
-    "W1": 7 * DAY,
-    "MN1": 30 * DAY,
-}
-CHAIN = ("M1", "M5", "M15", "M30", "H1", "H4", "D1")
-CHANGES_OFF_THE_QUARTER = ("America/St_Johns",)
-ALWAYS = (-(10**11), 10**11)
-
-
-def _shift_s(text: str) -> int:
-    hours, minutes = text[1:].split(":")
-    return (int(hours) * HOUR + int(minutes) * MINUTE) * (-1 if text[0] == "-" else 1)
-
-
-@cache
-def _zone_and_shift(clock: str) -> tuple[ZoneInfo, int]:
-    zone, shift = re.fullmatch(r"(.*?)([+-]\d\d:\d\d)?", clock).groups()
-    return ZoneInfo(zone or "UTC"), _shift_s(shift) if shift else 0
-
-
-@cache
-def _offset(clock: str, time: int) -> int:
-    zone, shift = _zone_and_shift(clock)
-    instant = datetime.fromtimestamp(time, UTC)
-    return int(instant.astimezone(zone).utcoffset().total_seconds()) + shift
-
-
-def _step_s(clock: str) -> int:
-    return MINUTE if clock in CHANGES_OFF_THE_QUARTER else QUARTER
-
-
-def offset(clock: str, time: int) -> int:
-    """How far the wall is ahead of UTC."""
-    return _offset(clock, time - time % _step_s(clock))
-
-
-@cache
-def first_instant(clock: str, wall: int) -> int:
-    """The first instant at which the wall has reached `wall`: try one after another."""
-    step_s = _step_s(clock)
-    time = wall - 30 * HOUR
-    while time + offset(clock, time) < wall:
-        time += step_s
-    return time
-
-
-@cache
-def _wall_starts(timeframe: str, day: int) -> Sequence[int]:
-    midnight = datetime(1970, 1, 1) + timedelta(days=day)
-    near = [midnight + timedelta(days=days) for days in range(-70, 71)]
-    if timeframe == "MN1":
-        starts = [date for date in near if date.day == 1]
-    elif timeframe == "W1":
-        starts = [date for date in near if date.weekday() == 0]
-    else:
-        steps = range(0, DAY, SECONDS[timeframe])
-        starts = [date + timedelta(seconds=step) for date in near[67:74] for step in steps]
-    return [round((start - datetime(1970, 1, 1)).total_seconds()) for start in starts]
-
-
-@cache
-def bucket(timeframe: str, clock: str, time: int) -> Bucket:
-    """The bucket that holds an instant (law 10)."""
-    length = SECONDS[timeframe]
-    if length > HOUR:
-        walls = _wall_starts(timeframe, (time + offset(clock, time)) // DAY)
-        starts = [first_instant(clock, wall) for wall in walls]
-        after = bisect_right(starts, time)
-        return starts[after - 1], starts[after]
-
-    def label(minute: int) -> tuple[int, int]:
-        return (minute + offset(clock, minute)) // length, offset(clock, minute)
-
-    start = stop = time - time % MINUTE
-    while label(start - MINUTE) == label(time):
-        start -= MINUTE
-    while label(stop) == label(time):
-        stop += MINUTE
-    return start, stop
 
 
 def fold(candles: Iterable[Candle]) -> Candle | None:
@@ -141,6 +54,10 @@ class Reference:
 
     def __init__(self) -> None:
         self.stored: dict[Key, Candle] = {}
+        self.settled: dict[Key, Candle] = {}  # derived from what has been pruned
+        self.days: dict[str, int] = {}  # how many what is kept, where not for ever
+        self.received: dict[int, int] = {}  # days, and when they got rows
+        self.imported: set[tuple[str, int]] = set()  # days old when they came
         self.clock = "UTC"
         self.own: set[str] = set()  # clocks with stored candles of their own
         self.ticks: dict[int, list[Tick]] = {}  # by their minute, in order
@@ -186,6 +103,9 @@ class Reference:
             shown = []
             for within in self._touched(timeframe, clock):
                 stored = self.stored.get((timeframe, *within))
+                if settled := self.settled.get((timeframe, *within)):
+                    shown.append((*within, True, settled))
+                    continue
                 folded = self.fold_base(timeframe, clock, within)
                 gives_way = stored and folded and proves_forming(folded, stored)
                 if timeframe == "M1":
@@ -200,11 +120,14 @@ class Reference:
     def _touched(self, timeframe: str, clock: str) -> list[Bucket]:
         finer = {
             time
-            for name, time, _ in self.stored
+            for name, time, _ in self._lasting()
             if name in CHAIN and SECONDS[name] < SECONDS[timeframe]
         }
-        own = {time for name, time, stop in self.stored if name == timeframe}
+        own = {time for name, time, stop in self._lasting() if name == timeframe}
         return sorted({bucket(timeframe, clock, time) for time in finer | own | {*self.ticks}})
+
+    def _lasting(self) -> list[Key]:
+        return [*self.stored, *self.settled]
 
     def read(
         self, timeframe: str, clock: str, start: int = ALWAYS[0], stop: int = ALWAYS[1]
@@ -230,9 +153,8 @@ class Reference:
             for clock in ["UTC"] if SECONDS[timeframe] <= HOUR else self.kept_clocks():
                 for start, stop, is_stored, values in self.series(timeframe, clock):
                     candles[timeframe, start, stop] = (is_stored, values)
-        loose = {
-            key: values for key, values in self.stored.items() if not self._clocks_keeping(key)
-        }
+        lasting = self.stored | self.settled
+        loose = {key: values for key, values in lasting.items() if not self._clocks_keeping(key)}
         gave_way = self.stored.keys() - loose.keys()
         yielded = {key: self.stored[key] for key in gave_way if not candles[key][0]}
         return candles | {key: (True, values) for key, values in loose.items()}, yielded
@@ -256,6 +178,7 @@ class Reference:
         if any(bucket(timeframe, "UTC", start) != (start, stop) for start, stop in best):
             self.own.add(clock)
             self._series.clear()
+        imported = self._find_imported(timeframe, best, now)
         before = {within: self._lying((timeframe, *within)) for within in best}
         outcomes = {
             within: self._put(
@@ -272,7 +195,26 @@ class Reference:
             elif outcome == "confirmed":
                 outcome = "unchanged" if before[within] == after[within] else "updated"
             counts[outcome] += 1
+        if before != after and now != inf:
+            self.imported |= imported
+            touched = [within for within in best if before[within] != after[within]]
+            days = {day for start, stop in touched for day in range(start - start % DAY, stop, DAY)}
+            self.received |= {
+                day: max(int(now) // HOUR * HOUR, self.received.get(day, 0)) for day in days
+            }
         return counts | {"changed": before != after}
+
+    def _find_imported(
+        self, timeframe: str, rows: Iterable[Bucket], now: float
+    ) -> set[tuple[str, int]]:
+        if now == inf or timeframe not in self.days:
+            return set()
+        cutoff = (int(now) // DAY - self.days[timeframe]) * DAY
+        days = {start - start % DAY for start, _ in rows if start < cutoff}
+        return {(timeframe, day) for day in days if day not in self._held(timeframe)}
+
+    def _held(self, timeframe: str) -> set[int]:
+        return {start - start % DAY for name, start, _ in self.tables()[0] if name == timeframe}
 
     def _lying(self, key: Key) -> tuple[bool, Candle] | None:
         timeframe, *within = key
@@ -281,10 +223,11 @@ class Reference:
             place = bisect_left(series, tuple(within))
             found = place < len(series) and series[place][:2] == tuple(within)
             return series[place][2:] if found else None
-        return (True, self.stored[key]) if key in self.stored else None
+        lasting = self.stored | self.settled
+        return (True, lasting[key]) if key in lasting else None
 
     def _put(self, key: Key, new: Candle, fill: bool, now: float) -> str:
-        stored = self.stored.get(key)
+        stored = self.settled.get(key) or self.stored.get(key)
         is_early = key[0] == "M1" and key[2] > now
         if stored == new and key[0] == "M1" and key[1] in self.early and not is_early:
             self.early.discard(key[1])  # it comes again, of a minute that has ended by now
@@ -294,15 +237,20 @@ class Reference:
         both_with_volume = stored and stored[4] and new[4]
         if stored and (fill or (both_with_volume and proves_forming(stored, new))):
             return "kept"
+        self.settled.pop(key, None)
         self.stored[key] = new
         if key[0] == "M1":
             (self.early.add if is_early else self.early.discard)(key[1])
         return "stored"
 
-    def write_ticks(self, ticks: Iterable[Tick]) -> tuple[int, int]:
-        """Send ticks; return how many were new, and how many known."""
+    def write_ticks(self, ticks: Iterable[Tick]) -> tuple[int, int, list[int]]:
+        """Send ticks; return how many were new, how many known, and which were refused."""
         new = known = 0
-        for tick in ticks:
+        refused = []
+        for place, tick in enumerate(ticks):
+            if any(start <= tick[0] // 1000 < stop for _, start, stop in self.settled):
+                refused.append(place)
+                continue
             minute = self.ticks.setdefault(tick[0] // 60_000 * 60, [])
             if tick in minute:
                 known += 1
@@ -311,7 +259,7 @@ class Reference:
                 minute.append(tick)
                 minute.sort(key=lambda tick: tick[0])
         self._series.clear()
-        return new, known
+        return new, known, refused
 
     def set_price(self, price: str | None) -> None:
         """Say which price of a tick counts."""
@@ -333,22 +281,95 @@ class Reference:
         """Delete stored candles whose whole bucket lies in a range; return how many."""
         gone = [
             key
-            for key in self.stored
+            for key in self._lasting()
             if timeframe in (None, key[0]) and start <= key[1] and key[2] <= stop
         ]
         for key in gone:
-            del self.stored[key]
+            self.stored.pop(key, None)
+            self.settled.pop(key, None)
             if key[0] == "M1":
                 self.early.discard(key[1])
-        self.own = {clock for clock in self.own if self._has_own(clock)}
-        self._series.clear()
+        self.release_clocks()
         return len(gone)
 
     def _has_own(self, clock: str) -> bool:
         return any(
             bucket(timeframe, clock, start) == (start, stop) != bucket(timeframe, "UTC", start)
-            for timeframe, start, stop in self.stored
+            for timeframe, start, stop in self._lasting()
         )
+
+    def _stays(self, what: str, start: int, stop: int, now: int) -> bool:
+        order = ("ticks", *CHAIN)
+        finer = {*order[: order.index(what)]} if what in order else set()
+        return any(
+            self.received.get(day, -inf) > now - 49 * HOUR
+            or any((each, day) in self.imported for each in {what, *finer})
+            for day in range(start - start % DAY, stop, DAY)
+        )
+
+    def prune_ticks(self, stop: int, now: int) -> int:
+        """Ticks before an instant go, what they made stays; return how many."""
+        shown = {start: rest for start, _, *rest in self.series("M1", "UTC")}
+        gone = [
+            minute
+            for minute in self.ticks
+            if minute < stop and not self._stays("ticks", minute, minute + MINUTE, now)
+        ]
+        for minute in gone:
+            is_stored, values = shown.get(minute, (True, None))
+            if not is_stored:
+                self._settle(("M1", minute, minute + MINUTE), values)
+        self.early.difference_update(gone)
+        count = sum(len(self.ticks.pop(minute)) for minute in gone)
+        self._series.clear()
+        return count
+
+    def _settle(self, key: Key, values: Candle) -> None:
+        self.settled[key] = values
+        self.stored.pop(key, None)  # that gave way
+
+    def prune(self, timeframe: str, until: int, now: int) -> int:
+        """Candles that end by an instant go, and what they made stays; return how many."""
+        going = {
+            key
+            for key in self.tables()[0]
+            if key[0] == timeframe and key[2] <= until and not self._stays(*key, now)
+        }
+        losing = []
+        for target in CHAIN[CHAIN.index(timeframe) + 1 :] if timeframe in CHAIN else ():
+            for clock in ["UTC"] if SECONDS[target] <= HOUR else self.kept_clocks():
+                for *within, is_stored, values in self.series(target, clock):
+                    if not is_stored and self._loses(target, clock, tuple(within), going):
+                        losing.append((clock, (target, *within), values))
+        for clock, key, values in losing:
+            self._settle(key, values)
+            if bucket(key[0], "UTC", key[1]) != key[1:]:
+                self.own.add(clock)
+        for key in going:
+            self.stored.pop(key, None)
+            self.settled.pop(key, None)
+            if timeframe == "M1":
+                self.early.discard(key[1])
+        self._series.clear()
+        return len(going)
+
+    def _loses(self, target: str, clock: str, within: Bucket, going: set[Key]) -> bool:
+        base = self.base(target, clock, within)
+        return base is not None and any(
+            (base[0], start, stop) in going and within[0] <= start < within[1]
+            for start, stop, _, _ in self.series(*base)
+        )
+
+    def forget_marks(self, now: int) -> None:
+        """Forget what got rows long ago, and what was imported and is no more."""
+        lately = {day: min(time, now) for day, time in self.received.items()}
+        self.received = {day: time for day, time in lately.items() if time > now - 49 * HOUR}
+        self.imported = {(name, day) for name, day in self.imported if day in self._held(name)}
+
+    def release_clocks(self) -> None:
+        """Keep no clock any more of which nothing lasting is left."""
+        self.own = {clock for clock in self.own if self._has_own(clock)}
+        self._series.clear()
 
     def set_clock(self, clock: str) -> None:
         """Draw the symbol on another clock."""

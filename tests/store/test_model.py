@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from gfil.store import symbols
 from tests.store.model import Model, Row
-from tests.store.reference import SECONDS, Candle, Tick, bucket
+from tests.store.reference import CHAIN, SECONDS, Candle, Tick, bucket
 
 LONG = os.environ.get("GFIL_LONG") == "1"
 SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
@@ -110,16 +110,32 @@ def random_ticks(rng: random.Random, change: str) -> list[Tick]:
     return ticks
 
 
+def random_prune(rng: random.Random, change: str) -> tuple[int, dict[str, int]]:
+    """When, and how many days what is kept: the finer, the shorter, and nothing off the chain."""
+    latest = places(change)[-1]
+    now = latest + rng.choice((0, DAY, 400 * DAY))
+    reaches = rng.choice(("ticks", "M1", "M1", "M1", "M5", "M30", "H1", "H4", "D1"))
+    days, least = {}, rng.choice((1, 17, 18, 19))
+    for what in ("ticks", *CHAIN)[: ("ticks", *CHAIN).index(reaches) + 1]:
+        days[what] = least
+        least += rng.choice((0, 0, 1, 2))
+    if reaches != "ticks" and rng.random() < 0.3:
+        days |= {"W1": least + 8, "MN1": least + 9} if reaches == "D1" else {"M2": days["M1"]}
+    return now, days
+
+
 def step(rng: random.Random, model: Model, change: str, clocks: tuple[str, ...]) -> None:
     """Do one thing to both."""
-    doings, weights = ("write", "fill", "ticks", "delete", "clock", "price"), (12, 2, 6, 3, 1, 1)
-    what = rng.choices(doings, weights)[0]
+    doings = {"write": 12, "fill": 2, "ticks": 6, "delete": 3, "clock": 1, "price": 1, "prune": 2}
+    what = rng.choices([*doings], [*doings.values()])[0]
     timeframe = rng.choice(TIMEFRAMES)
     clock = rng.choice(("UTC", *clocks))
     if what == "clock":
         model.set_clock(clock)
     elif what == "price":
         model.set_price(rng.choice((None, *symbols.PRICES)))
+    elif what == "prune":
+        model.prune(*random_prune(rng, change))
     elif what == "ticks":
         model.write_ticks(random_ticks(rng, change))
     elif what == "delete":
@@ -218,6 +234,10 @@ class StoreMachine(RuleBasedStateMachine):
     def delete(self, place: int, shift: int, length: int, timeframe: str | None) -> None:
         start = places(self.change)[place] + shift
         self.model.delete(start, start + length, timeframe)
+
+    @rule(seed=st.integers(0, 999))
+    def prune(self, seed: int) -> None:
+        self.model.prune(*random_prune(random.Random(seed), self.change))
 
     @rule(clock=st.integers(0, 4))
     def set_clock(self, clock: int) -> None:
