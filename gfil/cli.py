@@ -15,6 +15,7 @@ from gfil.commands import (
     server,
     stats,
     symbols,
+    upkeep,
 )
 
 
@@ -29,5 +30,6 @@ for command in (
     migrate.migrate,
     *(symbols.delete, gaps.gaps, keys.key, replay.replay, stats.stats, benchmark.bench),
     *(retention.retention, retention.prune),
+    *(upkeep.backup, upkeep.restore),
 ):
     cli.add_command(command)

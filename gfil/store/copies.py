@@ -14,6 +14,8 @@ SPARE_BYTES = 16_000_000  # a copy must not take the very last of the disk
 # What a full disk may say beside ENOSPC, and SQLite takes for a broken one: a quota, a limit.
 NO_ROOM = (errno.EDQUOT, errno.EFBIG)
 
+PART = ".part"  # at the end of the name of a copy that is not ready
+
 WRITE_COPY = "VACUUM INTO :path"
 
 
@@ -48,7 +50,7 @@ def write(db: apsw.Connection, target: Path, check: Callable[[Path], object] = c
     size_bytes = pages * db.pragma("page_size")
     if read_free_bytes(target.parent) < size_bytes + SPARE_BYTES:
         raise DiskFull(f"no room for a copy of {size_bytes // 1_000_000} MB at {target}")
-    part = target.with_name(f"{target.name}.part")
+    part = target.with_name(target.name + PART)
     _remove(part)
     try:
         db.execute(WRITE_COPY, {"path": os.fspath(part)})
@@ -65,7 +67,8 @@ def write(db: apsw.Connection, target: Path, check: Callable[[Path], object] = c
 
 
 def _remove(part: Path) -> None:
-    part.with_name(f"{part.name}-journal").unlink(missing_ok=True)  # or the next one gets it back
+    for end in ("-journal", "-wal", "-shm"):  # or the next one gets it back
+        part.with_name(part.name + end).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 
 

@@ -51,27 +51,28 @@ class Upgrade(NamedTuple):
     copy: Path | None
 
 
-def create(path: Path) -> Upgrade | None:
+def create(path: Path, *, keeps_older: bool = True) -> Upgrade | None:
     """Make the database if there is none, and bring an older one up to date.
 
-    An older one is copied first, to a name such as `gfil.schema-1.db` beside it. Safe when several
-    processes do it at once: the first one makes it, the others find it made.
+    An older one is copied first, to a name such as `gfil.schema-1.db` beside it, unless
+    `keeps_older` says not to. Safe when several processes do it at once: the first one makes it,
+    the others find it made.
 
     Raises:
         ForeignDatabase: the file belongs to something else or to a newer program.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    with translated(path), _alone(path.parent):
+    with translated(path), alone(path.parent):
         db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(WRITER_WAIT_MS)
             if _is_blank(db):
                 _set(db, "auto_vacuum", "INCREMENTAL", 2)  # before the first table, or never
             else:
-                _check_ours(db, path, oldest=1)  # before WAL is switched on in somebody else's file
+                check_ours(db, path, oldest=1)  # before WAL is switched on in somebody else's file
             _configure_writer(db)
-            upgrade = _keep_as_it_is(db, path)
+            upgrade = _keep_as_it_is(db, path) if keeps_older else None
             with transaction(db):
                 _upgrade(db)
         finally:
@@ -80,7 +81,8 @@ def create(path: Path) -> Upgrade | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """Let no other process make, upgrade or replace a database of the folder meanwhile."""
     # SQLite's own lock is no help: a copy cannot be written inside a transaction.
     try:
         held = os.open(folder, os.O_RDONLY)
@@ -119,7 +121,7 @@ def connect(path: Path, *, readonly: bool = False, cache_kib: int | None = None)
         db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(READER_WAIT_MS if readonly else WRITER_WAIT_MS)
-            _check_ours(db, path, oldest=SCHEMA_VERSION)
+            check_ours(db, path, oldest=SCHEMA_VERSION)
             if readonly:
                 _configure(db, READER_CACHE_KIB)
             else:
@@ -283,7 +285,12 @@ def _is_blank(db: apsw.Connection) -> bool:
     return bool(value(db, TABLES) == 0)
 
 
-def _check_ours(db: apsw.Connection, path: Path, oldest: int) -> None:
+def check_ours(db: apsw.Connection, path: Path, oldest: int) -> None:
+    """Refuse a file that is not this program's, or of a schema newer than it or below `oldest`.
+
+    Raises:
+        ForeignDatabase: it is so.
+    """
     version = db.pragma("user_version")
     if db.pragma("application_id") != APPLICATION_ID:
         raise ForeignDatabase(path, "it is not one of GFIL's")

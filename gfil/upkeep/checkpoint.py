@@ -1,8 +1,6 @@
 """Checkpoints: one elected process of all copies the WAL into the database, beside the requests."""
 
-import fcntl
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import NamedTuple
 import apsw
 
 from gfil.errors import DatabaseError
+from gfil.store import locks
 from gfil.store.db import JOURNAL_SIZE_MAX_BYTES, Connection, connect
 from gfil.store.pool import Home, Writer, find_home
 
@@ -42,8 +41,7 @@ class Checkpointer:
 
     So a commit never has to, and takes as long as any other. `done` and `failed` count rounds;
     `held_up` those in which readers kept some of the WAL from being copied, which SQLite does not
-    call an error. The election is a lock on a file of its own beside the database: to open one of
-    SQLite's own files would drop its locks (sqlite.org/howtocorrupt.html).
+    call an error.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -114,14 +112,8 @@ class Checkpointer:
 
     def _is_elected(self) -> bool:
         if self._lock is None:
-            file = os.open(f"{self.path}-checkpointer", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with us
-            except OSError:
-                os.close(file)
-                return False
-            self._lock = file
-        return True
+            self._lock = locks.take(locks.of_checkpointer(self.path))
+        return self._lock is not None
 
 
 def _patience(seconds: float) -> Callable[[int], bool]:

@@ -35,6 +35,8 @@ WHOLE_SERIES = {
     "chain.LAST": "LIMIT 1",
     "chain.HAS_YIELDED": "EXISTS stops at the first",
     "chain.IS_CONTESTED": "EXISTS stops at the first",
+    "checks.ORPHANS_OF_CANDLES": "MIN, symbol after symbol",
+    "checks.ORPHANS_OF_YIELDED": "MIN, symbol after symbol",
     "deletion.READ_STORED": "only of clocks of their own, after a deletion",
     "deletion.SWEEP": "rows of a deleted symbol, in batches",
     "deletion.SWEEP_UNTIL": "LIMIT 1",

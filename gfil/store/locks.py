@@ -1,0 +1,42 @@
+"""Locks among processes, each an empty file beside the database: held until they end, or let go."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def take(path: Path) -> int | None:
+    """Return the descriptor of a lock that is this process's from now on; None: another has it.
+
+    To open one of SQLite's own files instead would drop its locks (sqlite.org/howtocorrupt.html).
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with us
+    except OSError:
+        os.close(file)
+        return None
+    return file
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[bool]:
+    """Hold a lock for the time of the block; tell whether it is held, or another has it."""
+    lock = take(path)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def of_checkpointer(database: Path) -> Path:
+    """Return the lock of the one process of a server that copies the WAL into the database."""
+    return database.with_name(f"{database.name}-checkpointer")
+
+
+def of_backup(database: Path) -> Path:
+    """Return the lock of whoever backs the database up."""
+    return database.with_name(f"{database.name}-backup")

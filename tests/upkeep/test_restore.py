@@ -1,0 +1,399 @@
+"""Tests of gfil/upkeep/restore.py and gfil/store/replacing.py: the old or the new, always whole."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+import orjson
+import pytest
+
+from gfil.config import ROOT
+from gfil.errors import BadParameter, DatabaseError, DiskFull, ForeignDatabase, NotFound
+from gfil.store import api_keys, checks, copies, replacing
+from gfil.store import db as store
+from gfil.store.replacing import InUse
+from gfil.upkeep import backup, restore
+from gfil.upkeep.restore import Restored
+from tests.conftest import Server, clean_environment, wait_for
+from tests.faults import works
+from tests.faults.laws import State, check_derived, read_state
+from tests.faults.sizes import seeded
+from tests.store.test_db import make_old
+from tests.upkeep.test_backup import Killed, gfil, names
+
+NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
+KEPT = "gfil.before-restore-20250102T030405Z.db"
+HOLDS = """
+import sys, apsw
+db = apsw.Connection(sys.argv[1])
+db.execute(sys.argv[2]).fetchall()
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def data(path: Path) -> State:
+    """All a database holds, but for its epoch, which is new in each."""
+    with closing(store.connect(path, readonly=True)) as connection:
+        assert connection.pragma("integrity_check") == "ok"
+        check_derived(connection)
+        state = read_state(connection)
+    return state | {"store": [row[2:] for row in state["store"]]}
+
+
+def epoch(path: Path) -> str:
+    with closing(store.connect(path, readonly=True)) as connection:
+        return store.read_state(connection)[0]
+
+
+def add(path: Path, what: str = "more") -> None:
+    with closing(store.connect(path)) as connection:
+        works.send("M1", works.minutes(random.Random(what), works.DAY + 86400, 30))(connection)
+
+
+@pytest.fixture
+def source(db_path: Path, tmp_path: Path) -> Path:
+    """A backup of the database, which has gone on since."""
+    with closing(store.connect(db_path)) as connection:
+        for step in works.late_candles(seeded("restore")):
+            step(connection)
+    made = backup.write(db_path, tmp_path / "backup.db", now=NOW)
+    add(db_path)
+    return made.path
+
+
+def test_what_was_backed_up_is_there_again_and_what_was_there_is_kept(
+    source: Path, db_path: Path
+) -> None:
+    old, wanted = data(db_path), data(source)
+    old_epoch = epoch(db_path)
+    done = restore.run(source, db_path, now=NOW)
+    assert names(db_path.parent) == sorted(
+        ["backup.db", "gfil.db", "gfil.db-backup", "gfil.db-checkpointer", KEPT]
+    )
+    assert done == Restored(db_path.with_name(KEPT), wanted["store"][0][0], 0)
+    assert data(db_path) == wanted
+    assert data(db_path.with_name(KEPT)) == old
+    assert epoch(db_path) not in (old_epoch, epoch(source))
+
+
+def test_it_can_be_taken_back(source: Path, db_path: Path) -> None:
+    old = data(db_path)
+    first = restore.run(source, db_path, now=NOW)
+    assert first.kept is not None
+    second = restore.run(first.kept, db_path, now=NOW)
+    assert data(db_path) == old
+    assert second.kept == db_path.with_name("gfil.before-restore-20250102T030405Z-2.db")
+
+
+def test_where_there_is_none_it_is_made(source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "other.db"
+    assert restore.run(source, path, now=NOW).kept is None
+    assert names(path.parent) == ["other.db", "other.db-checkpointer"]
+    assert data(path) == data(source)
+
+
+def test_a_wal_that_was_left_alone_is_never_read_into_the_new_one(
+    source: Path, db_path: Path
+) -> None:
+    """Somebody removed the database and forgot what belongs to it."""
+    with closing(store.connect(db_path)) as connection:
+        works.send("M1", works.minutes(seeded("left"), works.DAY, 9))(connection)
+        left = Path(f"{db_path}-wal").read_bytes()
+    db_path.unlink()
+    Path(f"{db_path}-wal").write_bytes(left)
+    assert restore.run(source, db_path, now=NOW).kept is None
+    assert data(db_path) == data(source)
+    assert db_path.with_name(f"{KEPT}-wal").read_bytes() == left
+
+
+def test_what_was_in_the_wal_of_a_killed_server_is_kept(source: Path, db_path: Path) -> None:
+    """No false alarm after kill -9, and nothing lost either."""
+    with hold(db_path, "SELECT * FROM symbol"):
+        add(db_path, "in the log")
+    assert Path(f"{db_path}-wal").exists()
+    old = data_of_copy(db_path)
+    done = restore.run(source, db_path, now=NOW)
+    assert done.kept is not None
+    assert data(done.kept) == old
+    assert data(db_path) == data(source)
+
+
+def data_of_copy(path: Path) -> State:
+    copy = path.with_name("looked-at.db")
+    for end in ("", "-wal"):
+        shutil.copy(f"{path}{end}", f"{copy}{end}")
+    return data(copy)
+
+
+@contextmanager
+def hold(path: Path, sql: str) -> Iterator[None]:
+    """Let another process have it open; it is killed at the end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(path), sql],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM symbol", "BEGIN; SELECT * FROM store", "BEGIN IMMEDIATE"]
+)
+def test_a_database_that_anybody_has_open_is_left_alone(
+    source: Path, db_path: Path, sql: str
+) -> None:
+    old = data(db_path)
+    with hold(db_path, sql), pytest.raises(InUse, match="is in use: stop its server"):
+        restore.run(source, db_path, now=NOW)
+    assert data(db_path) == old
+    assert restore.run(source, db_path, now=NOW).kept is not None
+
+
+def test_a_running_server_is_left_alone_a_killed_one_is_not_running(
+    source: Path, server: Callable[..., Server]
+) -> None:
+    running = server()
+    status, said, error = gfil(running.db, "restore", str(source))
+    assert (status, said) == (1, "")
+    assert error == (
+        f"gfil: {running.db} is in use: stop its server, and whatever else has it open, first\n"
+    )
+    assert running.get("/healthz").status == 200
+    workers = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
+    running.stop(signal.SIGKILL)
+    for pid in map(int, workers.split()):
+        wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the end of its workers", 30)
+    assert gfil(running.db, "restore", str(source))[0] == 0
+    assert data(running.db) == data(source)
+
+
+def test_a_key_that_was_revoked_since_stays_revoked(db_path: Path, tmp_path: Path) -> None:
+    with closing(store.connect(db_path)) as connection, store.transaction(connection):
+        keys = [api_keys.create(connection, name, "read", now=NOW) for name in ("a", "b")]
+    source = backup.write(db_path, tmp_path / "backup.db", now=NOW).path
+    with closing(store.connect(db_path)) as connection, store.transaction(connection):
+        api_keys.revoke(connection, keys[0][0].id, now=NOW)
+    assert restore.run(source, db_path, now=NOW).revoked == 1
+    with closing(store.connect(db_path)) as connection:
+        valid = [api_keys.check(connection, secret, now=NOW) is not None for _, secret in keys]
+    assert valid == [False, True]
+
+
+def test_an_older_schema_is_brought_up_to_date(db_path: Path, tmp_path: Path) -> None:
+    source = tmp_path / "old.db"
+    make_old(source)
+    before = source.read_bytes()
+    restore.run(source, db_path, now=NOW)
+    data(db_path)
+    assert source.read_bytes() == before
+    assert not [name for name in names(tmp_path) if "schema" in name]
+
+
+def newer(path: Path) -> None:
+    apsw.Connection(str(path)).pragma("user_version", store.SCHEMA_VERSION + 1)
+
+
+def foreign(path: Path) -> None:
+    apsw.Connection(str(path)).pragma("application_id", 7)
+
+
+def no_database(path: Path) -> None:
+    path.write_text("dear all, " * 1000)
+
+
+def broken_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    at = len(content) // 8192 * 4096
+    content[at : at + 4096] = bytes(range(256)) * 16
+    path.write_bytes(content)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4096])
+
+
+def wrong_candle(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE candle SET volume = volume + 1 WHERE kind = 0")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "raised", "line"),
+    [
+        (newer, ForeignDatabase, "newer than this program's"),
+        (foreign, ForeignDatabase, "it is not one of GFIL's"),
+        (no_database, ForeignDatabase, "it is not an SQLite database"),
+        (broken_page, (checks.Unsound, DatabaseError), "damaged|malformed"),
+        (cut_off, (checks.Unsound, DatabaseError), "damaged|malformed"),
+        (wrong_candle, checks.Unsound, "is not what its base makes it"),
+        (Path.unlink, NotFound, "no file"),
+    ],
+)
+def test_a_wrong_file_changes_nothing(
+    source: Path,
+    db_path: Path,
+    spoil: Callable[[Path], object],
+    raised: type[Exception],
+    line: str,
+) -> None:
+    spoil(source)
+    old, old_epoch = data(db_path), epoch(db_path)
+    with pytest.raises(raised, match=line):
+        restore.run(source, db_path, now=NOW)
+    assert (data(db_path), epoch(db_path)) == (old, old_epoch)
+    assert not [name for name in names(db_path.parent) if "restor" in name]
+
+
+def test_the_database_is_no_backup_of_itself(db_path: Path) -> None:
+    with pytest.raises(BadParameter, match="the database itself"):
+        restore.run(db_path, db_path, now=NOW)
+
+
+def test_somebody_elses_database_is_not_replaced(source: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    apsw.Connection(str(other)).execute("CREATE TABLE mine (a)")
+    before = other.read_bytes()
+    with pytest.raises(ForeignDatabase, match="not one of GFIL's"):
+        restore.run(source, other, now=NOW)
+    assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize("spoil", [broken_page, cut_off, no_database])
+def test_a_damaged_database_is_replaced_and_kept_as_it_is(
+    source: Path, db_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    add(db_path)
+    spoil(db_path)
+    damaged = db_path.read_bytes()
+    done = restore.run(source, db_path, now=NOW)
+    assert data(db_path) == data(source)
+    assert done.kept is not None
+    assert len(done.kept.read_bytes()) == len(damaged)
+
+
+def test_a_damaged_one_that_is_open_is_left_alone(source: Path, db_path: Path) -> None:
+    with hold(db_path, "SELECT * FROM symbol"):
+        descriptor = os.open(db_path, os.O_WRONLY)
+        os.pwrite(descriptor, b"x" * 100, 0)
+        os.close(descriptor)
+        with pytest.raises(InUse):
+            restore.run(source, db_path, now=NOW)
+    assert db_path.read_bytes()[:100] == b"x" * 100
+
+
+def test_what_does_not_fit_changes_nothing(
+    source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = data(db_path)
+    monkeypatch.setattr(copies, "SPARE_BYTES", 10**18)
+    with pytest.raises(DiskFull, match="no room for a copy"):
+        restore.run(source, db_path, now=NOW)
+    assert data(db_path) == old
+
+
+STEPS = [(os, "link"), (os, "fsync"), (Path, "replace"), (checks, "check"), (os, "chown")]
+
+
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
+def test_ended_at_any_step_the_old_or_the_new_one_is_there(
+    source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    step: Callable[..., object] = getattr(owner, name)
+    old, new = data(db_path), data(source)
+    ended = 0
+    for survived in range(20):
+        calls = 0
+
+        def die(*arguments: object, at: int = survived) -> object:
+            nonlocal calls
+            calls += 1
+            if calls > at:
+                raise Killed
+            return step(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, die)
+            try:
+                restore.run(source, db_path, now=NOW + survived)
+            except Killed:
+                ended += 1
+        assert data(db_path) in (old, new)
+        if calls <= survived:
+            break
+    assert ended > 0
+    assert data(db_path) == new
+
+
+def test_killed_at_any_moment_the_old_or_the_new_one_is_there(source: Path, db_path: Path) -> None:
+    old, new = data(db_path), data(source)
+    rng = seeded("kills")
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gfil", "restore", str(source)],
+            cwd=ROOT,
+            env=clean_environment(GFIL_DB=str(db_path)),
+        )
+        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "its copy", 30)
+        for _ in range(rng.randrange(20_000)):
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert data(db_path) in (old, new)
+    restore.run(source, db_path, now=NOW)
+    assert data(db_path) == new
+    kept = db_path.parent.glob("gfil.before-restore-*.db")
+    assert not any(path.samefile(db_path) for path in kept)
+    assert not list(db_path.parent.glob("*.restoring*"))
+
+
+def test_a_swap_without_a_second_name_would_be_caught(
+    source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof of the proof: between two renamings there is no database."""
+    monkeypatch.setattr(os, "link", os.rename)
+
+    def die(*_: object) -> None:
+        if not db_path.exists():
+            raise Killed
+
+    monkeypatch.setattr(copies, "sync", die)
+    with pytest.raises(Killed):
+        restore.run(source, db_path, now=NOW)
+
+
+def test_the_command_says_it_in_one_line_or_as_json(source: Path, db_path: Path) -> None:
+    status, said, error = gfil(db_path, "restore", str(source))
+    assert (status, error) == (0, "")
+    assert said.startswith(
+        f"{db_path}: restored from {source}; what was there is now {db_path.parent}"
+    )
+    status, said, _ = gfil(db_path, "restore", str(source), "--json")
+    told = orjson.loads(said)
+    assert (status, sorted(told)) == (0, ["change", "db", "kept", "revoked", "source"])
+
+
+def test_a_wrong_file_is_one_line(db_path: Path, tmp_path: Path) -> None:
+    status, said, error = gfil(db_path, "restore", str(tmp_path / "none.db"))
+    assert (status, said, error) == (1, "", f"gfil: no file {tmp_path / 'none.db'}\n")
+
+
+def test_the_old_one_is_taken_only_once(db_path: Path) -> None:
+    with replacing.taken(db_path) as old:
+        assert old is not None
+        with pytest.raises(InUse), replacing.taken(db_path):
+            pass
