@@ -4,12 +4,14 @@ import contextlib
 import json
 import re
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from gfil.store import api_keys, db
@@ -86,6 +88,11 @@ class Feed:
         path = f"/api/v1/candles?symbol={symbol or self.symbol}&tf=M1"
         self.house.send("POST", path, json.dumps(candles).encode())
 
+    def delete(self, start: int, stop: int) -> None:
+        """Delete what lies between two instants."""
+        path = f"/api/v1/candles?symbol={self.symbol}&from={start}&to={stop}"
+        self.house.send("DELETE", path)
+
     def store(self, candles: Sequence[Candle]) -> None:
         """Write while no server runs."""
         store(self.house.path, self.symbol, candles)
@@ -114,6 +121,11 @@ class Feed:
             return bool(held) and held == found[-len(held) :]
 
         wait_for(is_shown, "the page shows what the server has", seconds)
+
+
+def own_symbol(request: pytest.FixtureRequest) -> str:
+    """The name of a symbol that no other test has."""
+    return f"S{zlib.crc32(request.node.name.encode())}"
 
 
 def lay_open(page: Page) -> None:

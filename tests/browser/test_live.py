@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.browser.conftest import MINUTE, Watch
-from tests.browser.feeding import Feed, House, minute
+from tests.browser.feeding import Feed, House, minute, own_symbol
 from tests.browser.looking import OpenPage, legend, next_frame, texts, wait_for_address
 from tests.conftest import Server
 
@@ -20,7 +20,7 @@ def house(server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def feed(house: House, request: pytest.FixtureRequest) -> Feed:
     """A symbol of its own for each test."""
-    return Feed(house, f"S{abs(hash(request.node.name)) % 10**8}")
+    return Feed(house, own_symbol(request))
 
 
 def right(page: Page) -> float:
@@ -136,7 +136,7 @@ def test_a_late_correction_of_an_older_candle_is_shown_where_it_is(
 
 def test_a_candle_that_was_missing_is_put_in_between(open_page: OpenPage, feed: Feed) -> None:
     hole = (feed.made[-100][0], feed.made[-100][0] + MINUTE)
-    feed.house.send("DELETE", f"/api/v1/candles?symbol={feed.symbol}&from={hole[0]}&to={hole[1]}")
+    feed.delete(*hole)
     page = feed.open(open_page)
     feed.expect_shown(page)
     for _ in range(20):
@@ -153,8 +153,8 @@ def test_older_candles_than_there_were_are_put_in_front(open_page: OpenPage, fee
     page = feed.open(open_page, "tf=D1&clock=UTC")
     before = page.evaluate("window.shown.held.candles.length")
     feed.write([(feed.made[0][0] - 3 * 86400, 2500.0, 2501.0, 2499.0, 2500.5, 3.0)])
+    page.wait_for_function("count => window.shown.held.candles.length === count", arg=before + 1)
     feed.expect_shown(page, "tf=D1")
-    assert page.evaluate("window.shown.held.candles.length") == before + 1
     assert beyond(page) == pytest.approx(4)
 
 
@@ -210,7 +210,7 @@ def test_a_deletion_is_shown_and_the_view_stays(open_page: OpenPage, feed: Feed)
     expect(page.locator("#newest")).to_be_visible()
     seen = right(page)
     gone = (feed.made[-40][0], feed.made[-20][0])
-    feed.house.send("DELETE", f"/api/v1/candles?symbol={feed.symbol}&from={gone[0]}&to={gone[1]}")
+    feed.delete(*gone)
     feed.expect_shown(page)
     assert right(page) == pytest.approx(seen)
 
@@ -233,7 +233,7 @@ def test_an_answer_older_than_what_the_stream_told_meanwhile_does_not_win(
     waiting: list[tuple[Route, APIResponse]] = []
     page.route("**/api/v1/candles?*", delay)
     gone = (feed.made[-40][0], feed.made[-20][0])
-    feed.house.send("DELETE", f"/api/v1/candles?symbol={feed.symbol}&from={gone[0]}&to={gone[1]}")
+    feed.delete(*gone)
     expect(close).to_have_text("2771.50")
     assert delayed == [2770.5]
     route, answer = waiting[0]
