@@ -88,10 +88,10 @@ def keep(worker: int) -> None:
     folder = find()
     if folder is None:
         return
+    for path in folder.glob(f"gauge_live*_{worker}.db"):
+        path.unlink()  # what it has been doing it does no more
     with _locked(folder, fcntl.LOCK_EX) as alone:
         if alone:  # else its files go on being read as they are
-            for path in folder.glob(f"gauge_live*_{worker}.db"):
-                path.unlink()  # what it has been doing it does no more
             for path in folder.glob(f"*_{worker}.db"):
                 with contextlib.suppress(*UNREADABLE):  # killed as it made the file
                     _add(path, folder / path.name.replace(f"_{worker}.", f"_{OF_THE_DEAD}."))

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from tests.conftest import wait_for
+from tests.web.sse import parse_event
 
 Sub = tuple[str, str, str]
 """Symbol, timeframe and clock."""
@@ -107,27 +108,25 @@ class Viewer:
                 self._take_event(event.decode())
 
     def _take_event(self, text: str) -> None:
-        pairs = [line.split(": ", 1) for line in text.split("\n")]
-        fields = {pair[0]: pair[-1] for pair in pairs}
-        if len(fields) < len(pairs) or not {"event", "data"} <= fields.keys() <= {
-            *("event", "data", "id", "retry"),
-        }:
-            self.wrongs.append(f"the event {text!r}")
+        try:
+            event = parse_event(text)
+        except ValueError as error:
+            self.wrongs.append(str(error))
             return
-        data = orjson.loads(fields["data"])
-        self.events[fields["event"]] += 1
+        self.events[event.name] += 1
         if self.lost:
             self.resumed_s.append(time.monotonic() - self.lost)
             self.lost = 0.0
-        self._retry_s = int(fields.get("retry", 1000 * self._retry_s)) / 1000
-        if fields["event"] == "candle":
-            self._take_candle(data)
-        elif fields["event"] == "reset":
+        if event.retry_ms is not None:
+            self._retry_s = event.retry_ms / 1000
+        if event.name == "candle":
+            self._take_candle(event.data)
+        elif event.name == "reset":
             self.must_read = True
-        elif fields["event"] != "heartbeat":
+        elif event.name != "heartbeat":
             self.wrongs.append(f"the event {text!r}")
-        if "id" in fields:
-            self._take_id(fields["id"])
+        if event.id is not None:
+            self._take_id(event.id)
 
     def _take_candle(self, data: dict[str, Any]) -> None:
         sub = (data.pop("symbol"), data.pop("tf"), data.pop("clock"))

@@ -1,4 +1,4 @@
-"""Server-sent events, read as a browser reads them, from a socket or from a text."""
+"""Server-sent events, read strictly: of one block, of a text, from a socket."""
 
 import socket
 import time
@@ -12,22 +12,32 @@ WAIT_S = 20
 
 
 class Event(NamedTuple):
-    """One event: its name, its data as JSON says it, the last id there was."""
+    """One event: its name, its data as JSON says it, its id; after how long to come again."""
 
     name: str
     data: Any
     id: str | None
+    retry_ms: int | None = None
+
+
+def parse_event(block: str) -> Event:
+    """Return the event of one block of lines, without its end.
+
+    Raises:
+        ValueError: GFIL sends no such thing.
+    """
+    lines = block.split("\n")
+    fields = dict(line.split(": ", 1) for line in lines)
+    known = {"event", "data"} <= fields.keys() <= {"event", "data", "id", "retry"}
+    if len(fields) < len(lines) or not known:
+        raise ValueError(f"the event {block!r}")
+    retry = int(fields["retry"]) if "retry" in fields else None
+    return Event(fields["event"], orjson.loads(fields["data"]), fields.get("id"), retry)
 
 
 def parse(text: str) -> list[Event]:
     """Return the events of whole blocks of lines."""
-    events, last = [], None
-    for block in text.split("\n\n")[:-1]:
-        fields = dict(line.split(": ", 1) for line in block.split("\n") if line[:1] != ":")
-        last = fields.get("id", last)
-        if "data" in fields:
-            events.append(Event(fields.get("event", "message"), orjson.loads(fields["data"]), last))
-    return events
+    return [parse_event(block) for block in text.split("\n\n")[:-1]]
 
 
 class Stream:
