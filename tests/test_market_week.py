@@ -1,4 +1,4 @@
-"""Tests of gfil/market_week.py: which weeks are a market's, and on whose clock they were stamped."""
+"""Tests of gfil/market_week.py: which weeks are a market's, and whose clock stamped them."""
 
 import gzip
 from collections import Counter

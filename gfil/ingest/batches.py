@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
@@ -30,7 +30,7 @@ class _Undone(Exception):
 class Pace:
     """How large a batch may be, and whether others wrote lately; goes on from source to source."""
 
-    size: int = BATCH_ROWS_FIRST
+    size: int = field(default_factory=lambda: BATCH_ROWS_FIRST)
     size_min: int = BATCH_ROWS_MIN  # no batch but a last one is smaller
     change: int | None = None  # of the database, as we left it
     shared_until: float = 0.0
@@ -59,7 +59,7 @@ class Batches:
         self._report = report
         self._manner = manner
         self._trial = trial
-        self._pace = pace or Pace(BATCH_ROWS_FIRST)
+        self._pace = pace or Pace()
         self._rest = rest
         self._queue: dict[Key, Columns] = {}
         self._rows = 0

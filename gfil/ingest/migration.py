@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,8 +60,12 @@ def migrate(
     """
     with verifier(path) as checking:  # it forks: no database may be open
         store.create(path)
-        with closing(store.connect(path)) as db:
+        db = store.connect(path)
+        try:
             carry(db, checking, found, wishes, moved, tell_time=tell_time, progress=progress)
+        finally:
+            with suppress(apsw.Error):  # the last one to close checkpoints, on a disk that may fail
+                db.close()
 
 
 def carry(

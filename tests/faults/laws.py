@@ -29,7 +29,7 @@ DERIVED, STORED, SETTLED = 0, 1, 2
 SERIES_PER_SYMBOL = 32
 STATE = (  # not the hourly figures: they are counted beside the requests, not with them
     *("store", "symbol", "symbol_clock", "candle", "yielded", "tick", "early"),
-    *("api_key", "request", "deleted_symbol", "change_log"),
+    *("api_key", "request", "deleted_symbol", "change_log", "migrated_file"),
 )
 State = dict[str, list[Any]]
 

@@ -130,13 +130,16 @@ def _retry(
     again(connection, image.promised - 1)
     found = read_state(connection)
     connection.close()
-    if _comparable(found) != _comparable(wanted):
+    if comparable(found) != comparable(wanted):
         raise Lost(f"{_when(image)}: done again it ends elsewhere")
 
 
-def _comparable(state: State) -> State:
-    # The epoch is random, and the time of a request is when it came.
+def comparable(state: State) -> State:
+    """A state without what chance or time put into it."""
+    # The epoch is random, the time of a request is when it came, and the report on a migrated file
+    # tells what was still to be stored.
     return state | {
         "store": [row[2:] for row in state["store"]],
         "request": [(*row[:4], *row[5:]) for row in state["request"]],
+        "migrated_file": [row[:4] for row in state["migrated_file"]],
     }

@@ -9,7 +9,8 @@ import apsw
 
 from gfil import clocks
 from gfil.errors import SymbolUnknown
-from gfil.ingest import importer
+from gfil.ingest import importer, legacy, migration, verifying
+from gfil.ingest.moved import Moved
 from gfil.store import api_keys, candles, deletion, symbols
 from gfil.store import db as store
 from gfil.timeframes import parse
@@ -211,6 +212,20 @@ def load(content: bytes) -> Step:
     """An import of a file."""
     options = importer.Options(symbol=SYMBOL, timeframe=parse("M1"))
     return lambda connection: importer.load(connection, [content], options, now=NOW)
+
+
+def migration_of(folder: Path) -> Step:
+    """A move of the old files in a folder, one of them cut off."""
+
+    def step(connection: apsw.Connection) -> None:
+        path = Path(connection.filename)
+        found, moved = legacy.find(str(folder)), Moved(path)
+        with verifying.verifier(path) as checking:
+            wishes = migration.Wishes(keep_hours=72)
+            migration.carry(connection, checking, found, wishes, moved, tell_time=lambda: NOW)
+        assert moved.exit_status == 3, "of one file the last row is refused"
+
+    return step
 
 
 def deletions(rng: random.Random) -> list[Step]:

@@ -1,0 +1,181 @@
+"""The move from the old system, cut off at any write, killed, and on a disk without room.
+
+IMPORT-RESUME: begun again it ends with the same tables, and no file counts as done before it is.
+"""
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from gfil.errors import DiskFull
+from gfil.ingest import batches
+from gfil.store import db as store
+from tests.conftest import clean_environment, wait_for
+from tests.faults import works
+from tests.faults.disk import Fault, full, mounted
+from tests.faults.laws import State, check_derived, read_state
+from tests.faults.power import comparable, cut_everywhere, record_commits
+from tests.faults.sizes import LONG, seeded
+from tests.ingest import old_files
+from tests.ingest.old_files import fold, objects, save
+from tests.store.model import everything
+
+KILLS = 25 if LONG else 5
+LATER_MAX_S = 0.03
+START = works.DAY
+MIGRATED = "SELECT digest, path, delete_after IS NULL FROM migrated_file ORDER BY path"
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process, in batches of a few rows."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(batches, "BATCH_ROWS_FIRST", 10)
+    monkeypatch.setattr(batches, "BATCH_ROWS_MAX", 10)
+
+
+def old_system(folder: Path, rng: random.Random, count: int) -> Path:
+    """The files of a symbol, with rows twice, one of them cut off."""
+    rows = old_files.minutes(count, START, rng.randrange(10**6))
+    twice = [row for row in rows for _ in range(1 + (rng.random() < 0.05))]
+    save(folder, "EURUSD_1m", objects(twice), cut=0.9)
+    for tf in ("5m", "1h", "1d"):
+        save(folder, f"EURUSD_{tf}", objects(fold(rows, tf)))
+    return folder
+
+
+def test_a_cut_of_the_power_leaves_what_a_second_run_completes(
+    db_path: Path, folder: Path, tmp_path: Path, here: None
+) -> None:
+    rng = seeded("migration")
+    work = works.migration_of(old_system(tmp_path / "klines", rng, 260))
+    tape = record_commits(db_path, work)
+    assert len(tape.marks) > 25
+    cut_everywhere(tape, folder, rng, again=lambda connection, _: work(connection))
+
+
+def migrate_until_done(database: Path, work: Callable[[apsw.Connection], Any]) -> int:
+    """Run it as often as it takes; return how often it found no room."""
+    for failures in itertools.count():
+        connection = store.connect(database)
+        try:
+            work(connection)
+        except DiskFull:
+            check_derived(connection)
+        else:
+            return failures
+        finally:
+            with suppress(apsw.FullError):  # the last one to close checkpoints
+                connection.close()
+        assert failures < 100
+    raise AssertionError
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_a_disk_without_room_stops_it_and_it_goes_on_where_it_was(
+    folder: Path, tmp_path: Path, here: None, times: int
+) -> None:
+    rng = seeded("migration without room")
+    work = works.migration_of(old_system(tmp_path / "klines", rng, 60))
+
+    def state_after(first: int | None) -> tuple[State, bool, int]:
+        database = folder / f"{first}.db"
+        store.create(database)
+        with mounted() as disk:
+            fault = Fault("write", first or 10**9, times, full)
+            disk.fault = fault
+            failures = migrate_until_done(database, work)
+        with closing(store.connect(database, readonly=True)) as connection:
+            return comparable(read_state(connection)), fault.has_fired, failures
+
+    wanted, _, _ = state_after(None)
+    failed = 0
+    for first in itertools.count(1, 1 if LONG or times == 1 else 5):
+        found, has_fired, failures = state_after(first)
+        failed += failures
+        assert without_numbers(found) == without_numbers(wanted)
+        if not has_fired:
+            break
+    assert failed > 10
+
+
+def without_numbers(state: State) -> State:
+    """A state without the numbers of changes: a run that failed may have taken some."""
+    return {
+        name: [row[:-1] for row in rows] if name == "symbol" else rows
+        for name, rows in state.items()
+        if name not in ("store", "change_log")
+    }
+
+
+def begin(source: Path, database: Path) -> subprocess.Popen[bytes]:
+    """Start a migration."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "gfil", "migrate", source],
+        env=clean_environment(GFIL_DB=str(database)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def kill_soon(started: subprocess.Popen[bytes], reader: apsw.Connection, later_s: float) -> bool:
+    """Kill it a little after it has stored one more batch, or a file is done, if it still runs.
+
+    The process that verifies for it ends too.
+    """
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+    before = reader.pragma("data_version")
+    wait_for(
+        lambda: reader.pragma("data_version") != before or started.poll() is not None,
+        "one more batch",
+        60,
+    )
+    was_running = started.poll() is None
+    helpers = children.read_text().split() if was_running else []
+    time.sleep(later_s)  # not to wait for anything: to hit the next batch anywhere
+    started.kill()
+    started.wait()
+    for helper in helpers:
+        wait_for(lambda helper=helper: not is_running(helper), "the other process ends", 20)
+    return was_running
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process lives; one that nobody buries does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_migration_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Path) -> None:
+    rng = seeded("migration kills")
+    source = tmp_path / "klines"
+    for number in range(KILLS):
+        rows = old_system(source, rng, 3000 + 500 * number)
+        for path in rows.glob("EURUSD_*"):
+            path.rename(path.with_name(path.name.replace("EURUSD", f"SYM{number:02}")))
+    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
+    assert begin(source, whole).wait(120) == 3
+    store.create(killed)
+    with closing(store.connect(killed, readonly=True)) as reader:
+        kills = [
+            kill_soon(begin(source, killed), reader, rng.uniform(0, LATER_MAX_S))
+            for _ in range(KILLS)
+        ]
+        check_derived(reader)
+    assert any(kills)
+    assert begin(source, killed).wait(120) == 3
+    assert everything(killed) == everything(whole)
+    with closing(store.connect(killed)) as one, closing(store.connect(whole)) as other:
+        assert store.query(one, MIGRATED) == store.query(other, MIGRATED)
