@@ -163,16 +163,18 @@ class Spool:
             serial = max(before + 1, time.time_ns() // 1_000_000)
             path = self._folder / f"{serial:013d}-{os.urandom(6).hex()}.ticks"
             self._open = path.open("xb", buffering=0)
-            self._files.append(path)
-        self.size += len(record)
-        if self._open.write(record) < len(record):
+        written = self._open.write(record)
+        if self._open.tell() == written > 0:
+            self._files.append(Path(self._open.name))
+        self.size += written
+        if written < len(record):
             raise OSError("the disk is full")
         os.fsync(self._open.fileno())
 
     def seal(self) -> None:
-        if self._open:
+        if self._open and self._open.tell():  # an empty one is of use yet
             self._open.close()
-        self._open, self._last = None, 0
+            self._open, self._last = None, 0
 
     def first(self) -> tuple[str, list[bytes]] | None:
         """Return the oldest request, which stays as it is from now on, with a name of its own."""
@@ -589,10 +591,11 @@ class Pump:
 
 
 def check(options: argparse.Namespace, terminal: Terminal, server: Server) -> None:
-    state, last = "fails", 0
-    with suppress(Unavailable):
-        state = "answers" if server.deliver("GET /api/v1/symbols") else state
-    info, broker = terminal.ask("terminal_info"), terminal.ask("account_info").server
+    try:
+        state = "answers" if server.deliver("GET /api/v1/symbols") else "refuses"
+    except Unavailable as error:
+        state = f"fails: {error.args[0]}"
+    info, broker, last = terminal.ask("terminal_info"), terminal.ask("account_info").server, 0
     print(f"terminal  {info.name} build {info.build}, {info.maxbars} max bars in chart")
     for name, target in terminal.choose(options.symbols, options.map).items():
         symbol = terminal.ask("symbol_info", name)
@@ -608,9 +611,7 @@ def check(options: argparse.Namespace, terminal: Terminal, server: Server) -> No
         fits = "fits" if -AHEAD_MAX_S < age < 10 * MINUTE else "no  "
         so = f"{timedelta(seconds=abs(age))} {'old' if age >= 0 else 'ahead'}"
         print(f"clock     {name:<24}{fits}  the newest tick would be {so}")
-    print(
-        "Ask while the market is open. Most brokers run on nyclose, whose day ends as New York's."
-    )
+    print("Ask while the market is open. Most brokers run on nyclose: its day ends as New York's.")
 
 
 def parse() -> argparse.Namespace:
@@ -684,9 +685,8 @@ def main() -> None:
                 importlib.import_module("msvcrt").locking(lock.fileno(), 2, 1)
             else:
                 importlib.import_module("fcntl").flock(lock, 6)
-            log = logging.handlers.RotatingFileHandler(
-                options.dir / "pump.log", "a", 5_000_000, 3, "utf-8"
-            )
+            path = options.dir / "pump.log"
+            log = logging.handlers.RotatingFileHandler(path, "a", 5_000_000, 3, "utf-8")
             logging.basicConfig(format=form, level="INFO", handlers=[log, logging.StreamHandler()])
             run(options)
             lock.close()

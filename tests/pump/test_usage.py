@@ -1,6 +1,8 @@
 """The pump as its user starts it: what it asks for, what it shows, what it keeps on the disk."""
 
 import json
+import resource
+import runpy
 import signal
 import time
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Server, wait_for
+from tests.conftest import ROOT, Server, wait_for
 from tests.faults.senders import make_key
 from tests.faults.sizes import seeded
 from tests.pump.between import Gfil, refusing
@@ -95,6 +97,15 @@ def test_check_shows_terminal_symbols_times_and_the_clocks_that_fit(
     assert not pump.folder.exists()
 
 
+def test_check_says_why_gfil_does_not_answer(world: World, pump: Pump) -> None:
+    """A wrong address is told from a wrong key."""
+    world.add("GOLD", recent_ticks(1))
+    pump.key_file.write_text("gfil_of_nobody")
+    assert "UTC by its clock; it fails: 401 this key is not valid" in pump.run("--check")
+    pump.url = NOWHERE
+    assert "it fails: [Errno 111] Connection refused" in pump.run("--check")
+
+
 def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(
     world: World, pump: Pump, place: Place
 ) -> None:
@@ -165,6 +176,26 @@ def test_a_full_spool_says_so_and_leaves_newer_ticks_in_the_terminal(
         gfil.judge = Gfil().judge
         pump.run("--once")
     assert set(gfil.times()) == {tick[0] for tick in ticks}
+
+
+def test_a_disk_that_was_full_takes_all_once_there_is_room(tmp_path: Path) -> None:
+    """What did not fit, however often it was tried, counts for nothing and leaves nothing."""
+    spool = runpy.run_path(str(ROOT / "scripts" / "mt5_pump.py"))["Spool"](tmp_path, 10_000)
+    lines = [b"GOLD,%d,1.5,1.6,0.0,0.0,6\n" % time_msc for time_msc in range(100)]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for _ in range(10):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                spool.append(lines)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        spool.seal()
+    assert (spool.size, spool.first(), len(list(tmp_path.iterdir()))) == (0, None, 1)
+    spool.append(lines)
+    assert spool.first()[1] == lines
+    spool.drop(len(lines))
+    assert (spool.size, spool.ticks, list(tmp_path.iterdir())) == (0, 0, [])
 
 
 def test_ticks_ahead_of_the_time_are_held_back(world: World, pump: Pump, gfil: Gfil) -> None:
