@@ -79,9 +79,9 @@ class Clock:
     def __init__(self, text: str) -> None:
         self.name = "America/New_York+07:00" if text.lower() == "nyclose" else text.strip()
         zones = {zone.lower(): zone for zone in available_timezones()} | {"utc": "", "gmt": ""}
-        match = CLOCK.fullmatch(self.name)
-        parts = match.groups("") if match and self.name.lower() not in zones else (self.name, "")
-        base, sign, hours, minutes = (*parts, "", "")[:4]
+        base, sign, hours, minutes = self.name, "", "", ""
+        if base.lower() not in zones and (match := CLOCK.fullmatch(base)):  # Etc/GMT+3 is a zone
+            base, sign, hours, minutes = match.groups("")
         self._shift = int(f"{sign}{hours or 0}") * HOUR + int(f"{sign}{minutes or 0}") * MINUTE
         zone = zones.get(base.lower(), None if base or not sign else "")
         if zone is None or abs(self._shift) > 14 * HOUR:
@@ -503,7 +503,7 @@ class Pump:
             last, m1 = (info["last_tick_msc"] or 0, info["last_time"]) if info else (0, None)
             if last < kept.get("stored", 0):  # it has gone back, to a backup perhaps
                 kept["acked"] = kept["stored"] = last
-                symbol.cursor = (max(last, oldest), 0)
+                symbol.cursor, symbol.is_at_end = (max(last, oldest), 0), False
             elif not symbol.is_sure:
                 spooled = self.spool.newest.get(symbol.target, 0)  # at the start, after acked ones
                 symbol.cursor = (max(last, oldest, kept.get("acked", 0), spooled), 0)
@@ -682,9 +682,9 @@ def main() -> None:
             options.dir.mkdir(parents=True, exist_ok=True)
             lock = (options.dir / "lock").open("a+b")  # ends with the process, however it ends
             if os.name == "nt":
-                importlib.import_module("msvcrt").locking(lock.fileno(), 2, 1)
+                importlib.import_module("msvcrt").locking(lock.fileno(), 2, 1)  # LK_NBLCK
             else:
-                importlib.import_module("fcntl").flock(lock, 6)
+                importlib.import_module("fcntl").flock(lock, 6)  # LOCK_EX | LOCK_NB
             path = options.dir / "pump.log"
             log = logging.handlers.RotatingFileHandler(path, "a", 5_000_000, 3, "utf-8")
             logging.basicConfig(format=form, level="INFO", handlers=[log, logging.StreamHandler()])
