@@ -30,6 +30,6 @@ for command in (
     migrate.migrate,
     *(symbols.delete, gaps.gaps, keys.key, replay.replay, stats.stats, benchmark.bench),
     *(retention.retention, retention.prune),
-    *(upkeep.backup, upkeep.restore),
+    *(upkeep.backup, upkeep.restore, upkeep.doctor),
 ):
     cli.add_command(command)

@@ -52,7 +52,7 @@ INSIDE = {
         *("marks", "legacy", "verifying", "moved", "migration", "looking"),
     ),
     "gfil.ingest.formats": ("json_rows",),
-    "gfil.upkeep": ("disk",),
+    "gfil.upkeep": ("disk", "host"),
     "gfil.web": (
         *("metrics", "viewers", "topics", "live", "bodies", "requests", "uploads", "schemas"),
         "quotes",

@@ -1,7 +1,9 @@
 """The commands that copy the database, put a copy in its place, and say whether all is well."""
 
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,3 +42,46 @@ def restore(src: Path, as_json: bool) -> None:
     line += f"; what was there is now {done.kept}" if done.kept else ""
     line += f"; {done.revoked} keys revoked since stay revoked" if done.revoked else ""
     say(line, as_json, db=path, source=src, **done._asdict())
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="In seconds: of the data only the last days.")
+@click.option("--repair", is_flag=True, help="Derive wrong candles again from their base.")
+@json_option
+def doctor(quick: bool, repair: bool, as_json: bool) -> int:
+    """Tell whether all is well: the file, the laws of the data, the disk, what cron should do."""
+    from gfil.upkeep.doctor import CHECKS, run
+
+    settings = config.read()
+    with _progress(len(CHECKS)) as bar:
+
+        def tell(what: str) -> None:
+            bar.update(what in CHECKS, what)
+
+        found = run(
+            settings.db,
+            now=time.time(),
+            free_mb_min=settings.min_free_mb,
+            quick=quick,
+            repair=repair,
+            progress=tell,
+        )
+    wrong = [check.name for check in found if not check.ok]
+    lines = [
+        f"{'ok   ' if check.ok else 'WRONG'} {check.name:8}  {check.detail}" for check in found
+    ]
+    summary = f"{settings.db}: {'wrong: ' + ' '.join(wrong) if wrong else 'all is well'}"
+    told = [check._asdict() for check in found]
+    say("\n".join([*lines, summary]), as_json, db=settings.db, ok=not wrong, checks=told)
+    return 1 if wrong else 0
+
+
+def _progress(length: int) -> Any:
+    # On a terminal only, as of an import.
+    return click.progressbar(
+        length=length,
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        label="looking",
+        item_show_func=lambda what: what,
+    )

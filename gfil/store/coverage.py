@@ -18,7 +18,7 @@ from gfil.clocks import UTC, WALL_REACH, Clock
 from gfil.store import chain
 from gfil.store import db as store
 from gfil.store.symbols import Symbol
-from gfil.timeframes import M1, MINUTE, W1, WEEK
+from gfil.timeframes import CHAIN, HOUR, M1, MINUTE, W1, WEEK
 
 WEEKS = 8
 WEEKS_MIN = 2  # of fewer nothing can be said
@@ -51,6 +51,29 @@ def read(db: apsw.Connection, symbol: Symbol, start: int, stop: int) -> Minutes:
     for (time,) in store.query(db, HELD, span):
         held[(time - start) // MINUTE] = 1
     return bytes(held)
+
+
+HOURS = """
+SELECT (time - :start) / 3600, COUNT(*)
+FROM candle
+WHERE series = :series AND time >= :start AND time < :stop
+GROUP BY 1
+"""
+
+
+def count_hours(db: apsw.Connection, symbol: Symbol) -> dict[int, int]:
+    """Return how many candles the last 8 weeks of a symbol have in each hour since 1970.
+
+    Of the finest timeframe there is up to H1; none where there are only longer ones.
+    """
+    for timeframe in CHAIN:
+        series = {"series": symbol.series(timeframe.number)}
+        last = store.value(db, chain.LAST, series)
+        if last is not None and timeframe.intraday:
+            start = (last[0] // HOUR + 1) * HOUR - WEEKS * WEEK
+            span = {**series, "start": start, "stop": last[0] + 1}
+            return {start // HOUR + hour: count for hour, count in store.query(db, HOURS, span)}
+    return {}
 
 
 def read_span(db: apsw.Connection, symbol: Symbol, weeks_max: int | None = None) -> Span | None:

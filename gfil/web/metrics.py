@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import apsw
 import prometheus_client
 from flask import Blueprint, Request, Response, current_app, g, has_request_context
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -16,7 +18,9 @@ from prometheus_client.registry import Collector
 
 from gfil import counting, logs
 from gfil.config import VERSION
-from gfil.store import errorlog
+from gfil.errors import GfilError
+from gfil.store import errorlog, upkeep
+from gfil.store.db import connect
 from gfil.store.figures import OUTCOMES
 from gfil.upkeep import disk
 from gfil.upkeep.checkpoint import Checkpointer
@@ -112,6 +116,18 @@ def _size(path: Path) -> float:
     return path.stat().st_size if path.exists() else 0
 
 
+def _done_at(name: upkeep.Name) -> Callable[[Path], float]:
+    def look(database: Path) -> float:
+        try:
+            with contextlib.closing(connect(database, readonly=True)) as db:
+                done = upkeep.read(db, name)
+        except (GfilError, apsw.Error):  # what is counted is told whatever the database is like
+            return math.nan
+        return done.time if done else 0
+
+    return look
+
+
 GAUGES = (
     Gauge("gfil_info", "Always 1.", lambda _: 1, {"version": VERSION}),
     Gauge("gfil_database_bytes", "Size of the database file.", _size),
@@ -121,6 +137,16 @@ GAUGES = (
         lambda database: _size(database.with_name(f"{database.name}-wal")),
     ),
     Gauge("gfil_disk_free_bytes", "Room that is left on its disk.", disk.read_free_bytes),
+    Gauge(
+        "gfil_prune_last_success_timestamp_seconds",
+        "When it was pruned last, UNIX time; 0: never.",
+        _done_at("prune"),
+    ),
+    Gauge(
+        "gfil_backup_last_success_timestamp_seconds",
+        "When its last checked backup was begun, UNIX time; 0: never.",
+        _done_at("backup"),
+    ),
 )
 
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gfil import counting, create_app
 from gfil.config import Settings
-from gfil.store import api_keys, db
+from gfil.store import api_keys, db, upkeep
 from gfil.web import metrics, scope
 from tests.test_counting import DAMAGED, ENTRY
 
@@ -189,3 +189,19 @@ def test_every_metric_of_a_scrape_is_described(app: Flask, key: dict[str, str]) 
         (name.removesuffix("_total"), kind, text) for name, kind, _, text in metrics.describe()
     }
     assert shown == described
+
+
+@pytest.mark.parametrize("name", ["prune", "backup"])
+def test_when_it_was_pruned_and_backed_up_stands_in_the_database(
+    app: Flask, key: dict[str, str], settings: Settings, name: upkeep.Name
+) -> None:
+    def read() -> float:
+        answer = app.test_client().get("/metrics", headers=key)
+        return parse(answer.text)[f"gfil_{name}_last_success_timestamp_seconds", frozenset()]
+
+    assert read() == 0
+    connection = db.connect(settings.db)
+    with db.transaction(connection):
+        upkeep.put(connection, name, {}, now=1_700_000_000)
+    connection.close()
+    assert read() == 1_700_000_000
