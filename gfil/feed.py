@@ -4,13 +4,14 @@ It is a process of its own, which ends when the server has ended, however that e
 """
 
 import logging
+import math
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -80,24 +81,22 @@ def run(server: Server, database: Path, parent: int) -> NoReturn:
     """
     rng = random.Random()
     walks = _begin(database, time.time())
-    renew_at, poster = 0.0, None
     while True:
-        _rest(ROUND_S, parent)
         now = time.time()
-        if poster is None or now >= renew_at:
-            if poster is not None:
-                poster.close()
-            renew_at, secret = now + KEY_RENEWED_S, _make_key(database, int(now))
-            poster = Poster(
-                server,
-                secret,
-                patience_s=float("inf"),
-                first_patience_s=float("inf"),
-                rest=lambda seconds: _rest(seconds, parent),
-            )
-        ticks = [tick for walk in walks if (tick := walk.step(rng, now))]
-        if ticks:
-            list(poster.post(ticks))
+        renew_at = now + KEY_RENEWED_S
+        poster = Poster(
+            server,
+            _make_key(database, int(now)),
+            patience_s=math.inf,
+            first_patience_s=math.inf,
+            rest=lambda seconds: _rest(seconds, parent),
+        )
+        with closing(poster):
+            while now < renew_at:
+                _rest(ROUND_S, parent)
+                now = time.time()
+                if ticks := [tick for walk in walks if (tick := walk.step(rng, now))]:
+                    list(poster.post(ticks))
 
 
 def _begin(database: Path, now: float) -> list[Walk]:
@@ -135,7 +134,6 @@ def _rest(seconds: float, parent: int) -> None:
 
 def main(url: str, database: str, parent: str) -> NoReturn:
     """Run the feed, and say in the log why it ended if that was not the server's end."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logs.configure()
     try:
         run(posting.parse_url(url, insecure=True), Path(database), int(parent))

@@ -37,9 +37,8 @@ RATE = 60.0
 CONNECTIONS = 4
 WARM_UPS = 4  # of every page
 REST_S = 1.0  # until the last tick has been shown
-FIRST_POINTS = (
-    1_000_000  # each tick is a point above all before it: a close tells which it includes
-)
+# Each tick is a point above all before it: a close tells which it includes.
+FIRST_POINTS = 1_000_000
 VIEWS = [*product(("M1", "H1", "D1", "W1", "MN1"), ("UTC", market.CLOCK.name))]
 
 
