@@ -241,10 +241,15 @@ def overlapping(
 
 def release_clocks(db: apsw.Connection, symbol: Symbol) -> None:
     """Stop keeping H4 and D1 on clocks whose last own stored candle has gone; in a transaction."""
-    for clock in symbols.own_clocks(db, symbol):
-        if not _has_candles_of(db, symbol, clock):
-            symbols.drop_clock(db, symbol, clock)
-            chain.drop_clock(db, symbol, clock)
+    for clock in list_idle_clocks(db, symbol):
+        symbols.drop_clock(db, symbol, clock)
+        chain.drop_clock(db, symbol, clock)
+
+
+def list_idle_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[clocks.Clock]:
+    """Return the clocks on which H4 and D1 are kept, and whose last own stored candle has gone."""
+    own = symbols.own_clocks(db, symbol)
+    return [clock for clock in own if not _has_candles_of(db, symbol, clock)]
 
 
 # Up to a day those on UTC's grid are UTC's own: of pruned years there are very many, settled.

@@ -25,7 +25,7 @@ def make(database: Path, keep_free_mb: int) -> None:
     path = find(database)
     free = read_free_bytes(database)
     size = min(BYTES, free // PART)
-    if path.exists() or free - size < keep_free_mb * MB:
+    if path.exists() or not database.exists() or free - size < keep_free_mb * MB:
         return
     with suppress(OSError):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -16,7 +16,7 @@ from gfil.store import deletion, figures, pruning, requests, retention, symbols,
 from gfil.store.pruning import Aim, Piece
 from gfil.store.retention import TICKS, WHATS, Imported
 from gfil.store.symbols import Symbol
-from gfil.timeframes import DAY, M1
+from gfil.timeframes import DAY
 
 BATCH_S = 0.015  # that a transaction is to take: others wait for the lock meanwhile
 TICKS_FIRST, TICKS_MIN, TICKS_MAX = 4_000, 200, 50_000
@@ -70,7 +70,7 @@ class Report:
             parts.append(f"{_days(self.left)} left alone, which got rows in the last 48 hours")
         imported = sum(each.days for each in self.imported)
         if imported:
-            parts.append(f"{_days(imported)} kept, which were imported when older than that")
+            parts.append(f"{_days(imported)} kept, for they were imported")
         return "; ".join(parts)
 
 
@@ -121,21 +121,19 @@ class _Work:
     dry_run: bool
     rest: Rest
     days: int = 1  # of a piece of candles
-    ticks: int = TICKS_FIRST  # of one of ticks
-    pages: int = PAGES_FIRST
+    ticks: int = field(default_factory=lambda: TICKS_FIRST)  # of one of ticks
+    pages: int = field(default_factory=lambda: PAGES_FIRST)
     took_s: float = 0.0  # the last transaction
     seen: tuple[int, str, int] | None = None  # of the last piece: a day that goes in several
 
     def prune(self, symbol: Symbol) -> None:
-        before = self.report.rows.total() - self.report.rows[M1.name]
         for what in WHATS:  # the finest first: what is derived from them is settled
             start: int | None = TIME_MIN - DAY
             while start is not None:
                 start = (self._count if self.dry_run else self._remove)(symbol, what, start)
             self.report.left += len(pruning.list_left(self.db, self._aim(symbol, what)))
         if not self.dry_run:
-            is_cut = self.report.rows.total() - self.report.rows[M1.name] > before
-            self._tidy_up_of(symbol, is_cut)
+            self._tidy_up_of(symbol)
         if not (self.dry_run and self.imported):
             self.report.imported += retention.list_imported(self.db, symbol, self.until)
 
@@ -185,8 +183,8 @@ class _Work:
         report.settled += gone.settled
         self.seen = (aim.symbol.id, aim.what, (piece.stop - 1) // DAY)
 
-    def _tidy_up_of(self, symbol: Symbol, is_cut: bool) -> None:
-        if is_cut and symbols.own_clocks(self.db, symbol):
+    def _tidy_up_of(self, symbol: Symbol) -> None:
+        if deletion.list_idle_clocks(self.db, symbol):
             with self._transaction():
                 deletion.release_clocks(self.db, symbols.read_again(self.db, symbol))
         if retention.list_idle_marks(self.db, symbol):

@@ -30,6 +30,7 @@ SERIES_PER_SYMBOL = 32
 STATE = (  # not the hourly figures: they are counted beside the requests, not with them
     *("store", "symbol", "symbol_clock", "candle", "yielded", "tick", "early"),
     *("api_key", "request", "deleted_symbol", "change_log", "migrated_file"),
+    *("retention", "imported_day", "received_day"),
 )
 State = dict[str, list[Any]]
 
@@ -156,13 +157,14 @@ def check_derived(connection: apsw.Connection) -> None:
         assert wrongs == [], f"{len(wrongs)} candles are not what their base makes them"
 
 
-def check_logged(before: State, after: State) -> None:
+def check_logged(before: State, after: State, *, is_pruning: bool = False) -> None:
     """The change log and what it tells of are one: of one commit, or of several, to the next.
 
     Every candle that was made, changed or taken away lies in a span that was logged since, of its
     own series or of a shorter one of the chain, or all of its symbol is to be read anew; nothing is
     logged beyond the newest change. Where the epoch is another all is read anew anyway; and what is
-    derived on clocks that begin or cease to be kept changes no answer.
+    derived on clocks that begin or cease to be kept changes no answer. Pruning takes candles away
+    and settles others, and tells nobody.
     """
     ((_, epoch, newest),) = after["store"]
     assert all(change <= newest for change, *_ in after["change_log"]), "logged ahead of its change"
@@ -175,7 +177,12 @@ def check_logged(before: State, after: State) -> None:
     for change, series, start, stop in after["change_log"]:
         if change > since:
             spans[series // SERIES_PER_SYMBOL].append((series % SERIES_PER_SYMBOL, start, stop))
-    for series, start, stretch, *_, kind in set(before["candle"]) ^ set(after["candle"]):
+    touched = set(before["candle"]) ^ set(after["candle"])
+    if is_pruning:
+        derived = {row[:-1] for row in before["candle"] if row[-1] == DERIVED}
+        made = touched & set(after["candle"])
+        touched = {row for row in made if row[-1] != SETTLED or row[:-1] not in derived}
+    for series, start, stretch, *_, kind in touched:
         symbol, number = divmod(series, SERIES_PER_SYMBOL)
         timeframe = TIMEFRAMES[number]
         stop = start + timeframe.seconds + stretch

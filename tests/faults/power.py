@@ -34,17 +34,17 @@ def record(database: Path, steps: list[Step]) -> Tape:
     return tape
 
 
-def promise(tape: Tape, connection: apsw.Connection) -> None:
+def promise(tape: Tape, connection: apsw.Connection, *, is_pruning: bool = False) -> None:
     """Promise what the connection sees, if it obeys the laws."""
     state = read_state(connection)
     if not tape.marks or any(state[name] != tape.marks[-1][1][name] for name in OF_CANDLES):
         check_derived(connection)
     if tape.marks:
-        check_logged(tape.marks[-1][1], state)
+        check_logged(tape.marks[-1][1], state, is_pruning=is_pruning)
     tape.mark(state)
 
 
-def record_commits(database: Path, work: Step) -> Tape:
+def record_commits(database: Path, work: Step, *, is_pruning: bool = False) -> Tape:
     """Do something that commits as often as it likes; each commit is promised when it is made."""
     told: list[Callable[[], None]] = []
     with (
@@ -54,7 +54,7 @@ def record_commits(database: Path, work: Step) -> Tape:
         closing(store.connect(database, readonly=True)) as seeing,
     ):
         promise(tape, seeing)
-        told.append(lambda: promise(tape, seeing))
+        told.append(lambda: promise(tape, seeing, is_pruning=is_pruning))
         work(connection)
     return tape
 
@@ -136,10 +136,10 @@ def _retry(
 
 def comparable(state: State) -> State:
     """A state without what chance or time put into it."""
-    # The epoch is random, the time of a request is when it came, and the report on a migrated file
-    # tells what was still to be stored.
+    # The epoch is random, and the time of a request, or of a day's rows, is when it came.
     return state | {
         "store": [row[2:] for row in state["store"]],
+        "received_day": [row[:2] for row in state["received_day"]],
         "request": [(*row[:4], *row[5:]) for row in state["request"]],
         "migrated_file": [row[:4] for row in state["migrated_file"]],
     }

@@ -173,8 +173,7 @@ class Model:
             else self.reference.prune(what, cutoff, now)
             for what, cutoff in self._cutoffs(min(now, newest or now), days)
         }
-        if any(count for what, count in counted.items() if what not in ("ticks", "M1")):
-            self.reference.release_clocks()
+        self.reference.release_clocks()
         self.reference.forget_marks(now)
         assert done.ticks == foretold.ticks == counted.pop("ticks", 0)
         counted = {what: count for what, count in counted.items() if count}

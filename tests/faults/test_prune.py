@@ -1,0 +1,133 @@
+"""Pruning that is cut off, killed, done twice at once, and done on a disk that is full.
+
+RETENTION-SAFE: what the rules keep stays as it was, and the next prune does the rest.
+"""
+
+import random
+import signal
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.ingest import importer
+from gfil.store import db as store
+from gfil.store import retention
+from gfil.store.retention import parse_keep
+from gfil.timeframes import M1
+from gfil.upkeep import retention as pruning
+from tests.conftest import clean_environment, wait_for
+from tests.faults import works
+from tests.faults.laws import check_derived
+from tests.faults.power import cut_everywhere, record_commits
+from tests.faults.sizes import LONG, seeded
+from tests.faults.works import DAY
+from tests.store.model import everything
+
+LATER = works.NOW + 10 * 86400
+KILLS = 25 if LONG else 6
+COUNT = "SELECT COUNT(*) FROM candle WHERE series = 32"
+
+
+def fill(database: Path, rng: random.Random) -> None:
+    """Minutes, ticks, days of a clock of its own, of more than a week; most of it too old."""
+    connection = store.connect(database)
+    day_s = 86400
+    for day in range(10):
+        start = DAY - day * day_s
+        works.send("M1", works.minutes(rng, start + 3600 * (day % 20), 12))(connection)
+        works.send_ticks(works.ticks_of(rng, (start + 50_000) * 1000, 25))(connection)
+    late = works.minutes(rng, DAY - 3 * day_s, 3)
+    works.send("M1", late, now=works.NOW - 100 * day_s)(connection)
+    for step in works.late_candles(rng)[:12]:
+        step(connection)
+    works.send("M1", works.minutes(rng, DAY + 6 * day_s, 5), "+00:01")(connection)
+    set_rules(connection, ticks="1d", M1="3d", M5="4d", M15="4d", M30="5d", H1="6d", H4="8d")
+    connection.close()
+
+
+def set_rules(connection: apsw.Connection, **rules: str) -> None:
+    with store.transaction(connection):
+        parsed = {what: parse_keep(text) for what, text in rules.items()}
+        retention.put(connection, None, parsed)
+
+
+def test_a_prune_that_is_cut_off_goes_on_where_it_was(
+    db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece is whole, with what it settles; the next prune ends as if nothing had happened."""
+    for name, size in (("BATCH_S", 0), ("TICKS_FIRST", 9), ("TICKS_MIN", 9), ("PAGES_FIRST", 4)):
+        monkeypatch.setattr(pruning, name, size)
+    monkeypatch.setattr(pruning, "PAGES_MIN", 4)
+    rng = seeded("prune")
+    fill(db_path, rng)
+
+    def work(connection: apsw.Connection) -> None:
+        pruning.prune(connection, now=LATER, rest=lambda _: None)
+
+    tape = record_commits(db_path, work, is_pruning=True)
+    assert len(tape.marks) > 30
+    cut_everywhere(tape, folder, rng, again=lambda connection, _: work(connection))
+
+
+def make_large(database: Path, days: int) -> None:
+    """So many days of minutes, all but one of which are to be pruned."""
+    store.create(database)
+    rng = random.Random(days)
+    rows = works.minutes(rng, DAY - days * 86400, days * 1440)
+    options = importer.Options(symbol="EURUSD", timeframe=M1)
+    with closing(store.connect(database)) as connection:
+        importer.load(connection, [works.csv(rows)], options, now=DAY)
+        set_rules(connection, ticks="1d", M1="1d")
+
+
+def begin(database: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gfil", "prune"],
+        env=clean_environment(GFIL_DB=str(database)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_prune_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Path) -> None:
+    rng = seeded("prune kills")
+    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
+    for database in (whole, killed):
+        make_large(database, 40)
+    assert begin(whole).wait(120) == 0
+    left = []
+    with closing(store.connect(killed, readonly=True)) as reader:
+        for _ in range(KILLS):
+            started = begin(killed)
+            before = store.value(reader, COUNT)
+            wait_for(
+                lambda before=before, started=started: (
+                    store.value(reader, COUNT) < before - rng.randrange(3000)
+                    or started.poll() is not None
+                ),
+                "some days are pruned",
+                60,
+            )
+            with suppress(ProcessLookupError):
+                started.send_signal(signal.SIGKILL)
+            started.wait()
+            left.append(store.value(reader, COUNT))
+            check_derived(reader)
+    assert left == sorted(left, reverse=True)
+    assert left[0] > 1440
+    assert begin(killed).wait(120) == 0
+    assert everything(killed) == everything(whole)
+
+
+def test_two_prunes_at_once_do_what_one_does(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.db", tmp_path / "two.db"
+    for database in (one, two):
+        make_large(database, 12)
+    assert begin(one).wait(120) == 0
+    both = [begin(two), begin(two)]
+    assert [each.wait(120) for each in both] == [0, 0]
+    assert everything(two) == everything(one)
