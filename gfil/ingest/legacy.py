@@ -259,6 +259,8 @@ class _Filling:
     def add(self, symbol: str, timeframe: Timeframe, rows: Rows) -> None:
         if timeframe.seconds <= HOUR:
             self.hours[symbol].update(map(floordiv, rows.time, repeat(HOUR)))
+        if timeframe != M1:
+            rows = self._uncovered(symbol, timeframe, rows)
         key = symbol, timeframe
         if key not in self._gathered:
             self._gathered[key] = Rows([], [], [], [], [], [], [])
@@ -277,20 +279,22 @@ class _Filling:
         for (symbol, timeframe), rows in self._gathered.items():
             distinct = distinguish(rows)
             self._report.count_duplicates(len(rows.time) - len(distinct.time))
-            self._batches.add(symbol, timeframe, self._uncovered(symbol, timeframe, distinct))
+            self._batches.add(symbol, timeframe, distinct)
         self._gathered, self._rows = {}, 0
 
     def _uncovered(self, name: str, timeframe: Timeframe, rows: Rows) -> Rows:
         symbol = symbols.find(self._db, name)
         first = presence.read_first_minute(self._db, symbol) if symbol else None
-        if symbol is None or first is None or timeframe == M1:
+        if symbol is None or first is None or not rows.time:
             return rows
         keys = [*zip(rows.time, rows.stretch, strict=True)]
         edges = (*self._edges, first)
-        covered = presence.find_covered(self._db, symbol, timeframe, keys, edges)
-        self.covered += len(covered)
-        self._report.rows += len(covered)
-        return _keep(rows, [key not in covered for key in keys])
+        covered = presence.find_covered(self._db, symbol, timeframe, set(keys), edges)
+        rest = [key not in covered for key in keys]
+        kept = _keep(rows, rest)
+        self._report.rows += len(keys) - len(kept.time)
+        self.covered += len(keys) - len(kept.time)
+        return kept
 
 
 def distinguish(rows: Rows) -> Rows:

@@ -23,7 +23,7 @@ from gfil.store.migrated import Migrated
 from gfil.timeframes import HOUR, M1
 
 BATCH_ROWS_MIN = 500
-PENDING_MAX = 6  # files that are stored and not verified yet
+PENDING_MAX = 40  # files that are stored and not verified yet: some take longer to verify
 
 
 class Wishes(NamedTuple):

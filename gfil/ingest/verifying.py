@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
-from operator import not_
+from operator import eq, not_
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from gfil.store import db as store
 from gfil.store import presence, symbols
 from gfil.store.candles import Rows
 from gfil.store.chain import DERIVED
-from gfil.store.presence import Values
+from gfil.store.presence import Near, Values
 from gfil.store.rollup import Fold, is_same
 from gfil.store.symbols import Symbol
 from gfil.timeframes import M1, Timeframe
@@ -116,7 +116,7 @@ class _Comparison:
     def _compare(self, symbol: Symbol, rows: Rows) -> None:
         stored, derived = presence.read_near(self._db, symbol, self._timeframe, rows)
         wanted: list[Values] = list(zip(*rows, strict=True))
-        found = [*map(stored.__contains__, wanted)]
+        found = [*map(eq, map(stored.get, rows.time), wanted)]
         if all(found):
             self._marks.mark(rows.time, SEEN | PRESENT)
             return
@@ -127,9 +127,7 @@ class _Comparison:
             rest = self._compare_covered(symbol, rest, derived)
         self._compare_stored(symbol, rest)
 
-    def _compare_covered(
-        self, symbol: Symbol, rows: list[Values], derived: set[Values]
-    ) -> list[Values]:
+    def _compare_covered(self, symbol: Symbol, rows: list[Values], derived: Near) -> list[Values]:
         # Returns the rows that M1 do not cover.
         first = presence.read_first_minute(self._db, symbol)
         if first is None:
@@ -138,7 +136,7 @@ class _Comparison:
         keys = {row[:2] for row in rows}
         covered = presence.find_covered(self._db, symbol, timeframe, keys, edges)
         self._marks.mark([time for time, _ in covered], COVERED)
-        alike = [*map(derived.__contains__, rows)]
+        alike = [derived.get(row[0]) == row for row in rows]
         self._marks.mark([row[0] for row in compress(rows, alike)], ALIKE)
         unlike = [*compress(rows, map(not_, alike))]
         self._compare_shown(symbol, [row for row in unlike if row[:2] in covered])

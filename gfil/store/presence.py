@@ -30,19 +30,25 @@ WHERE series = :series AND time >= :first AND time <= :last AND kind > 0
 READ_DERIVED = READ_STORED.replace("kind > 0", "kind = 0")
 
 
+Near = dict[int, Values]
+"""Candles by their time; of several that start at once only one."""
+
+
 def read_near(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: Rows
-) -> tuple[set[Values], set[Values]]:
+) -> tuple[Near, Near]:
     """Return the stored candles in the buckets of some rows, and the derived ones; others too."""
     first, last = min(rows.time), max(rows.time)
     series = symbol.series(timeframe.number)
     if last - first <= SPARSE * timeframe.seconds * len(rows.time):
         span = {"series": series, "first": first, "last": last}
-        derived = store.query(db, READ_DERIVED, span) if timeframe != M1 else ()
-        return set(store.query(db, READ_STORED, span)), set(derived)
-    near: tuple[set[Values], set[Values]] = set(), set()
+        stored = {row[0]: row for row in store.query(db, READ_STORED, span)}
+        if timeframe == M1:
+            return stored, {}
+        return stored, {row[0]: row for row in store.query(db, READ_DERIVED, span)}
+    near: tuple[Near, Near] = {}, {}
     for (time, stretch), (kind, values) in chain.read_at(db, series, rows.time).items():
-        near[kind == DERIVED].add((time, stretch, *values))
+        near[kind == DERIVED][time] = (time, stretch, *values)
     return near
 
 
