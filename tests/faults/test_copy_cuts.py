@@ -1,0 +1,154 @@
+"""The power is cut while a backup is made or restored: BACKUP-RESTORABLE, the old or the new one.
+
+The name of a file changes at once, or not; what was written to it may be lost unless it was synced.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.store import copies
+from gfil.store import db as store
+from gfil.upkeep import backup, restore
+from tests.faults import works
+from tests.faults.disk import Op, Tape, recorded
+from tests.faults.images import images, lay
+from tests.faults.laws import State, check_derived, read_state
+from tests.faults.sizes import LONG, seeded
+
+IMAGES = 2000 if LONG else 300
+AFTER = 60  # more cuts after all is done, each with another part of what was not synced
+NOW = 1_735_787_045
+Lost = (AssertionError, apsw.Error)
+
+
+@contextmanager
+def renaming(monkeypatch: pytest.MonkeyPatch, database: Path, last: str) -> Iterator[Tape]:
+    """Take down what is done, its syncs too; a mark is where a file gets the `last` name."""
+    replace = Path.replace
+
+    def note_sync(path: Path) -> None:
+        if path.is_file():
+            tape.ops.append(Op("sync", path.name))
+
+    def note_replace(path: Path, target: Path) -> Path:
+        if Path(target).name == last:
+            tape.mark(path.name)
+        return replace(path, target)
+
+    with recorded(database) as tape, monkeypatch.context() as patched:
+        patched.setattr(copies, "sync", note_sync)
+        patched.setattr(Path, "replace", note_replace)
+        yield tape
+    tape.ops += [Op("sync", "another")] * AFTER
+
+
+def read(path: Path) -> State:
+    """What a file holds, if it is a sound database that obeys the laws."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    with closing(connection):
+        connection.pragma("locking_mode", "EXCLUSIVE")
+        assert connection.pragma("integrity_check") == "ok"
+        check_derived(connection)
+        return read_state(connection)
+
+
+@pytest.fixture
+def state(db_path: Path) -> State:
+    """What the database holds, which nobody has open."""
+    with closing(store.connect(db_path)) as connection:
+        for step in works.late_candles(seeded("copies"))[:12]:
+            step(connection)
+    return read(db_path)
+
+
+def cut_backup(tape: Tape, folder: Path, part: str, wanted: State) -> int:
+    """Check all that may be called a backup after a cut; how many there were."""
+    found = 0
+    for image in images(tape, seeded("backup cuts"), IMAGES):
+        if image.promised:  # it may have its name by now
+            lay({"backup.db": image.files.get(part, b"")}, folder)
+            assert read(folder / "backup.db") == wanted
+            found += 1
+    return found
+
+
+def test_what_is_called_a_backup_is_one_whenever_the_power_is_cut(
+    db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = db_path.with_name("gfil.db.copy")
+    with renaming(monkeypatch, db_path, target.name) as tape, closing(store.connect(db_path)):
+        backup.write(db_path, target, now=NOW)
+    assert cut_backup(tape, folder, "gfil.db.copy.part", state) > 0
+
+
+def too_early(db: apsw.Connection, target: Path, check: Callable[[Path], object]) -> None:
+    """The mutant: a name before anything is safe."""
+    part = target.with_name(target.name + copies.PART)
+    db.pragma("synchronous", "OFF")
+    db.execute(copies.WRITE_COPY, {"path": str(part)})
+    check(part)
+    part.replace(target)
+    copies.sync(target)
+
+
+def test_a_name_before_the_sync_is_caught(
+    db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = db_path.with_name("gfil.db.copy")
+    monkeypatch.setattr(copies, "write", too_early)
+    with renaming(monkeypatch, db_path, target.name) as tape, closing(store.connect(db_path)):
+        backup.write(db_path, target, now=NOW)
+    with pytest.raises(Lost):
+        cut_backup(tape, folder, "gfil.db.copy.part", state)
+
+
+def cut_restore(tape: Tape, folder: Path, old: State, new: State) -> set[bool]:
+    """Check what bears the database's name after each cut: the old one, then the new one."""
+    part = "gfil.db.restoring.part"
+    seen = set()
+    for image in images(tape, seeded("restore cuts"), IMAGES):
+        is_new = bool(image.promised)
+        files = {
+            name: image.files[name] for name in ("gfil.db", "gfil.db-wal") if name in image.files
+        }
+        lay({"gfil.db": image.files[part]} if is_new else files, folder)
+        assert read(folder / "gfil.db") == (new if is_new else old)
+        seen.add(is_new)
+    return seen
+
+
+def test_the_old_or_the_new_one_is_there_whenever_the_power_is_cut(
+    db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = backup.write(db_path, db_path.with_name("backup.db"), now=NOW).path
+    with closing(store.connect(db_path)) as connection:
+        works.send("M1", works.minutes(seeded("since"), works.DAY + 86400, 20))(connection)
+    old = read(db_path)
+    with renaming(monkeypatch, db_path, "gfil.db") as tape:
+        restore.run(source, db_path, now=NOW)
+    new = read(db_path)
+    assert new["candle"] == state["candle"] != old["candle"]
+    assert cut_restore(tape, folder, old, new) == {False, True}
+
+
+def test_a_restore_that_does_not_sync_is_caught(
+    db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = backup.write(db_path, db_path.with_name("backup.db"), now=NOW).path
+    monkeypatch.setattr(copies, "write", too_early)
+    configure = store._configure_writer
+
+    def lax(db: apsw.Connection) -> None:
+        configure(db)
+        db.pragma("synchronous", "OFF")
+
+    monkeypatch.setattr(store, "_configure_writer", lax)
+    with renaming(monkeypatch, db_path, "gfil.db") as tape:
+        monkeypatch.setattr(copies, "sync", lambda path: None)
+        restore.run(source, db_path, now=NOW)
+    with pytest.raises(Lost):
+        cut_restore(tape, folder, state, read(db_path))
