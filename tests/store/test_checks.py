@@ -1,0 +1,141 @@
+"""Tests of gfil/store/checks.py against the plain-Python fold of every law."""
+
+import random
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.store import checks, symbols
+from gfil.store import db as store
+from gfil.upkeep.retention import prune
+from tests.faults import works
+from tests.faults.laws import check_derived
+from tests.faults.sizes import seeded
+
+SPOILT = (
+    "UPDATE candle SET volume = volume + 1 WHERE series = ? AND time = ? AND stretch = ?",
+    "UPDATE candle SET high = high + 1 WHERE series = ? AND time = ? AND stretch = ?",
+    "DELETE FROM candle WHERE series = ? AND time = ? AND stretch = ?",
+    "UPDATE candle SET kind = 0 WHERE series = ? AND time = ? AND stretch = ?",
+    "DELETE FROM yielded WHERE series = ? AND time = ? AND stretch = ?",
+)
+WORKS = (
+    works.pumped_candles,
+    works.late_candles,
+    works.pumped_ticks,
+    works.late_ticks,
+    works.deletions,
+)
+
+
+def is_right(connection: apsw.Connection) -> bool:
+    """Whether the reference finds every law kept."""
+    try:
+        check_derived(connection)
+    except AssertionError:
+        return False
+    return True
+
+
+def find(connection: apsw.Connection) -> list[checks.Wrong]:
+    """What the check under test finds."""
+    return [
+        wrong
+        for symbol in symbols.list(connection)
+        for wrong in checks.find_wrong(connection, symbol)
+    ]
+
+
+@pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)
+def test_what_the_laws_allow_is_right_after_every_step(db: apsw.Connection, work: object) -> None:
+    assert callable(work)
+    for number, step in enumerate(work(seeded(work.__name__))):
+        step(db)
+        if number % 6 == 0:
+            assert find(db) == []
+    assert find(db) == []
+    assert checks.find_orphans(db) == []
+
+
+def test_what_a_prune_leaves_is_right(db: apsw.Connection) -> None:
+    rng = seeded("pruned")
+    for step in (*works.late_candles(rng), *works.late_ticks(rng)):
+        step(db)
+    for days in (3, 60, 120):
+        prune(db, now=works.DAY + days * 86400, rest=lambda seconds: None)
+        assert find(db) == []
+        check_derived(db)
+
+
+def spoil(connection: apsw.Connection, rng: random.Random) -> None:
+    """Change one candle, whichever."""
+    table = "candle" if rng.random() < 0.9 else "yielded"
+    keys = store.query(connection, f"SELECT series, time, stretch FROM {table}")  # noqa: S608
+    if keys:
+        connection.execute(rng.choice(SPOILT), rng.choice(keys))
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_one_candle_spoilt_is_wrong_as_the_laws_say_and_is_mended(
+    db: apsw.Connection, number: int
+) -> None:
+    rng = seeded(f"spoilt {number}")
+    for step in (*works.late_candles(rng)[:20], *works.late_ticks(rng)[:20]):
+        step(db)
+    spoil(db, rng)
+    found = find(db)
+    assert (found == []) == is_right(db)
+    while found := find(db):
+        first = [wrong for wrong in found if wrong.timeframe == found[0].timeframe]
+        checks.repair(db, first)
+    check_derived(db)
+
+
+def test_every_piece_is_read_by_itself(db: apsw.Connection) -> None:
+    """No snapshot is held between two: a caller may take its time."""
+    for step in works.late_candles(seeded("pieces")):
+        step(db)
+    db.execute("UPDATE candle SET volume = volume + 1 WHERE kind = 0")
+    for _ in checks.find_wrong(db, symbols.read(db, works.SYMBOL)):
+        assert not db.in_transaction
+
+
+def test_far_apart_candles_cost_nothing_between(db: apsw.Connection) -> None:
+    rng = seeded("far")
+    for year in (1950, 1971, 2000, 2080):
+        works.send("M1", works.minutes(rng, (year - 1970) * 31_557_600 // 86400 * 86400, 3))(db)
+    assert find(db) == []
+    db.execute("UPDATE candle SET volume = volume + 1 WHERE series % 32 = 15 AND kind = 0")
+    assert len(find(db)) == 4
+
+
+def test_of_a_symbol_that_is_deleted_meanwhile_nothing_is_wrong(db: apsw.Connection) -> None:
+    works.late_candles(seeded("deleted"))[0](db)
+    symbol = symbols.read(db, works.SYMBOL)
+    db.execute("UPDATE candle SET volume = volume + 1 WHERE kind = 0")
+    with store.transaction(db):
+        symbols.delete(db, symbol)
+    assert list(checks.find_wrong(db, symbol)) == []
+    assert checks.find_orphans(db) == []
+
+
+def test_a_sound_file_has_no_faults(db: apsw.Connection, db_path: Path) -> None:
+    works.late_candles(seeded("sound"))[0](db)
+    assert checks.find_faults(db) == checks.find_faults(db, quick=True) == []
+    checks.check(db)
+
+
+def test_what_belongs_to_no_symbol_is_a_fault(db: apsw.Connection) -> None:
+    db.pragma("foreign_keys", 0)
+    db.execute("INSERT INTO symbol_clock VALUES (99, 'Europe/Athens')")
+    assert checks.find_faults(db) == ["a row belongs to no symbol"]
+
+
+def test_orphans_are_found_in_every_table(db: apsw.Connection) -> None:
+    db.execute("INSERT INTO candle VALUES (320, 0, 0, 1, 1, 1, 1, 1, 1)")
+    db.execute("INSERT INTO yielded VALUES (643, 0, 0, 1, 1, 1, 1, 1)")
+    db.execute("INSERT INTO tick VALUES (30, 1, 0, 1, 1, 1, 1, 1)")
+    assert checks.find_orphans(db) == [10, 20, 30]
+    with pytest.raises(checks.Unsound, match="rows of 3 symbols that are none"):
+        checks.check(db)
