@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,22 +137,46 @@ def clean_environment(**overrides: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """`server(*arguments, GFIL_X="y", …)` starts a real one, on a new database unless told."""
+def servers() -> Iterator[list[Server]]:
+    """All that `server` has started; in the end they are waited for."""
     started: list[Server] = []
+    yield started
+    _end(started)
+    for running in started:
+        running.process.wait(STOP_MAX_S)
+
+
+@pytest.fixture(scope="session")
+def server(
+    servers: list[Server], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Server]:
+    """`server(*arguments, GFIL_X="y", …)` starts a real one, on a new database unless told."""
 
     def start(*arguments: str, **environment: str) -> Server:
         folder = tmp_path_factory.mktemp("server")
         environment.setdefault("GFIL_DB", str(folder / "gfil.db"))
-        started.append(_start(folder, arguments, environment))
-        return started[-1]
+        servers.append(_start(folder, arguments, environment))
+        return servers[-1]
 
-    yield start
-    left = [running.process for running in started if running.process.poll() is None]
-    for process in left:
-        process.send_signal(signal.SIGTERM)
-    for process in left:
-        process.wait(STOP_MAX_S)
+    return start
+
+
+@pytest.fixture(autouse=True)
+def end_own_servers(servers: list[Server]) -> Iterator[None]:
+    """What a test has started for itself ends with it, and takes nothing from those to come.
+
+    The servers that several tests share have been started by now: fixtures of wider scope come
+    first.
+    """
+    shared = len(servers)
+    yield
+    _end(servers[shared:])
+
+
+def _end(running: Iterable[Server]) -> None:
+    for each in running:
+        if each.process.poll() is None:
+            each.process.send_signal(signal.SIGTERM)
 
 
 def _start(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> Server:
