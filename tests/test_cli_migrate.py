@@ -106,7 +106,7 @@ def test_what_is_refused_is_named_and_exits_with_3(db: Path, klines: Path) -> No
     assert done.exit_code == 3
     assert done.stderr == "gfil: GBPUSD_5m.json: it is empty\n"
     text = done.stdout
-    assert "GBPUSD_5m.json: refused: it is empty" in text
+    assert "GBPUSD_5m.json           -         -         -         -         -  refused" in text
     assert "GBPUSD_1m.json: truncated: it breaks off after the row of 2024-03-04T00:" in text
     assert 'GBPUSD_1w.json: row 0 off_bucket: {"ts":1709769600,' in text
     assert "left alone: notes.txt" in text

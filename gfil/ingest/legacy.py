@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import compress, islice, repeat
-from operator import eq, floordiv, le, lt
+from operator import eq, floordiv, le, lt, not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from gfil.timeframes import HOUR, M1, Timeframe
 
 SUFFIXES = (".json", ".json.gz")
 SORTED_ROWS_MAX = 60_000  # of one file put in order at once
+HELD_ROWS = 2_000  # of those, that wait for others of their bucket
 CELLS = ("ts", "open", "high", "low", "close", "volume", "symbol")
 COLUMNS = place(("time", *CELLS[1:]))
 
@@ -269,18 +270,25 @@ class _Filling:
             column.extend(more)
         self._rows += len(rows.time)
         if self._rows >= SORTED_ROWS_MAX:
-            self._pass_on()
+            self._pass_on(key)
 
     def finish(self) -> None:
-        self._pass_on()
+        self._pass_on(None)
         self._batches.finish()
 
-    def _pass_on(self) -> None:
-        for (symbol, timeframe), rows in self._gathered.items():
+    def _pass_on(self, reading: tuple[str, Timeframe] | None) -> None:
+        # Those read last may have others of their bucket among the rows to come: they wait.
+        gathered, self._gathered, self._rows = self._gathered, {}, 0
+        for (symbol, timeframe), rows in gathered.items():
             distinct = distinguish(rows)
             self._report.count_duplicates(len(rows.time) - len(distinct.time))
+            if reading == (symbol, timeframe):
+                waiting = {*rows.time[-HELD_ROWS:]}
+                waits = [*map(waiting.__contains__, distinct.time)]
+                self._gathered[symbol, timeframe] = _keep(distinct, waits)
+                self._rows += sum(waits)
+                distinct = _keep(distinct, map(not_, waits))
             self._batches.add(symbol, timeframe, distinct)
-        self._gathered, self._rows = {}, 0
 
     def _uncovered(self, name: str, timeframe: Timeframe, rows: Rows) -> Rows:
         symbol = symbols.find(self._db, name)

@@ -148,8 +148,6 @@ class Moved:
 
     def _details(self) -> Iterator[str]:
         for file in self.files:
-            if file.error:
-                yield f"{file.name}: {file.state}: {file.error}"
             if self.dry_run and file.counts.get("first"):
                 first, last = file.counts["first"], file.counts["last"]
                 yield (

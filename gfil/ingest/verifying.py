@@ -205,7 +205,7 @@ class Verifier(Protocol):
 @contextmanager
 def verifier(path: Path) -> Iterator[Verifier]:
     """Give a verifier, on another core if there is one; to be called before a database is open."""
-    if len(os.sched_getaffinity(0)) == 1:
+    if _count_cores() == 1:
         with closing(_Here(path)) as here:
             yield here
         return
@@ -220,6 +220,12 @@ def verifier(path: Path) -> Iterator[Verifier]:
         ours.close()
         process.join(END_S)
         process.kill()
+
+
+def _count_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Here:

@@ -204,6 +204,21 @@ def test_a_long_file_is_put_in_order_part_by_part(
     assert adds_up(loaded, verdict)
 
 
+@pytest.mark.parametrize("runs_backwards", [False, True])
+def test_forming_rows_wait_for_closed_ones_where_a_part_ends(
+    db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_backwards: bool
+) -> None:
+    monkeypatch.setattr(legacy, "SORTED_ROWS_MAX", 1000)
+    monkeypatch.setattr(legacy, "HELD_ROWS", 10)
+    rows = minutes(20_000)
+    twice = [row for one in rows for row in ((*one[:5], one[5] / 2), one)]
+    given = [*reversed(twice)] if runs_backwards else twice
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(given)))
+    assert values(db, "EURUSD", "M1") == rows
+    assert (verdict.present, verdict.duplicates) == (20_000, 20_000)
+    assert adds_up(loaded, verdict)
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [(b"", "it is empty"), (b"<html>", "no format known"), (b'{"theme": 1}', "no format known")],
