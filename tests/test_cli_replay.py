@@ -24,6 +24,10 @@ from tests.gate import HANG_UP, LOSE, PASS
 SAMPLES = ROOT / "tests/data"
 CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"
 FIRST_MSC = 1709251200040
+OLD = (
+    "1 day older than kept, 2024-03-01 to 2024-03-01: "
+    "imported, only `gfil prune --imported` removes them"
+)
 GFIL = [sys.executable, "-P", "-m", "gfil"]
 
 
@@ -88,7 +92,8 @@ def test_a_file_is_posted_and_told_as_an_import_is(running: Server, key_file: Pa
     head = f"{CSV}: TESTFX, ticks, clock UTC, 2024-03-01T00:00:00Z to 2024-03-01T00:01:01Z\n"
     first, again = gfil(*words), gfil(*words)
     assert first[0] == again[0] == 0
-    assert first[1].startswith(f"{head}  3 rows: 3 inserted\n{running.url}: change ")
+    told = f"{head}  3 rows: 3 inserted\n  warning: TESTFX ticks: {OLD}\n"
+    assert first[1].startswith(f"{told}{running.url}: change ")
     assert again[1] == f"{head}  3 rows: 3 duplicates\n{running.url}: nothing changed\n"
     assert first[2] == again[2] == ""
     assert [row[:3] for row in ticks(running, "TESTFX")] == [
@@ -116,7 +121,7 @@ def test_the_key_may_come_from_the_environment_and_the_answer_as_json(running: S
         "rejected": 0,
         "reasons": {},
         "errors": [],
-        "warnings": [],
+        "warnings": [f"JSON ticks: {OLD.replace('03-01', '02-29')}"],
         "last": {"JSON": FIRST_MSC + 61_460 - 7_200_000},
     }
 
