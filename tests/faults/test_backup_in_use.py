@@ -1,0 +1,84 @@
+"""A backup taken while a real server takes ticks in: it restores to what doctor passes."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+
+from gfil.store import db as store
+from tests.conftest import Server, wait_for
+from tests.faults import works
+from tests.faults.senders import make_key
+from tests.faults.sizes import seeded
+from tests.upkeep.test_backup import gfil
+
+TICKS = "SELECT time_msc, bid FROM tick ORDER BY time_msc, place"
+FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")
+BACKUPS = 3
+
+
+class Pump:
+    """Posts ticks one batch after another, and remembers what was acknowledged."""
+
+    def __init__(self, server: Server, secret: str) -> None:
+        self.acknowledged: list[tuple[int, float]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(server, secret))
+        self._thread.start()
+
+    def _run(self, server: Server, secret: str) -> None:
+        rng, time_msc = seeded("pump"), int(time.time() - 3600) * 1000
+        while not self._stop.is_set():
+            ticks = [
+                (time_msc + 7 * n, round(1.1 + rng.random(), 5), 2.5, 0, 0, 6) for n in range(9)
+            ]
+            body = orjson.dumps(
+                {
+                    "ticks": [
+                        {"symbol": "EURUSD", **dict(zip(FIELDS, tick, strict=True))}
+                        for tick in ticks
+                    ]
+                }
+            )
+            if server.request("POST", "/api/v1/ticks", body, X_API_Key=secret).status == 200:
+                self.acknowledged += [(tick[0], tick[1]) for tick in ticks]
+            time_msc += 100
+
+    def stop(self) -> None:
+        """End it."""
+        self._stop.set()
+        self._thread.join()
+
+
+def test_a_backup_under_full_ingest_restores_to_what_doctor_passes(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    database, folder = tmp_path / "gfil.db", tmp_path / "backups"
+    folder.mkdir()
+    secret = make_key(database)
+    with closing(store.connect(database)) as connection:
+        works.send("M1", works.minutes(seeded("history"), works.DAY, 3000))(connection)
+    running = server(GFIL_DB=str(database))
+    pump = Pump(running, secret)
+    made: list[tuple[Path, int]] = []
+    try:
+        for number in range(BACKUPS):
+            wait_for(lambda n=number: len(pump.acknowledged) > 90 * n, "some ticks", 30)
+            before = len(pump.acknowledged)
+            status, said, error = gfil(database, "backup", str(folder), "--json")
+            assert (status, error) == (0, "")
+            made.append((Path(orjson.loads(said)["path"]), before))
+    finally:
+        pump.stop()
+    assert len(pump.acknowledged) > made[-1][1]
+    assert running.stop() == 0
+    for path, before in made:
+        assert gfil(database, "restore", str(path))[0] == 0
+        with closing(store.connect(database, readonly=True)) as connection:
+            held = set(store.query(connection, TICKS))
+        assert held >= set(pump.acknowledged[:before])
+        found = orjson.loads(gfil(database, "doctor", "--json")[1])["checks"]
+        assert [check for check in found[:2] if not check["ok"]] == []
