@@ -91,7 +91,13 @@ def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
         with ballast.thrown_off(path, settings.min_free_mb):
             connection = db.connect(path)
             connection.set_busy_timeout(PATIENCE_MS)
-            report = run(connection, now=now, imported=imported, progress=_show)
+            report = run(
+                connection,
+                now=now,
+                imported=imported,
+                is_tight=lambda: ballast.is_needed(path),
+                progress=_show,
+            )
             migrated = originals.delete_migrated(connection, now)
             connection.close()
     lines = [f"{path}: {'would be done: ' if dry_run else ''}{report.describe()}"]

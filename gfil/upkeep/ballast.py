@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gfil.upkeep.disk import MB, read_free_bytes
 
-BYTES = 16 * MB
+BYTES = 32 * MB  # the write-ahead log may be as large, and has to come into the database
 NEEDED_BYTES = 64 * MB  # with so much free nothing has to be thrown off
-PART = 16  # of what is free, where that is little
+PART = 4  # of what is free, where that is little
 
 
 def find(database: Path) -> Path:
@@ -37,10 +37,15 @@ def make(database: Path, keep_free_mb: int) -> None:
             os.close(file)
 
 
+def is_needed(database: Path) -> bool:
+    """Say whether there is little room."""
+    return read_free_bytes(database) < NEEDED_BYTES
+
+
 @contextmanager
 def thrown_off(database: Path, keep_free_mb: int) -> Iterator[None]:
     """Do without the ballast for the time of the block, if there is little room."""
-    if read_free_bytes(database) < NEEDED_BYTES:
+    if is_needed(database):
         find(database).unlink(missing_ok=True)
     try:
         yield

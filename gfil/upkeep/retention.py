@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +85,7 @@ def prune(
     imported: bool = False,
     dry_run: bool = False,
     rest: Rest = time.sleep,
+    is_tight: Callable[[], bool] = lambda: False,
     progress: Progress = lambda symbol: None,
 ) -> Report:
     """Remove what is older than it is kept, and whatever else has had its time.
@@ -92,11 +93,13 @@ def prune(
     Counted back from `now`, or from the newest row where that is earlier: a wrong clock of the
     server eats nothing. Each transaction is short, and between two it rests for as long. Stopped at
     any moment it has done part of its work, and the next one does the rest. A dry run only counts.
+    While the disk `is_tight` pieces are smallest, and the write-ahead log is emptied after each.
     """
     report = Report()
     newest = pruning.read_newest(db)
     until = int(now) if newest is None else min(int(now), newest)
-    work = _Work(db, report, int(now), until, imported, dry_run, rest)
+    work = _Work(db, report, int(now), until, imported, dry_run, rest, is_tight)
+    work.make_room()
     for symbol in symbols.list(db):
         progress(symbol.name)
         try:
@@ -120,6 +123,7 @@ class _Work:
     imported: bool
     dry_run: bool
     rest: Rest
+    is_tight: Callable[[], bool]
     days: int = 1  # of a piece of candles
     ticks: int = field(default_factory=lambda: TICKS_FIRST)  # of one of ticks
     pages: int = field(default_factory=lambda: PAGES_FIRST)
@@ -211,8 +215,19 @@ class _Work:
 
     def _fit(self, size: int, least: int, most: int) -> int:
         # So that the next transaction takes as long as one is to take.
+        if self.is_tight():
+            return least
         fitting = int(size * BATCH_S / max(self.took_s, 1e-6))
         return max(least, min(fitting, 2 * size, most))
+
+    def make_room(self) -> None:
+        if self.dry_run or not self.is_tight():
+            return
+        self.ticks, self.pages = TICKS_MIN, PAGES_MIN
+        with suppress(
+            apsw.BusyError
+        ):  # readers hold on to it: what comes next may fit all the same
+            self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -222,4 +237,5 @@ class _Work:
         self.took_s = time.monotonic() - began
         self.report.batches += 1
         self.report.longest_s = max(self.report.longest_s, self.took_s)
+        self.make_room()
         self.rest(self.took_s)
