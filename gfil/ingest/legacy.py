@@ -32,6 +32,7 @@ from gfil.timeframes import HOUR, M1, Timeframe
 
 SUFFIXES = (".json", ".json.gz")
 SORTED_ROWS_MAX = 60_000  # of one file put in order at once
+HOURS_MAX = 20_000  # of a symbol that are looked at for its week
 HELD_ROWS = 2_000  # of those, that wait for others of their bucket
 CELLS = ("ts", "open", "high", "low", "close", "volume", "symbol")
 COLUMNS = place(("time", *CELLS[1:]))
@@ -258,8 +259,7 @@ class _Filling:
         self.hours: dict[str, Counter[int]] = defaultdict(Counter)
 
     def add(self, symbol: str, timeframe: Timeframe, rows: Rows) -> None:
-        if timeframe.seconds <= HOUR:
-            self.hours[symbol].update(map(floordiv, rows.time, repeat(HOUR)))
+        count_hours(self.hours[symbol], timeframe, rows)
         if timeframe != M1:
             rows = self._uncovered(symbol, timeframe, rows)
         key = symbol, timeframe
@@ -303,6 +303,12 @@ class _Filling:
         self._report.rows += len(keys) - len(kept.time)
         self.covered += len(keys) - len(kept.time)
         return kept
+
+
+def count_hours(hours: Counter[int], timeframe: Timeframe, rows: Rows) -> None:
+    """Count how many candles, of H1 or shorter, each hour of UTC has; some years are enough."""
+    if timeframe.seconds <= HOUR and len(hours) < HOURS_MAX:
+        hours.update(map(floordiv, rows.time, repeat(HOUR)))
 
 
 def distinguish(rows: Rows) -> Rows:

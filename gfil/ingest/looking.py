@@ -6,13 +6,13 @@ from typing import Any
 import apsw
 
 from gfil.errors import BadRequest, Conflict, Refused
-from gfil.ingest.legacy import Found, How, Original, Progress, opened
+from gfil.ingest.legacy import Found, How, Original, Progress, count_hours, opened
 from gfil.ingest.marks import SEEN, Marks
 from gfil.ingest.migration import find_known
 from gfil.ingest.moved import BEFORE, LOOKED_AT, REFUSED, File, Moved
 from gfil.store import migrated
 from gfil.store.candles import Rows
-from gfil.timeframes import HOUR, Timeframe
+from gfil.timeframes import Timeframe
 
 
 def look(
@@ -48,8 +48,7 @@ def _count(
                 assert timeframe is not None
                 rows_read += len(rows.time)
                 marks.setdefault((symbol, timeframe), Marks(timeframe)).mark(rows.time, SEEN)
-                if timeframe.seconds <= HOUR:
-                    hours[symbol].update(time // HOUR for time in rows.time)
+                count_hours(hours[symbol], timeframe, rows)
         report, told = source.reading.report, source.reading.tell()
         source.finish()
     moved.see_hours(hours, report.clock)

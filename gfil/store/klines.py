@@ -39,12 +39,12 @@ def connect(path: Path) -> apsw.Connection:
     """
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode=ro"
     if not os.access(path.parent, os.W_OK):
-        wal = path.with_name(path.name + "-wal")
-        if wal.exists() and wal.stat().st_size:
-            raise BadParameter(
-                f"{path}: its newest rows are in {wal.name}, which cannot be read in a folder "
-                "without write permission: copy both to another folder"
-            )
+        for beside in (path.with_name(path.name + end) for end in ("-wal", "-journal")):
+            if beside.exists() and beside.stat().st_size:
+                raise BadParameter(
+                    f"{path}: {beside.name} belongs to it, which cannot be read in a folder "
+                    "without write permission: copy both to another folder"
+                )
         uri += "&immutable=1"
     with store.translated(path):
         db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
@@ -70,7 +70,7 @@ def read(db: apsw.Connection) -> Iterator[list[Row]]:
 
     One query, half read meanwhile: this is nobody's database that others wait for.
     """
-    with store.translated(None):
+    with store.translated(Path(db.filename)):
         rows = db.execute(READ)
         while some := [*islice(rows, PAGE_ROWS)]:
             yield some

@@ -9,11 +9,10 @@ from typing import Any
 import apsw
 import pytest
 
-from gfil.errors import BadParameter
+from gfil.errors import BadParameter, DatabaseError
 from gfil.ingest import legacy, migration
 from gfil.ingest.migration import Wishes
 from gfil.ingest.moved import Moved
-from gfil.store import db as store
 from gfil.store import klines, migrated
 from tests.ingest.old_files import NOW, minutes
 from tests.store.model import read
@@ -88,7 +87,7 @@ def test_a_folder_without_write_permission_is_read_as_it_is(
     with closing(make(tmp_path / "b.db", [("EURUSD", *row) for row in minutes(20)])):
         (refused,) = move(db_path, tmp_path / "b.db").files
     assert refused.state == "refused"
-    assert "its newest rows are in b.db-wal" in refused.error
+    assert "b.db-wal belongs to it" in refused.error
 
 
 def test_cells_that_hold_anything_cost_their_rows_alone(
@@ -136,7 +135,16 @@ def test_the_old_table_is_read_in_order_and_in_pieces(tmp_path: Path) -> None:
         pieces = [*klines.read(old)]
     assert [len(piece) for piece in pieces] == [klines.PAGE_ROWS, 1]
     assert [row for piece in pieces for row in piece] == rows
-    assert store.APPLICATION_ID
+
+
+def test_a_broken_old_file_is_named(db_path: Path, tmp_path: Path) -> None:
+    source = tmp_path / "broken.db"
+    make(source, [("EURUSD", *row) for row in minutes(2000)]).close()
+    content = bytearray(source.read_bytes())
+    content[3 * 4096 : 20 * 4096] = bytes(17 * 4096)
+    source.write_bytes(content)
+    with pytest.raises(DatabaseError, match=r"broken\.db: .*malformed"):
+        move(db_path, source)
 
 
 @pytest.mark.parametrize("name", ["nothing.db", "text.db"])
