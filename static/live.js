@@ -8,7 +8,9 @@ const STREAM_AGAIN_MS = 60_000; // from polling back to a stream
 const LOST_MS = 1500; // a shorter gap, as when a stream has lived its life, is not told of
 const REFUSED_FACTOR = 5; // polling does meanwhile
 const BACK_OFF_MS = [200, 1000, 2000, 4000, 8000];
-const FINAL = [401, 403, 404]; // refusals that trying again does not heal
+const FINAL = [401, 403]; // refusals that trying again does not heal
+const GONE = 404; // a symbol that may come again: a pump sends its next tick, or it is renamed back
+const GONE_AGAIN_MS = 10_000;
 
 // `hear` gets what comes with a candle, `renew` reads anew all that is shown and resolves to the id
 // of its state, `tell` gets a state (live, polling, lost, refused, asleep) and words, `tune` the
@@ -139,8 +141,9 @@ export function createLive({ hear, renew, tell, tune = () => {}, poll_ms = 2000 
 
   function giveUp(error) {
     close();
-    if (FINAL.includes(error.status)) {
+    if (error.status === GONE || FINAL.includes(error.status)) {
       show('refused', error.message);
+      if (error.status === GONE) later(poll, GONE_AGAIN_MS);
       return;
     }
     if (error.name !== 'AbortError') suspect();

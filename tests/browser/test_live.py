@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.browser.conftest import MINUTE, Watch
-from tests.browser.feeding import Feed, House, minute, own_symbol
+from tests.browser.feeding import Feed, House, expect_live, minute, own_symbol
 from tests.browser.looking import OpenPage, legend, next_frame, texts, wait_for_address
 from tests.conftest import Server
 
@@ -259,6 +259,20 @@ def test_a_symbol_that_is_deleted_says_so(open_page: OpenPage, feed: Feed, watch
     page = feed.open(open_page)
     feed.house.send("DELETE", f"/api/v1/symbols/{feed.symbol}")
     expect(page.locator("#live")).to_have_text(f"Not live: unknown symbol '{feed.symbol}'")
+
+
+def test_a_symbol_that_comes_again_is_live_again(
+    open_page: OpenPage, feed: Feed, watch: Watch
+) -> None:
+    watch.expected.append("404 (NOT FOUND)")
+    page = feed.open(open_page)
+    feed.house.send("DELETE", f"/api/v1/symbols/{feed.symbol}")
+    expect(page.locator("#live")).to_contain_text("Not live: ")
+    feed.tick(2750.5)
+    expect_live(page)
+    feed.expect_shown(page)
+    feed.tick(2751.5)
+    feed.expect_shown(page)
 
 
 def test_the_first_candle_of_a_timeframe_is_shown(open_page: OpenPage, feed: Feed) -> None:
