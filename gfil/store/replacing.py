@@ -1,5 +1,6 @@
 """One database in place of another: only where nobody has it open, and never half."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -94,10 +95,9 @@ def swap(database: Path, successor: Path, kept: Path) -> Path | None:
     wal, shm = (database.with_name(f"{database.name}-{end}") for end in ("wal", "shm"))
     had_one = database.exists()
     if had_one:
-        # A second name first: between two renamings there would be no database at all.
-        os.link(database, kept)
+        _link(database, kept)  # between two renamings there would be no database at all
     if wal.exists():  # of one that is damaged, or gone; under this name it would be the new one's
-        os.link(wal, kept.with_name(f"{kept.name}-wal"))
+        _link(wal, kept.with_name(f"{kept.name}-wal"))
         copies.sync(database.parent)
         wal.unlink()
     shm.unlink(missing_ok=True)
@@ -105,3 +105,13 @@ def swap(database: Path, successor: Path, kept: Path) -> Path | None:
     successor.replace(database)
     copies.sync(database.parent)
     return kept if had_one else None
+
+
+def _link(path: Path, second: Path) -> None:
+    try:
+        os.link(path, second)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        told = "its file system gives no file a second name: move it elsewhere, then restore"
+        raise DatabaseError(path, told) from error

@@ -73,8 +73,9 @@ def _dated_name(database: Path, now: float) -> str:
 def _check_target(database: Path, target: Path) -> None:
     if not target.parent.is_dir():
         raise BadParameter(f"no folder {target.parent}")
-    own = {database.name, *(f"{database.name}-{end}" for end in ("wal", "shm", "journal"))}
-    if target.parent == database.parent.resolve() and target.name in own:
+    real = database.resolve()
+    own = {real.with_name(real.name + end) for end in ("", "-wal", "-shm", "-journal")}
+    if target in own:
         raise BadParameter(f"{target} is the database itself: name another file, or a folder")
     if target.exists() or target.is_symlink():
         _check_is_backup(target)

@@ -46,11 +46,12 @@ def run(source: Path, database: Path, *, now: float) -> Restored:
     """
     _check_source(source, database)
     database.parent.mkdir(parents=True, exist_ok=True)
-    successor = database.with_name(f"{database.name}.restoring")
     with ExitStack() as held, store.translated(database):
         if not held.enter_context(locks.taken(locks.of_checkpointer(database))):
             raise InUse(database)
+        database = database.resolve()  # a link to it stays one
         _forget_second_names(database)
+        successor = database.with_name(f"{database.name}.restoring")
         had_one = database.exists()
         old = held.enter_context(replacing.taken(database)) if had_one else None
         held.callback(successor.unlink, missing_ok=True)

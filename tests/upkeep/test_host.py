@@ -25,8 +25,8 @@ def test_the_kind_of_a_file_system_is_found() -> None:
             3.0,
             "ext4",
             False,
-            "a sync takes 0.003 ms on ext4: it cannot be true, and a cut of the power may lose what "
-            "was stored",
+            "a sync takes 0.003 ms on ext4: it cannot be true, and a cut of the power may lose "
+            "what was stored",
         ),
         (
             1.0,

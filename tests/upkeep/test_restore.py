@@ -1,7 +1,8 @@
 """Tests of gfil/upkeep/restore.py and gfil/store/replacing.py: the old or the new, always whole."""
 
+import errno
 import os
-import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,12 +24,12 @@ from gfil.upkeep import backup, restore
 from gfil.upkeep.restore import Restored
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import works
-from tests.faults.laws import State, check_derived, read_state
+from tests.faults.laws import State
 from tests.faults.sizes import seeded
 from tests.store.test_db import make_old
-from tests.upkeep.test_backup import Killed, gfil, names
+from tests.upkeep.restoring import NOW, add, data, epoch
+from tests.upkeep.test_backup import gfil, names
 
-NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 KEPT = "gfil.before-restore-20250102T030405Z.db"
 HOLDS = """
 import sys, apsw
@@ -37,36 +38,6 @@ db.execute(sys.argv[2]).fetchall()
 print("holds", flush=True)
 sys.stdin.read()
 """
-
-
-def data(path: Path) -> State:
-    """All a database holds, but for its epoch, which is new in each."""
-    with closing(store.connect(path, readonly=True)) as connection:
-        assert connection.pragma("integrity_check") == "ok"
-        check_derived(connection)
-        state = read_state(connection)
-    return state | {"store": [row[2:] for row in state["store"]]}
-
-
-def epoch(path: Path) -> str:
-    with closing(store.connect(path, readonly=True)) as connection:
-        return store.read_state(connection)[0]
-
-
-def add(path: Path, what: str = "more") -> None:
-    with closing(store.connect(path)) as connection:
-        works.send("M1", works.minutes(random.Random(what), works.DAY + 86400, 30))(connection)
-
-
-@pytest.fixture
-def source(db_path: Path, tmp_path: Path) -> Path:
-    """A backup of the database, which has gone on since."""
-    with closing(store.connect(db_path)) as connection:
-        for step in works.late_candles(seeded("restore")):
-            step(connection)
-    made = backup.write(db_path, tmp_path / "backup.db", now=NOW)
-    add(db_path)
-    return made.path
 
 
 def test_what_was_backed_up_is_there_again_and_what_was_there_is_kept(
@@ -306,74 +277,45 @@ def test_what_does_not_fit_changes_nothing(
     assert data(db_path) == old
 
 
-STEPS = [(os, "link"), (os, "fsync"), (Path, "replace"), (checks, "check"), (os, "chown")]
+def test_on_a_full_disk_it_is_one_line_and_nothing_has_changed(source: Path, db_path: Path) -> None:
+    old = data(db_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "gfil", "restore", str(source)],
+        cwd=ROOT,
+        env=clean_environment(GFIL_DB=str(db_path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"gfil: no room for a copy at {db_path}.restoring\n"
+    assert data(db_path) == old
+    assert not [name for name in names(db_path.parent) if "restor" in name]
 
 
-@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
-def test_ended_at_any_step_the_old_or_the_new_one_is_there(
-    source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
-) -> None:
-    step: Callable[..., object] = getattr(owner, name)
-    old, new = data(db_path), data(source)
-    ended = 0
-    for survived in range(20):
-        calls = 0
-
-        def die(*arguments: object, at: int = survived) -> object:
-            nonlocal calls
-            calls += 1
-            if calls > at:
-                raise Killed
-            return step(*arguments)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(owner, name, die)
-            try:
-                restore.run(source, db_path, now=NOW + survived)
-            except Killed:
-                ended += 1
-        assert data(db_path) in (old, new)
-        if calls <= survived:
-            break
-    assert ended > 0
-    assert data(db_path) == new
-
-
-def test_killed_at_any_moment_the_old_or_the_new_one_is_there(source: Path, db_path: Path) -> None:
-    old, new = data(db_path), data(source)
-    rng = seeded("kills")
-    for _ in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gfil", "restore", str(source)],
-            cwd=ROOT,
-            env=clean_environment(GFIL_DB=str(db_path)),
-        )
-        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "its copy", 30)
-        for _ in range(rng.randrange(20_000)):
-            pass
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert data(db_path) in (old, new)
-    restore.run(source, db_path, now=NOW)
-    assert data(db_path) == new
-    kept = db_path.parent.glob("gfil.before-restore-*.db")
-    assert not any(path.samefile(db_path) for path in kept)
-    assert not list(db_path.parent.glob("*.restoring*"))
-
-
-def test_a_swap_without_a_second_name_would_be_caught(
+def test_without_second_names_nothing_has_changed(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proof of the proof: between two renamings there is no database."""
-    monkeypatch.setattr(os, "link", os.rename)
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    def die(*_: object) -> None:
-        if not db_path.exists():
-            raise Killed
-
-    monkeypatch.setattr(copies, "sync", die)
-    with pytest.raises(Killed):
+    old = data(db_path)
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(DatabaseError, match="gives no file a second name"):
         restore.run(source, db_path, now=NOW)
+    assert data(db_path) == old
+
+
+def test_a_link_to_the_database_stays_one(source: Path, db_path: Path, tmp_path: Path) -> None:
+    real = tmp_path / "disk" / "real.db"
+    real.parent.mkdir()
+    db_path.rename(real)
+    db_path.symlink_to(real)
+    done = restore.run(source, db_path, now=NOW)
+    assert db_path.is_symlink()
+    assert done.kept == real.with_name("real.before-restore-20250102T030405Z.db")
+    assert data(real) == data(source)
 
 
 def test_the_command_says_it_in_one_line_or_as_json(source: Path, db_path: Path) -> None:
