@@ -166,11 +166,11 @@ def end_own_servers(servers: list[Server]) -> Iterator[None]:
     """What a test has started for itself ends with it, and takes nothing from those to come.
 
     The servers that several tests share have been started by now: fixtures of wider scope come
-    first.
+    first. One that a test starts anew at the address of such a server stands in for it.
     """
-    shared = len(servers)
+    shared = [each.url for each in servers]
     yield
-    _end(servers[shared:])
+    _end(each for each in servers[len(shared) :] if each.url not in shared)
 
 
 def _end(running: Iterable[Server]) -> None:
