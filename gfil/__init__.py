@@ -40,6 +40,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         openapi,
         pages,
         requests,
+        status,
         stream,
         symbols,
         ticks,
@@ -55,10 +56,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     metrics.prepare()
     app.before_request(auth.check)
     readers = (candles, export, gaps, stream, symbols, ticks)
-    for module in (auth, *readers, health, metrics, openapi, pages):
+    for module in (auth, *readers, health, metrics, openapi, pages, status):
         app.register_blueprint(module.bp)
-    if settings.proxies:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies
-        )
+    if hops := settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     return app

@@ -55,7 +55,7 @@ INSIDE = {
     "gfil.upkeep": ("disk", "host"),
     "gfil.web": (
         *("metrics", "viewers", "topics", "live", "bodies", "requests", "uploads", "schemas"),
-        "quotes",
+        *("quotes", "verdict", "missing", "pages"),
     ),
     "gfil.store": (
         "cursors",

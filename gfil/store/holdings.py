@@ -91,6 +91,36 @@ def _hold(
     return [Holding(timeframe.name, clock.name, held[0][0], held[-1][1], count)]
 
 
+class Reach(NamedTuple):
+    """When the first and the last row of one timeframe, or of `ticks`, start; UNIX s."""
+
+    tf: str
+    first: int
+    last: int
+
+
+FIRST_TICK = "SELECT MIN(time_msc) FROM tick WHERE symbol_id = :id"
+LAST_TICK = "SELECT MAX(time_msc) FROM tick WHERE symbol_id = :id"
+
+
+def list_reach(db: apsw.Connection, symbol: Symbol) -> list[Reach]:
+    """Return from when to when anything is held of a symbol, on whatever clock; nothing is counted.
+
+    Ticks come first, then the timeframes that are stored or derived, the finest first.
+    """
+    found = []
+    first_msc = store.value(db, FIRST_TICK, {"id": symbol.id})
+    if first_msc is not None:
+        last_msc = store.value(db, LAST_TICK, {"id": symbol.id})
+        found.append(Reach("ticks", first_msc // 1000, last_msc // 1000))
+    for timeframe in TIMEFRAMES:
+        series = {"series": symbol.series(timeframe.number)}
+        first = store.value(db, chain.FIRST, series)
+        if first is not None:
+            found.append(Reach(timeframe.name, first, store.value(db, chain.LAST, series)[0]))
+    return found
+
+
 def is_stale(db: apsw.Connection, symbol: Symbol, now: int) -> bool:
     """Say whether 10 minutes in which the symbol usually trades have gone by without a row."""
     last = store.value(db, chain.LAST, {"series": symbol.series(M1.number)})

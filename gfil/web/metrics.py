@@ -30,6 +30,7 @@ bp = Blueprint("metrics", __name__)
 
 READ_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 INGEST_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0)
+PAGES = ("pages.", "status.")  # how the endpoints of pages begin
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 SCRAPE_TRIES = 5
 
@@ -178,6 +179,18 @@ def read() -> Response:
     )
 
 
+def count_streams() -> int:
+    """Return how many live streams are open, of all workers."""
+    with counting.reading() as folder:
+        if folder is None:
+            return int(REGISTRY.get_sample_value("gfil_streams") or 0)
+        with contextlib.suppress(*counting.UNREADABLE, FileNotFoundError):
+            live = MultiProcessCollector.merge(folder.glob("gauge_livesum_*.db"))
+            samples = (sample for metric in live for sample in metric.samples)
+            return int(sum(each.value for each in samples if each.name == "gfil_streams"))
+    return 0
+
+
 def _read_counts() -> bytes:
     with counting.reading() as folder:
         if folder is None:
@@ -241,7 +254,7 @@ def _sort(asked: Request, endpoint: str | None, method: str, hundreds: int) -> _
     if not is_read or hundreds > 3:
         of = _Of(answers, READ, None)
     else:
-        kind = "pages" if str(endpoint).startswith("pages.") else "reads"
+        kind = "pages" if str(endpoint).startswith(PAGES) else "reads"
         of = _Of(answers, READ.labels(kind), kind)
     if known == method:
         _counted[endpoint, method, hundreds] = of

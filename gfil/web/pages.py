@@ -83,7 +83,7 @@ def overview() -> Response:
     """Show every symbol: last price, change over the day, sparkline, how fresh it is."""
     db, now = reading(), time.time()
     epoch, change = read_state(db)
-    return _page(
+    return page(
         "overview.html",
         quotes=quotes.list_quotes(epoch),
         since=f"{epoch}-{change}",
@@ -207,13 +207,14 @@ def refuse(error: GfilError) -> Response:
     if isinstance(error, Unauthorized) and not has_key_header():
         return redirect(f"/login?{urlencode({'next': request.full_path.rstrip('?')})}", 303)  # type: ignore[return-value]
     g.detail = error.detail  # for the log
-    response = _page("refused.html", title=error.title, detail=error.detail)
+    response = page("refused.html", title=error.title, detail=error.detail)
     response.status_code = error.status
     response.headers.update(error_headers(error))
     return response
 
 
-def _page(template: str, **facts: Any) -> Response:
+def page(template: str, **facts: Any) -> Response:
+    """Return a page made of a template, kept by nobody without asking again."""
     return _send(render_template(template, **facts))
 
 

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from gfil import create_app
 from gfil.config import Settings
 from gfil.store import api_keys, db, symbols
-from gfil.web import auth
+from gfil.web import auth, metrics
 
 PATHS = ("/api/v1/symbols", "/api/v1/symbols/X", "/api/v1/candles", "/api/v1/export")
 NOW = 1_700_000_000
@@ -124,7 +124,7 @@ def test_every_route_opens_to_the_keys_of_its_scope_only(
                     elif scope == "open":
                         assert status not in (401, 403, 500)
                     elif kind not in api_keys.SCOPES:
-                        to_login = rule.endpoint.startswith("pages.") and kind == "none"
+                        to_login = rule.endpoint.startswith(metrics.PAGES) and kind == "none"
                         assert status == (303 if to_login else 401)
                     elif scope != "key" and not ranks(kind, scope):
                         assert status == 403

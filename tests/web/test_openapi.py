@@ -22,7 +22,10 @@ from gfil.web.openapi import OPERATIONS
 from tests.faults.senders import make_key
 
 EXAMPLES = 500 if os.environ.get("GFIL_LONG") == "1" else 60
-PAGES = {"/", "/chart/<symbol>", "/static/<version>/<path:name>", "/docs", "/login", "/logout"}
+PAGES = {
+    *("/", "/chart/<symbol>", "/status", "/status/<symbol>", "/static/<version>/<path:name>"),
+    *("/docs", "/login", "/logout"),
+}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
