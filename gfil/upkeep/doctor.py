@@ -291,7 +291,7 @@ def _week(visit: Visit) -> Finding:
 
 def _imported(visit: Visit) -> Finding:
     found = [
-        f"{each.days:,} days {each.tf} of {each.symbol}"
+        f"{_count(each.days, 'day')} {each.tf} of {each.symbol}"
         for symbol in visit.symbols
         for each in retention.list_imported(visit.db, symbol, _until(visit))
     ]

@@ -9,7 +9,9 @@ import apsw
 import orjson
 import pytest
 
+from gfil import clocks
 from gfil.errors import ForeignDatabase, NoDatabase
+from gfil.ingest import importer
 from gfil.store import copies, retention, symbols, upkeep
 from gfil.store import db as store
 from gfil.timeframes import DAY, HOUR, MINUTE, WEEK
@@ -222,6 +224,18 @@ def test_a_symbol_with_candles_at_the_weekend_is_found(well: Path, db: apsw.Conn
     assert "XAUUSD (" in found.detail
     assert "nyclose" in found.detail
     assert "EURUSD" not in found.detail
+
+
+@pytest.mark.parametrize("clock", ["America/New_York", "UTC"])
+def test_a_real_file_read_on_a_wrong_clock_is_found(
+    db: apsw.Connection, db_path: Path, shared_data: Path, clock: str
+) -> None:
+    file = shared_data / "histdata" / "DAT_ASCII_EURUSD_M1_201701.csv.gz"
+    options = importer.Options(clock=clocks.parse(clock))
+    importer.load(db, [file.read_bytes()], options, name=file.name, now=NOW)
+    found = look(db_path)["week"]
+    assert found.ok == (clock != "UTC")
+    assert found.ok or "as if stamped on America/New_York" in found.detail
 
 
 def test_what_trades_all_the_week_is_well(well: Path, db: apsw.Connection) -> None:
