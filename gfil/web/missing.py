@@ -79,10 +79,10 @@ def _draw(symbol: Symbol, now: float) -> Picture:
     held = retention.held_days(db, symbol, M1.number, days)
     found = [*gaps.find(db, symbol, start, now=now)]
     lost = _count_by_day(found)
-    paths: dict[str, list[str]] = {"held": [], **{name: [] for name, _, _ in LEVELS}}
+    paths: dict[str, list[str]] = {"whole": [], **{name: [] for name, _, _ in LEVELS}}
     for day in days:
         if day in held or lost[day]:
-            paths["held"].append(_cell(day - start, HEIGHT))
+            paths["whole"].append(_cell(day - start, HEIGHT))
         for name, least, height in LEVELS:
             if lost[day] >= least:
                 paths[name].append(_cell(day - start, height))

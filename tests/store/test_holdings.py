@@ -1,10 +1,12 @@
-"""Tests of gfil/store/holdings.py: what is stale, also where summer time begins and ends."""
+"""Tests of gfil/store/holdings.py: how far it reaches; what is stale, also as clocks change."""
 
 import apsw
 import pytest
 
 from gfil import clocks
-from gfil.store import holdings, symbols
+from gfil.store import db as store
+from gfil.store import holdings, symbols, ticks
+from gfil.store.holdings import Reach
 from gfil.timeframes import DAY, MINUTE, WEEK
 from tests.store.model import write
 
@@ -60,3 +62,29 @@ def test_a_symbol_without_minutes_is_never_stale(db: apsw.Connection) -> None:
     day = clocks.parse_instant("2024-06-10")
     write(db, "X", "D1", [((day, day + DAY), (1.0, 1.0, 1.0, 1.0, 1.0))])
     assert not holdings.is_stale(db, symbols.read(db, "X"), day + 100 * DAY)
+
+
+def test_how_far_everything_reaches_is_told_ticks_first_then_the_finest(
+    db: apsw.Connection,
+) -> None:
+    """Of other symbols nothing is told."""
+    start, flat = 1_700_006_400, (1.0, 1.0, 1.0, 1.0, 1.0)
+    write(db, "A", "H1", [((start, start + 3600), flat), ((start + 7200, start + 10800), flat)])
+    write(db, "A", "D1", [((start - 86400, start), flat)])
+    write(db, "B", "M1", [((start, start + 60), flat)])
+    with store.transaction(db):
+        bare = symbols.ensure(db, "C")
+        columns = ticks.Ticks(
+            [start * 1000, start * 1000 + 61_500], *[[1.0] * 2] * 3, [0.0] * 2, [6] * 2
+        )
+        ticks.write(db, symbols.ensure(db, "T"), columns)
+    assert holdings.list_reach(db, symbols.read(db, "A")) == [
+        Reach("H1", start, start + 7200),
+        Reach("H4", start, start),
+        Reach("D1", start - 86400, start),
+    ]
+    assert holdings.list_reach(db, symbols.read(db, "T"))[:2] == [
+        Reach("ticks", start, start + 61),
+        Reach("M1", start, start + 60),
+    ]
+    assert holdings.list_reach(db, bare) == []

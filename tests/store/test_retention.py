@@ -236,6 +236,27 @@ def test_imported_days_are_listed_while_they_hold_something(db: apsw.Connection)
     ]
 
 
+def test_imported_days_are_counted_as_they_are_listed_whether_or_not_they_hold_anything(
+    db: apsw.Connection,
+) -> None:
+    """Until a prune has forgotten those that do not."""
+    write(db, "EURUSD", "M1", minutes(400, 399, 200), now=NOW)
+    write(db, "OTHER", "M1", minutes(500), now=NOW)
+    symbol = symbols.read(db, "EURUSD")
+    first, last = TODAY - 400 * DAY, TODAY - 200 * DAY
+    assert retention.count_imported(db, symbol, NOW) == retention.list_imported(db, symbol, NOW)
+    deletion.delete_range(db, symbol, first, first + DAY)
+    assert retention.count_imported(db, symbol, NOW) == [Imported("EURUSD", "M1", 3, first, last)]
+    with store.transaction(db):
+        retention.drop_idle_marks(db, symbol)
+    put(db, M1="300d")
+    assert retention.count_imported(db, symbol, NOW) == [
+        Imported("EURUSD", "M1", 1, first + DAY, first + DAY)
+    ]
+    put(db, M1="forever")
+    assert retention.count_imported(db, symbol, NOW) == []
+
+
 def test_nothing_is_remembered_of_a_deleted_symbol(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(200), now=NOW)
     symbol = symbols.read(db, "EURUSD")

@@ -209,8 +209,8 @@ def test_gaps_are_drawn_a_cell_a_day_and_told_in_words(client: FlaskClient, minu
     paths = dict(re.findall(r'<path class="(\w+)" d="(M[^"]*)"', text))
     # The week of NOW is the last of twelve; MONDAY's is the second, for NOW is a Wednesday.
     first, some, most = 30, 30 * 5, 30 * 6
-    assert paths["held"].startswith(f"M{first} 14v-14h3v14zM{first + 4} 14")
-    assert paths["held"].count("M") == 10 * 7 + 2
+    assert paths["whole"].startswith(f"M{first} 14v-14h3v14zM{first + 4} 14")
+    assert paths["whole"].count("M") == 10 * 7 + 2
     assert (paths["some"], paths["most"]) == (f"M{some} 14v-5h3v5z", f"M{most} 14v-14h3v14z")
     assert "2 gaps, 7.33 h; the longest 7 h, 2025-02-03" in words(text)
 
