@@ -23,6 +23,7 @@ from gfil.store.migrated import Migrated
 from gfil.timeframes import HOUR, M1
 
 BATCH_ROWS_MIN = 500
+SETTLED_MIN = 8  # files that are noted as done at once: each time costs a sync of the disk
 PENDING_MAX = 40  # files that are stored and not verified yet: some take longer to verify
 
 
@@ -126,6 +127,7 @@ class _Move:
         self._known = migrated.list(db)
         self._pace = Pace(size_min=BATCH_ROWS_MIN)
         self._waiting: deque[_Waiting] = deque()
+        self._verdicts: list[Verdict] = []
         self._edges: dict[str, list[int]] = {}  # of the M1 of a symbol
 
     def take(self, original: Original) -> None:
@@ -150,9 +152,10 @@ class _Move:
             self.settle(PENDING_MAX)
 
     def settle(self, pending_max: int) -> None:
-        verdicts = [*self._checking.verdicts(pending_max)]
-        if not verdicts:
+        self._verdicts += self._checking.verdicts(pending_max)
+        if not self._verdicts or (pending_max and len(self._verdicts) < SETTLED_MIN):
             return
+        verdicts, self._verdicts = self._verdicts, []
         with store.transaction(self._db):
             for verdict in verdicts:
                 self._judge(*self._waiting.popleft(), verdict)

@@ -81,7 +81,8 @@ class Moved:
     def see_hours(self, hours: Mapping[str, Counter[int]], clock: str) -> None:
         """Take note of the hours of each symbol; those of the first file, the finest, count."""
         for symbol, some in hours.items():
-            self._hours.setdefault(symbol, (some, clock))
+            if some:
+                self._hours.setdefault(symbol, (some, clock))
 
     @property
     def weeks(self) -> list[dict[str, Any]]:
