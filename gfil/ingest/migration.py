@@ -84,6 +84,7 @@ def carry(
     for original in found.originals:
         move.take(original)
     move.settle(0)
+    moved.files.sort(key=lambda file: found.originals.index(file.original))
     moved.change = store.read_state(db)[1]
 
 
