@@ -46,8 +46,8 @@ def find(epoch: str, symbol: Symbol, now: float) -> Picture:
     """Return the picture of a symbol, at most five minutes old."""
     kept = peek(epoch, symbol, now)
     if kept is None:
-        while len(_kept) >= KEPT_MAX:
-            _kept.pop(next(iter(_kept)), None)
+        if len(_kept) >= KEPT_MAX:
+            _kept.clear()
         kept = _kept[epoch, symbol.id, symbol.clock] = _draw(symbol, now)
     return kept
 

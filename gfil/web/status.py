@@ -63,6 +63,7 @@ def overview() -> Response:
         problems=verdict.judge(signs),
         rows=rows,
         count=Counter(row.state for row in rows),
+        kept_days=[each for row in rows for each in row.imported],
         done=done,
         checks=[*_checks(done["doctor"])],
         rates=_list_rates(epoch, int(now // 60)),

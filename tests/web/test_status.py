@@ -262,10 +262,14 @@ def test_imported_days_past_their_retention_are_told(
     with store.transaction(connection):
         retention.mark(connection, euro, "M1", days, [], NOW)
     connection.close()
+    text = read(client)
+    assert part(text, "upkeep").endswith(
+        "Imported 2 days of EURUSD are past their retention and kept, because they were imported so"
+    )
     assert (
         "2 days of M1, 2023-11-26 to 2023-11-27, are past their retention and kept, because they "
         "were imported so: scripts/gfil prune --imported"
-    ) in part(read(client), "symbols")
+    ) in part(text, "symbols")
 
 
 @freeze_time(NOON)
