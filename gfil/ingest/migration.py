@@ -1,8 +1,8 @@
 """The move from the old system: every file stored, verified, remembered, and told of."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import apsw
 
 from gfil.clocks import Clock
-from gfil.errors import BadRequest, Conflict, Refused
+from gfil.errors import (
+    BadRequest,
+    Busy,
+    Conflict,
+    DatabaseError,
+    DiskFull,
+    ForeignDatabase,
+    Refused,
+)
 from gfil.ingest import legacy
 from gfil.ingest.batches import Pace
 from gfil.ingest.legacy import Found, How, Loaded, Original, Progress, Seal
@@ -59,7 +67,7 @@ def migrate(
     Raises:
         DatabaseError, Busy, DiskFull: nothing more can be stored.
     """
-    with verifier(path) as checking:  # it forks: no database may be open
+    with verifier(path) as checking, _telling_to_go_on():  # it forks: no database may be open
         store.create(path)
         db = store.connect(path)
         try:
@@ -67,6 +75,17 @@ def migrate(
         finally:
             with suppress(apsw.Error):  # the last one to close checkpoints, on a disk that may fail
                 db.close()
+
+
+@contextmanager
+def _telling_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except ForeignDatabase:
+        raise
+    except (DatabaseError, Busy, DiskFull) as error:
+        error.detail += "; what was before stays: run the same again, and it goes on from there"
+        raise
 
 
 def carry(

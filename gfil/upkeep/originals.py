@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 
 from gfil.store import db as store
-from gfil.store import migrated, upkeep
+from gfil.store import migrated, symbols, upkeep
 from gfil.store.migrated import Migrated
 
 CHUNK_BYTES = 1024 * 1024
@@ -41,7 +41,8 @@ def delete_migrated(db: apsw.Connection, now: float, *, dry_run: bool = False) -
     """Delete the old files whose time has come, each only if nothing speaks against it.
 
     It must have been verified with nothing refused, be unchanged since (size, time and content),
-    and a verified backup younger than that must still be there. Inside no transaction.
+    its symbols must not have been deleted, and a verified backup younger than that must still be
+    there. Inside no transaction.
     """
     report = Deleted()
     for file in migrated.list(db):
@@ -61,9 +62,8 @@ def delete_migrated(db: apsw.Connection, now: float, *, dry_run: bool = False) -
             continue
         if not why:
             report.deleted.append(file.path)
-        if (
-            not dry_run
-        ):  # what was in it is still remembered: should it come back, it is passed over
+        if not dry_run:
+            # What was in it is still remembered: should it come back, it is passed over.
             with store.transaction(db):
                 migrated.write(db, file._replace(delete_after=None))
     return report
@@ -75,6 +75,9 @@ GONE = "it is not there any more"
 def _find_objection(db: apsw.Connection, file: Migrated, path: Path) -> str:
     if file.report["rejected"]:
         return "rows of it were refused"
+    alive = {symbol.id for symbol in symbols.list(db)}
+    if not alive.issuperset(file.report["ids"]):
+        return "its symbol has been deleted since: `gfil migrate` brings it back"
     backup = upkeep.read(db, "backup")
     if backup is None or backup.time <= file.time:
         return "no verified backup has been made since: `gfil backup` makes one"

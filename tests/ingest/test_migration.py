@@ -10,7 +10,7 @@ import pytest
 
 from gfil import clocks
 from gfil.clocks import Clock
-from gfil.errors import BadParameter
+from gfil.errors import BadParameter, Busy
 from gfil.ingest import legacy, migration, verifying
 from gfil.ingest.legacy import Original
 from gfil.ingest.migration import Wishes
@@ -241,6 +241,21 @@ def test_a_cut_file_that_was_migrated_before_still_says_where_minutes_end(
     save(folder, "EURUSD_1h", objects(old_files.fold(whole, "1h")))
     migrate(db_path, folder)
     assert read(db, "EURUSD", "H1").candles == old_files.fold(whole, "1h")
+
+
+def test_who_finds_the_database_busy_is_told_to_go_on_later(
+    db: apsw.Connection, db_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "klines"
+    save(folder, "EURUSD_1m", objects(minutes(10)))
+    monkeypatch.setattr(store, "WRITER_WAIT_MS", 1)
+    with (
+        store.transaction(db),
+        pytest.raises(Busy, match="busy") as told,
+    ):
+        migrate(db_path, folder)
+    assert told.value.detail.endswith("run the same again, and it goes on from there")
+    assert states(migrate(db_path, folder)) == {}
 
 
 def test_nothing_is_stored_of_a_folder_that_has_nothing(db_path: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from gfil.store import db as store
-from gfil.store import migrated, upkeep
+from gfil.store import migrated, symbols, upkeep
 from gfil.store.migrated import Migrated
 from gfil.upkeep.originals import delete_migrated
 
@@ -31,9 +31,10 @@ def remember(db: apsw.Connection, path: Path, rejected: int = 0, due: int | None
     """Note a file as the migration does."""
     now = path.stat()
     report = {"rejected": rejected, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
+    ids = [symbol.id for symbol in symbols.list(db)]
     digest = hashlib.sha256(path.read_bytes()).digest()
     with store.transaction(db):
-        migrated.write(db, Migrated(digest, str(path), VERIFIED, due, report))
+        migrated.write(db, Migrated(digest, str(path), VERIFIED, due, report | {"ids": ids}))
 
 
 def back_up(db: apsw.Connection, path: Path, time: int = VERIFIED + 60) -> None:
@@ -76,6 +77,22 @@ def test_a_file_that_is_never_to_go_stays(db: apsw.Connection, old: Path) -> Non
 def test_a_file_of_which_rows_were_refused_stays(db: apsw.Connection, old: Path) -> None:
     remember(db, old, rejected=1)
     assert kept(db) == ["rows of it were refused"]
+
+
+def test_a_file_stays_whose_symbol_has_been_deleted(
+    db: apsw.Connection, old: Path, tmp_path: Path
+) -> None:
+    with store.transaction(db):
+        gold, silver = (symbols.ensure(db, name) for name in ("XAUUSD", "XAGUSD"))
+    remember(db, old)
+    with store.transaction(db):
+        symbols.delete(db, silver)
+    back_up(db, tmp_path / "backup.db", VERIFIED + 3600)
+    assert kept(db) == ["its symbol has been deleted since: `gfil migrate` brings it back"]
+    remember(db, old)
+    with store.transaction(db):
+        symbols.rename(db, gold, "GOLD")
+    assert delete_migrated(db, DUE).deleted == [str(old)]
 
 
 @pytest.mark.parametrize("time", [VERIFIED, VERIFIED - 1])
