@@ -3,7 +3,8 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ APPLICATION_ID = 0x4746494C  # "GFIL"
 SCHEMA_VERSION = 4
 WRITER_WAIT_MS = 5000
 READER_WAIT_MS = 2000
+POLL_S = 0.0005
 JOURNAL_SIZE_MAX_BYTES = 8 * 1024 * 1024
 WRITER_CACHE_KIB = 16 * 1024
 READER_CACHE_KIB = 1024
@@ -132,6 +134,21 @@ def connect(path: Path, *, readonly: bool = False, cache_kib: int | None = None)
             db.close()
             raise
     return db
+
+
+def patience(seconds: float) -> Callable[[int], bool]:
+    """Return a busy handler that asks for a lock again and again, so many seconds from now on.
+
+    SQLite's own rests grow to 100 ms: so seldom one never meets the moment between two commits of
+    somebody who writes without a pause.
+    """
+    end = time.monotonic() + seconds
+
+    def wait(tries: int) -> bool:
+        time.sleep(POLL_S)
+        return time.monotonic() < end
+
+    return wait
 
 
 @contextmanager

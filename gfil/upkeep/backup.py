@@ -13,8 +13,10 @@ from gfil.store import checks, copies, locks, upkeep
 from gfil.store import db as store
 from gfil.store.copies import PART
 
+PATIENCE_S = 30.0  # for the write lock, at the end: nobody waits for a backup
 STAMP = r"[0-9]{8}T[0-9]{6}Z"
 MAGIC, HEAD_BYTES = b"SQLite format 3\0", 72  # in which also stands whose file it is
+NEVER_OPENED = b"\1\1"  # in its place in the head: no WAL, which a database gets at first use
 
 
 class Backup(NamedTuple):
@@ -88,6 +90,8 @@ def _check_is_backup(target: Path) -> None:
         head = file.read(HEAD_BYTES)
     if head[:16] != MAGIC or int.from_bytes(head[68:], "big") != store.APPLICATION_ID:
         raise Conflict(f"{target} is there and no backup of GFIL: name another file, or a folder")
+    if head[18:20] != NEVER_OPENED:
+        raise Conflict(f"{target} is a database that is used: name another file, or a folder")
 
 
 def _check(part: Path, database: Path) -> None:
@@ -120,8 +124,10 @@ def _remove_older(database: Path, made: Path, keep: int) -> list[Path]:
 def _remember(database: Path, backup: Backup, now: float) -> None:
     # As of the moment from which on it may lack something, not of that when it was ready.
     try:
-        with closing(store.connect(database)) as db, store.transaction(db):
-            upkeep.put(db, "backup", backup.as_json(), now=now)
+        with closing(store.connect(database)) as db:
+            db.set_busy_handler(store.patience(PATIENCE_S))
+            with store.transaction(db):
+                upkeep.put(db, "backup", backup.as_json(), now=now)
     except GfilError as error:
         detail = f"{backup.path} is whole and checked, but this could not be noted: {error.detail}"
         raise GfilError(detail) from error

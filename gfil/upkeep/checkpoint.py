@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import apsw
 
 from gfil.errors import DatabaseError
 from gfil.store import locks
-from gfil.store.db import JOURNAL_SIZE_MAX_BYTES, Connection, connect
+from gfil.store.db import JOURNAL_SIZE_MAX_BYTES, Connection, connect, patience
 from gfil.store.pool import Home, Writer, find_home
 
 LOOK_S = 0.5
@@ -23,7 +22,6 @@ WAIT_S = 0.05
 LARGE_WAIT_S = 0.25
 LARGE_TRIES = 4
 RETRY_S = 0.02
-POLL_S = 0.0005
 RESTART, TRUNCATE = apsw.SQLITE_CHECKPOINT_RESTART, apsw.SQLITE_CHECKPOINT_TRUNCATE
 
 log = logging.getLogger("gfil")
@@ -96,7 +94,7 @@ class Checkpointer:
                     return pages == copied
                 # Writers begin at its start again only if they find all of it copied, which never
                 # happens while they write. This holds them up while the last of it is copied.
-                db.set_busy_handler(_patience(wait_s))
+                db.set_busy_handler(patience(wait_s))
                 db.wal_checkpoint(mode=TRUNCATE if is_idle else RESTART)
                 return True
             except apsw.BusyError:  # readers hold on; or a writer checkpoints, which waits for none
@@ -114,17 +112,6 @@ class Checkpointer:
         if self._lock is None:
             self._lock = locks.take(locks.of_checkpointer(self.path))
         return self._lock is not None
-
-
-def _patience(seconds: float) -> Callable[[int], bool]:
-    # SQLite's own rests grow to 100 ms: so seldom one never meets the moment between two commits.
-    end = time.monotonic() + seconds
-
-    def wait(tries: int) -> bool:
-        time.sleep(POLL_S)
-        return time.monotonic() < end
-
-    return wait
 
 
 def read_state(database: Path) -> State | None:

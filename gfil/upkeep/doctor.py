@@ -27,6 +27,7 @@ MB = 1_000_000
 WAL_MAX_BYTES = 64 * 1024 * 1024
 QUICK_DAYS = 3  # of each symbol, before its newest candle
 QUICK_S = 10.0
+PATIENCE_S = 30.0  # for the write lock, of so many repairs together
 NIGHTLY_S = 2 * DAY  # older, and a night has been missed
 ENDED_S = 4 * WEEK  # a symbol that has brought nothing for longer has ended
 FULL_DAYS_MIN = 7.0
@@ -185,6 +186,7 @@ def _find_wrong(visit: Visit, symbol: Symbol) -> Iterator[list[Wrong]]:
         while some := list(islice(of_one, REPAIRED_AT_ONCE)):
             if visit.repair:
                 with closing(store.connect(visit.path)) as db:
+                    db.set_busy_handler(store.patience(PATIENCE_S))
                     checks.repair(db, some)
             yield some
 

@@ -165,7 +165,7 @@ def test_a_copy_that_breaks_a_law_is_none(
 def test_it_says_so_where_it_could_not_be_noted(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "WRITER_WAIT_MS", 1)
+    monkeypatch.setattr(backup, "PATIENCE_S", 0.0)
     with (
         closing(store.connect(db_path)) as other,
         store.transaction(other),
