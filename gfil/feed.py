@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -32,9 +33,34 @@ WATCH_S = 0.25  # how often it looks whether the server is still there
 RATE_LEAST = 0.3  # ticks of a symbol a second, in the quietest hours
 STEP_MAX_S = float(MINUTE)  # a machine that slept wakes up to no jump
 SPREAD = 0.0001  # of the price
+STARTS_MAX = 5  # what is killed again and again is killed on purpose
+AGAIN_S = 1.0
+LAST_WORD = b"ended\n"  # on stdout: it was not killed
 
 
-def start(address: Sequence[Any], database: Path) -> "subprocess.Popen[bytes]":
+def keep(address: Sequence[Any], database: Path) -> None:
+    """Start the feed, and start it anew when it is killed, for as long as this process lives."""
+    feed = start(address, database, stdout=subprocess.PIPE)
+    # A thread, for gunicorn's master waits for every child itself and tells nobody of this one.
+    threading.Thread(target=_keep, args=(feed, address, database), daemon=True).start()
+
+
+def _keep(feed: "subprocess.Popen[bytes]", address: Sequence[Any], database: Path) -> None:
+    for left in reversed(range(STARTS_MAX)):
+        assert feed.stdout
+        with feed.stdout:
+            if feed.stdout.read() == LAST_WORD:  # and why, it has said in the log
+                return
+        then = "it is started again" if left else "it is not started again"
+        logs.say(logging.ERROR, "feed_stop", pid=feed.pid, detail=f"it was killed: {then}")
+        time.sleep(AGAIN_S)
+        if left:
+            feed = start(address, database, stdout=subprocess.PIPE)
+
+
+def start(
+    address: Sequence[Any], database: Path, stdout: int = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes]":
     """Start the feed for the server that this process becomes, which listens at `address`."""
     host, port = address[:2]
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -43,7 +69,8 @@ def start(address: Sequence[Any], database: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "gfil.feed", url, str(database), str(os.getpid())],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
+        bufsize=0,
         env=os.environ | {"PYTHONPATH": str(config.ROOT)},
         start_new_session=True,
     )
@@ -141,6 +168,7 @@ def main(url: str, database: str, parent: str) -> NoReturn:
         logs.say(logging.INFO, "feed_stop", detail="the feed of a later start has taken over")
     except (GfilError, apsw.Error) as error:
         logs.say(logging.ERROR, "feed_stop", detail=str(error))
+    sys.stdout.buffer.write(LAST_WORD)
     raise SystemExit(1)
 
 

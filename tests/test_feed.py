@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -200,33 +201,69 @@ def feeds(path: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_the_demo_ends_whatever_ended_that(
-    tmp_path: Path, made_up: Path, how: signal.Signals
-) -> None:
-    """In a copy of the checkout: the demo's place beside `wsgi.py` is fixed."""
+@contextmanager
+def showing(folder: Path, made_up: Path) -> "Iterator[tuple[subprocess.Popen[bytes], Path]]":
+    """A demo in a copy of the checkout, for its place beside `wsgi.py` is fixed, and its database.
+
+    What it prints is in the file `log` of the folder.
+    """
     for name in ("static", "templates", "wsgi.py"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    shutil.copytree(ROOT / "gfil", tmp_path / "gfil", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "data").mkdir()
-    database = tmp_path / "data/demo.db"
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "gfil", folder / "gfil", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data").mkdir()
+    database = folder / "data/demo.db"
     shutil.copy(made_up, database)
-    log = tmp_path / "log"
-    with log.open("wb") as output:
+    with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "gfil", "serve", "--demo", "--bind", "127.0.0.1:0"],
-            cwd=tmp_path,
-            env=clean_environment(PYTHONPATH=str(tmp_path)),
+            cwd=folder,
+            env=clean_environment(PYTHONPATH=str(folder)),
             stdout=output,
             stderr=output,
         )
     try:
         wait_for(lambda: [key for key in keys(database) if key.last_used], "the first tick", 60)
         assert len(feeds(database)) == 1
+        yield process, database
     finally:
+        process.kill()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_the_demo_ends_whatever_ended_that(
+    tmp_path: Path, made_up: Path, how: signal.Signals
+) -> None:
+    with showing(tmp_path, made_up) as (process, database):
         process.send_signal(how)
         process.wait(30)
-    wait_for(lambda: not feeds(database), "the end of the feed", 10)
-    printed = log.read_text()
+        wait_for(lambda: not feeds(database), "the end of the feed", 10)
+    printed = (tmp_path / "log").read_text()
     assert "Traceback" not in printed
     assert not [line for line in printed.splitlines() if "feed" in line or "gfil_" in line]
+
+
+def test_a_feed_that_is_killed_is_started_again_so_many_times(
+    tmp_path: Path, made_up: Path
+) -> None:
+    with showing(tmp_path, made_up) as (_, database):
+        log = tmp_path / "log"
+        for count in range(1, feed.STARTS_MAX + 1):
+            (pid,) = wait_for(lambda: feeds(database), "a feed", 10)
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda n=count: log.read_text().count("it was killed: ") == n, "a word", 10)
+        assert log.read_text().count("it was killed: it is not started again") == 1
+        assert feeds(database) == []
+
+
+def test_a_feed_that_ended_for_a_reason_is_not_started_again(tmp_path: Path, made_up: Path) -> None:
+    with showing(tmp_path, made_up) as (_, database):
+        connection = db.connect(database)
+        with db.transaction(connection):
+            for key in api_keys.list(connection):
+                api_keys.revoke(connection, key.id, now=int(time.time()))
+        connection.close()
+        wait_for(lambda: not feeds(database), "the end of the feed", 20)
+        time.sleep(2 * feed.AGAIN_S)
+        assert feeds(database) == []
+        assert "it was killed" not in (tmp_path / "log").read_text()

@@ -35,7 +35,7 @@ def serve(bind: str, demo: bool) -> None:
         from gfil import feed
 
         made_up.fill(settings.db)
-        feed.start(listener.getsockname(), settings.db)
+        feed.keep(listener.getsockname(), settings.db)
     server.run(listener, settings.db, loopback=loopback)
 
 
