@@ -42,19 +42,21 @@ OVERLAP_S, RECHECK_S = 5 * MINUTE, 7 * DAY  # so far back M1 are sent again; if 
 LOOK_AGAIN_S, SILENCE_S = 60.0, 120.0  # a terminal that was away fills up its history when back
 AHEAD_MAX_S = 240  # GFIL refuses what is 5 minutes ahead
 TIMEOUT_S, WAIT_MAX_S, KEY_AGAIN_S, TERMINAL_AGAIN_S = 30.0, 30.0, 60.0, 5.0
-ONCE_TRIES, LATEST = 3, 1 << 62
+ONCE_TRIES, WATCH_S, LATEST = 3, 5.0, 1 << 62
 TICK_FIELDS = ("time_msc", "bid", "ask", "last", "volume", "volume_real", "flags")
 TICK_HEAD = b"symbol,time_msc,bid,ask,last,volume,flags\n"
 BAR_HEAD = b"time,open,high,low,close,volume\n"
 HOME = Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "gfil-pump"
+CLOSED = "No tick came just now, so none of them is told yet: ask while the market is open."
 CUT = "'Max bars in chart' (%s) cut it: raise it in Tools > Options > Charts, then use --history"
 KNOWN_CLOCKS = ("UTC", "nyclose", "Europe/Athens", "EET", "Europe/London", "Europe/Moscow")
+VARYING = re.compile(r"\d+ days?|[\d-]{10}")  # from one page of an old history to the next
 CLOCK = re.compile(r"(.*?)(?:([+-])(\d{1,2}):?([0-5]\d)?)?", re.ASCII)
 LOG = logging.getLogger("pump")
 SAID: dict[str, float] = {}
 
 
-class TerminalLost(Exception): ...  # it does not answer
+class TerminalLost(Exception): ...  # it does not answer, or with what lies in the future
 
 
 class Refused(Exception): ...  # GFIL does not take the request as it is; of its rows perhaps some
@@ -148,10 +150,10 @@ class Spool:
                 LOG.warning("%s has a torn end: it is read from the terminal again", path.name)
 
     def append(self, lines: Sequence[bytes]) -> None:
+        if lines and self.size + sum(map(len, lines)) > self._bytes_max:
+            raise OSError(f"--spool-mb {self._bytes_max / 1e6:g}")
         for at in range(0, len(lines), BATCH_TICKS):
             payload = b"".join(some := lines[at : at + BATCH_TICKS])
-            if self.size + len(payload) > self._bytes_max:
-                raise OSError(f"--spool-mb {self._bytes_max / 1e6:g}")
             if self._last + len(some) > BATCH_TICKS:
                 self.seal()
             self._write(b"%08x %08x\n" % (len(payload), zlib.crc32(payload)) + payload)
@@ -261,7 +263,7 @@ class Server:
         if answer.get("rejected", 0) > len(answer.get("errors", ())):
             LOG.error("refused in all: %s, %s", answer["rejected"], answer["reasons"])
         for warning in answer.get("warnings", ()):
-            say(f"GFIL warns: {warning}", HOUR)
+            say(f"GFIL warns: {warning}", DAY, what + VARYING.sub("", warning))
         return answer
 
     def _send(self, what: str, head: bytes, body: bytes, key: str) -> dict[str, Any]:
@@ -324,11 +326,15 @@ class Terminal:
         shown = [info.name for info in self.ask("symbols_get") if info.visible]
         targets = dict(pair.partition("=")[::2] for pair in maps)
         names = {name: targets.get(name, name) for name in wanted or shown}
-        for name, target in names.items():
+        for name, target in list(names.items()):
             if not self.mt5.symbol_select(name, True):
                 raise SystemExit(f"the terminal has no symbol {name}; it shows {' '.join(shown)}")
             if not re.fullmatch(r"(?=.*[A-Za-z0-9])[\w.#+-]{1,32}", target, re.ASCII):
-                raise SystemExit(f"no symbol of GFIL can be called {target!r}: --map '{name}=NAME'")
+                hint = f"no symbol of GFIL can be called {target!r}: --map '{name}=NAME'"
+                if wanted or name in targets:
+                    raise SystemExit(hint)
+                LOG.warning("%s is left out: %s", name, hint)
+                del names[name]
         if len(set(names.values())) < len(names) or set(targets) - set(names) or not names:
             raise SystemExit(f"--symbols and --map must name each symbol once: {names}")
         return names
@@ -342,7 +348,7 @@ class Symbol:
     cursor: tuple[int, int] | None  # what is read next: ms, and so many ticks of it are known
     look_again: tuple[float, int] | None = None  # when, and from where on
     is_sure = is_at_end = False  # the cursor fits GFIL; no newer tick was in the terminal
-    price = 0.0
+    newest, ahead = 0, ""  # on the broker's clock; how far in the future that is, by --clock
 
 
 class Pump:
@@ -363,6 +369,7 @@ class Pump:
         self.due = defaultdict[str, float](float)  # when something is to be done next
         self.is_synced, self.is_locked, self.lost, self.failures, self.sent = False, False, 0, 0, 0
         self.trouble, self.is_done = "", False  # what GFIL said; all was sent
+        self.read_max = LATEST  # ticks at once: fewer where a whole read does not fit in the spool
 
     def save(self) -> None:
         self.due["save"] = time.monotonic() + 5
@@ -375,13 +382,14 @@ class Pump:
             new.replace(self.options.dir / "state.json")
 
     def step(self) -> None:
-        now = time.monotonic()
+        now, sent = time.monotonic(), self.sent
         self._read()
         if now < self.due["send"] and not (self.is_locked and self.server.read_key()):
             return
         try:
             self._send(now + self.options.every / 1000)
             self.trouble, self.failures, self.is_locked, self.due["send"] = "", 0, False, 0
+            self.lost *= sent == self.sent  # it is no end while others go on
         except Unavailable as error:
             self.trouble, asked_s, self.is_locked = error.args
             self.failures, self.is_synced = self.failures + 1, False
@@ -390,6 +398,16 @@ class Pump:
             say(f"GFIL: {error.args[0]}; {self.spool.ticks} ticks wait in the spool", key="gfil")
             for symbol in self.symbols:  # how far GFIL has come may not be known yet
                 symbol.cursor = symbol.cursor or (int(self.server.now - MINUTE) * 1000, 0)
+
+    def _check_clock(self, symbol: Symbol, bar: int = 0) -> None:
+        # Judged once for each newest tick: when a market is closed, one that is ahead grows old.
+        tick = self.terminal.ask("symbol_info", symbol.name).time
+        if symbol.newest != (wall := max(tick or symbol.newest, bar)):
+            ahead_s = (self.clock.turn([wall], 1, 0)[0] or 0) - int(self.server.now)
+            symbol.newest = wall
+            symbol.ahead = f"{timedelta(seconds=ahead_s)}" if ahead_s > AHEAD_MAX_S else ""
+        if symbol.ahead:
+            raise TerminalLost(f"{symbol.name} is {symbol.ahead} ahead, --clock? It is not sent")
 
     def _read(self) -> None:
         now, lines, cursors = time.monotonic(), list[bytes](), dict[Symbol, tuple[int, int]]()
@@ -402,17 +420,21 @@ class Pump:
                     self.terminal.open()
                 is_next = symbol.is_at_end or self.spool.size < BACKLOG_BYTES
                 if symbol.cursor and is_next and self.terminal.is_open:
+                    self._check_clock(symbol)
                     cursors[symbol] = self._ticks(symbol, *symbol.cursor, lines)
             except TerminalLost as error:  # one symbol does not hold up the others
                 self.lost += 1
                 say(f"terminal: {error}; trying again", key="terminal")
         try:
             self.spool.append(lines)
+            self.read_max = min(2 * self.read_max, LATEST)
             for symbol, cursor in cursors.items():
                 symbol.cursor = cursor
         except OSError as error:
             self.spool.seal()  # what the disk may have taken is a torn end
-            say(f"the spool is full ({error}): newer ticks wait in the terminal", key="full")
+            self.read_max = len(lines) // 2 or 1  # less may fit
+            if len(lines) == 1:
+                say(f"the spool is full ({error}): newer ticks wait in the terminal", key="full")
 
     def _ticks(self, symbol: Symbol, at: int, known: int, lines: list[bytes]) -> tuple[int, int]:
         start = self.clock.twice(self.clock.wall(at // 1000)).start
@@ -428,16 +450,13 @@ class Pump:
                 say(f"{symbol.name}: {show(wall // 1000)[:13]}h never was, --clock? It is left out")
             elif time_msc == at and skip:
                 skip -= 1
-            elif time_msc > latest:
-                ahead = timedelta(seconds=time_msc // 1000 - int(self.server.now))
-                say(f"{symbol.name}: {ahead} ahead, --clock? Its ticks wait", key=symbol.name)
-                symbol.is_at_end = True
+            elif time_msc > latest or len(lines) >= self.read_max:
+                symbol.is_at_end = time_msc > latest  # it waits until its time has come
                 return cursor
             elif time_msc >= at:
                 bid, ask, last, volume, real, flags = values
                 shown = f"{bid!r},{ask!r},{last!r},{real or volume!r},{flags}"
                 lines.append(f"{symbol.target},{time_msc},{shown}\n".encode())
-                symbol.price = last or bid
                 if time_msc >= cursor[0]:
                     cursor = (time_msc, cursor[1] * (time_msc == cursor[0]) + 1)
         if len(lines) > count:
@@ -507,6 +526,7 @@ class Pump:
             elif not symbol.is_sure:
                 spooled = self.spool.newest.get(symbol.target, 0)  # at the start, after acked ones
                 symbol.cursor = (max(last, oldest, kept.get("acked", 0), spooled), 0)
+                symbol.newest = 0  # judged by this PC's time before, now by GFIL's
             symbol.is_sure = True
             if not info or self.options.history:
                 kept |= {"history": "begun", "sent": {}}
@@ -522,9 +542,11 @@ class Pump:
         day_ahead = int(self.server.now) + DAY
         low, high = (self.clock.twice(self.clock.wall(min(at, day_ahead))) for at in (start, stop))
         kind = getattr(self.terminal.mt5, f"TIMEFRAME_{tf}")
-        walls = max(low.start, 0), high.stop
-        rows = self.terminal.ask("copy_rates_range", symbol.name, kind, *walls)
-        times = self.clock.turn(rows["time"].tolist() if len(rows) else (), 1, 1)
+        span = max(low.start, 0), high.stop
+        rows = self.terminal.ask("copy_rates_range", symbol.name, kind, *span)
+        walls = rows["time"].tolist() if len(rows) else []
+        self._check_clock(symbol, max(walls, default=0))
+        times = self.clock.turn(walls, 1, 1)
         query = {"symbol": symbol.target, "tf": tf, "force_tf": "1"}
         query |= {"mode": "fill"} if "fill" in of else {}
         if tf != "M1":  # a minute is the same on every clock, a day is the broker's
@@ -561,7 +583,8 @@ class Pump:
         for tf in SECONDS if symbol.kept["history"] != "done" else ():
             count, first = self._send_bars(symbol, tf, 0, stop, since=sent.get(tf, 0))
             stop = min(stop, first)
-            LOG.info("history of %s: %s %s, since %s", symbol.name, count, tf, show(stop % LATEST))
+            since = f", since {show(first)}" if first < LATEST else ""
+            LOG.info("history of %s: %s %s%s", symbol.name, count, tf, since)
             if tf == "M1" and self._is_cut(count):
                 LOG.warning(CUT, self.terminal.ask("terminal_info").maxbars)
         symbol.kept["history"] = "done"
@@ -571,7 +594,7 @@ class Pump:
         facts = {"base": info.currency_base, "quote": info.currency_profit}
         facts |= {"digits": min(info.digits, 8)}
         facts["description"] = "".join(filter(str.isprintable, info.description))[:200]
-        if facts != symbol.kept.get("facts") and (symbol.kept["sent"] or self.sent):
+        if facts != symbol.kept.get("facts") and (symbol.kept["sent"] or symbol.kept.get("acked")):
             body = json.dumps({name: fact for name, fact in facts.items() if fact != ""}).encode()
             self.server.deliver(f"PATCH /api/v1/symbols/{quote(symbol.target)}", rows=[body])
             symbol.kept["facts"] = facts
@@ -583,10 +606,9 @@ class Pump:
             self._send_bars(symbol, "M1", gap["from"], gap["to"], fill=True)
 
     def show_status(self) -> None:
-        prices = " ".join(f"{symbol.target} {symbol.price}" for symbol in self.symbols[:3])
         trouble = f"GFIL {self.trouble or 'ok'}" if self.terminal.is_open else "terminal away"
         state = f"{self.sent} ticks sent, {self.spool.ticks} in the spool, {trouble}"
-        line = f"{show(time.time())}Z  {prices}  {state}"
+        line = f"{show(time.time())}Z  {state}"
         print(f"{line[:110]:<110}", end="\r", file=sys.stderr, flush=True)
 
 
@@ -595,23 +617,30 @@ def check(options: argparse.Namespace, terminal: Terminal, server: Server) -> No
         state = "answers" if server.deliver("GET /api/v1/symbols") else "refuses"
     except Unavailable as error:
         state = f"fails: {error.args[0]}"
-    info, broker, last = terminal.ask("terminal_info"), terminal.ask("account_info").server, 0
+    info, broker = terminal.ask("terminal_info"), terminal.ask("account_info").server
     print(f"terminal  {info.name} build {info.build}, {info.maxbars} max bars in chart")
-    for name, target in terminal.choose(options.symbols, options.map).items():
+    names = terminal.choose(options.symbols, options.map)
+    for name, target in names.items():
         symbol = terminal.ask("symbol_info", name)
-        last = max(last, symbol.time)
         print(f"symbol    {name} as {target}: {symbol.description}, {symbol.digits} digits")
+    first, last, until = 0, 0, time.monotonic() + WATCH_S
+    while last == first and time.monotonic() < until:
+        last = max(terminal.ask("symbol_info", name).time for name in names)
+        first = first or last
+        time.sleep(0.25)
+    is_now = last > first  # and not from before the market closed
     print(f"GFIL      {show(server.now)} UTC by its clock; it {state}")
     print(f"this PC   {show(time.time())} UTC")
     print(f"broker    {show(last)} on its clock at the newest tick; {broker}")
     ahead = min(round(abs(last - server.now) / QUARTER) * 15, 14 * 60)
     fixed = f"{'-+'[last >= server.now]}{ahead // 60:02}:{ahead % 60:02}"
-    for name in dict.fromkeys([options.clock or "nyclose", *KNOWN_CLOCKS, fixed]):
+    for name in dict.fromkeys([options.clock or "nyclose", *KNOWN_CLOCKS, *[fixed] * is_now]):
         age = int(server.now - (Clock(name).turn([last], 1, 0)[0] or 0))
-        fits = "fits" if -AHEAD_MAX_S < age < 10 * MINUTE else "no  "
+        is_wrong = age < -AHEAD_MAX_S or (is_now and age > AHEAD_MAX_S)
+        fits = "no" if is_wrong else "fits" if is_now else "perhaps"
         so = f"{timedelta(seconds=abs(age))} {'old' if age >= 0 else 'ahead'}"
-        print(f"clock     {name:<24}{fits}  the newest tick would be {so}")
-    print("Ask while the market is open. Most brokers run on nyclose: its day ends as New York's.")
+        print(f"clock     {name:<24}{fits:<9}the newest tick would be {so}")
+    print("Most brokers run on nyclose: its day ends as New York's." if is_now else CLOSED)
 
 
 def parse() -> argparse.Namespace:
@@ -659,12 +688,13 @@ def run(options: argparse.Namespace) -> None:
             began = time.monotonic()
             pump.step()
             if options.once and (pump.is_locked or max(pump.failures, pump.lost) >= ONCE_TRIES):
-                raise SystemExit(f"not everything was sent: {pump.trouble or 'the terminal fails'}")
+                raise SystemExit(f"not everything was sent: {pump.trouble or 'see above'}")
             if sys.stderr.isatty():
                 pump.show_status()
             time.sleep(max(0.0, began + options.every / 1000 - time.monotonic()))
     pump.save()
-    LOG.info("ended: %s ticks sent, %s wait in the spool", pump.sent, pump.spool.ticks)
+    how = "would be sent" if options.dry_run else "sent"
+    LOG.info("ended: %s ticks %s, %s wait in the spool", pump.sent, how, pump.spool.ticks)
 
 
 def main() -> None:

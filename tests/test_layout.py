@@ -10,7 +10,7 @@ import pytest
 from gfil.config import ROOT
 
 FUNCTION_LINES_MAX = 50
-FILE_LINES_MAX = {"scripts/mt5_pump.py": 700}  # it is handed out as one file
+FILE_LINES_MAX = {"scripts/mt5_pump.py": 730}  # it is handed out as one file
 FILE_LINES_USUAL_MAX = 400
 SCRIPT_LINES_MAX = 200
 

@@ -60,6 +60,21 @@ def test_what_cannot_work_is_refused_in_one_line(
     assert said in line
 
 
+def test_a_symbol_that_gfil_cannot_name_is_left_out_unless_it_was_asked_for(
+    world: World, pump: Pump, gfil: Gfil
+) -> None:
+    """One of many in the Market Watch does not end the pump."""
+    ticks = recent_ticks(20)
+    world.add("XAU USD", recent_ticks(20))
+    world.add("GOLD", ticks)
+    hint = "no symbol of GFIL can be called 'XAU USD': --map 'XAU USD=NAME'"
+    with refusing(gfil.answer) as pump.url:
+        assert f"XAU USD is left out: {hint}" in pump.run()
+        assert gfil.times() == [tick[0] for tick in ticks]
+        (line,) = pump.run("--once", "--symbols", "XAU USD", "GOLD", status=1).splitlines()
+    assert line == hint
+
+
 def test_http_to_another_host_is_used_where_that_is_asked_for(world: World, pump: Pump) -> None:
     """`--insecure`: then the next thing that is wrong is said."""
     world.add("GOLD")
@@ -78,34 +93,6 @@ def test_without_a_terminal_and_without_its_module_there_is_one_line(
     assert line == "mt5_pump: it does not start: (-10004, 'No IPC connection')"
 
 
-def test_check_shows_terminal_symbols_times_and_the_clocks_that_fit(
-    world: World, pump: Pump
-) -> None:
-    """It needs no clock, and leaves nothing behind."""
-    world.told |= {"zone": "UTC", "shift_s": 3 * HOUR}
-    ticks = recent_ticks(20)
-    world.add("GOLD.r", ticks)
-    pump.clock = ""
-    said = pump.run("--check", "--map", "GOLD.r=GOLD")
-    lines = {line[:34].strip(): line[34:].split("  ")[0] for line in said.splitlines()}
-    assert "terminal  Stand-in build 1, 100000 max bars in chart" in said
-    assert "symbol    GOLD.r as GOLD: Gold vs US Dollar, 3 digits" in said
-    assert lines["clock     +03:00"] == "fits"
-    assert lines["clock     Europe/Moscow"] == "fits"
-    assert lines["clock     UTC"] == "no"
-    assert "UTC by its clock; it answers" in said
-    assert not pump.folder.exists()
-
-
-def test_check_says_why_gfil_does_not_answer(world: World, pump: Pump) -> None:
-    """A wrong address is told from a wrong key."""
-    world.add("GOLD", recent_ticks(1))
-    pump.key_file.write_text("gfil_of_nobody")
-    assert "UTC by its clock; it fails: 401 this key is not valid" in pump.run("--check")
-    pump.url = NOWHERE
-    assert "it fails: [Errno 111] Connection refused" in pump.run("--check")
-
-
 def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(
     world: World, pump: Pump, place: Place
 ) -> None:
@@ -113,6 +100,7 @@ def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(
     ticks = recent_ticks(20)
     world.add("DRY", ticks, make_bars(seeded("dry"), ticks[0][0] // 60_000 * 60, 30))
     said = pump.run("--dry-run")
+    assert f"ended: {len(ticks)} ticks would be sent" in said
     assert "would POST /api/v1/candles?symbol=DRY&tf=M1&force_tf=1: 30 rows" in said
     assert f"would POST /api/v1/ticks: {len(ticks)} rows, DRY,{ticks[0][0]}," in said
     assert read_all(place.server, "ticks", "DRY") == []
@@ -178,6 +166,19 @@ def test_a_full_spool_says_so_and_leaves_newer_ticks_in_the_terminal(
     assert set(gfil.times()) == {tick[0] for tick in ticks}
 
 
+def test_a_spool_smaller_than_what_waits_passes_it_on_in_pieces(
+    world: World, pump: Pump, gfil: Gfil
+) -> None:
+    """As long as GFIL answers; each tick is sent once."""
+    ticks = recent_ticks(400)
+    world.add("GOLD", ticks)
+    with refusing(gfil.answer) as pump.url:
+        said = pump.run("--once", "--spool-mb", "0.005", "--every", "20")
+    assert gfil.times() == [tick[0] for tick in ticks]
+    assert len(gfil.posts) > 1
+    assert "the spool is full" not in said
+
+
 def test_a_disk_that_was_full_takes_all_once_there_is_room(tmp_path: Path) -> None:
     """What did not fit, however often it was tried, counts for nothing and leaves nothing."""
     spool = runpy.run_path(str(ROOT / "scripts" / "mt5_pump.py"))["Spool"](tmp_path, 10_000)
@@ -196,17 +197,6 @@ def test_a_disk_that_was_full_takes_all_once_there_is_room(tmp_path: Path) -> No
     assert spool.first()[1] == lines
     spool.drop(len(lines))
     assert (spool.size, spool.ticks, list(tmp_path.iterdir())) == (0, 0, [])
-
-
-def test_ticks_ahead_of_the_time_are_held_back(world: World, pump: Pump, gfil: Gfil) -> None:
-    """Broker time taken for UTC: GFIL would refuse them, and they would be lost."""
-    world.told |= {"zone": "UTC", "shift_s": 3 * HOUR}
-    world.add("GOLD", recent_ticks(20))
-    pump.clock = "UTC"
-    with refusing(gfil.answer) as pump.url:
-        said = pump.run()
-    assert gfil.lines == []
-    assert "ahead, --clock? Its ticks wait" in said
 
 
 def test_a_symbol_whose_ticks_do_not_come_holds_up_no_other(

@@ -2,11 +2,13 @@
 
 FAKE_MT5 names the folder: `world.json` says the broker's clock and the symbols, `S.json` holds the
 ticks and candles of each by UTC, in the order in which they came. `reached` is how much of a
-symbol's ticks have come by now, 0 to 1; while there is a file `down` the terminal does not answer.
+symbol's ticks have come by now, 0 to 1; `quotes` says that a price comes every second. While there
+is a file `down` the terminal does not answer.
 """
 
 import json
 import os
+import time
 from array import array
 from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
@@ -161,6 +163,8 @@ def symbol_info(symbol: str) -> Any:
         return None
     ticks = ticks_of(symbol).rows[: _reached(symbol)]
     last = ticks[-1][0] if ticks else 0
+    if world().get("quotes"):
+        last = wall(int(time.time()))
     return SimpleNamespace(name=symbol, time=last, **world()["symbols"][symbol])
 
 
