@@ -1,6 +1,8 @@
 """The laws of the data, checked piece by piece: above all, each derived candle against its base."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from time import monotonic, sleep
 from typing import NamedTuple
 
 import apsw
@@ -18,6 +20,7 @@ DAY_MAX_S = 2 * DAY  # no bucket of the chain is longer, whatever its clock does
 STEP_S = {"M1": DAY, "H4": 364 * DAY, "D1": 2 * 364 * DAY}
 STEP_USUAL_S = 28 * DAY
 REPAIRED_AT_ONCE = 200
+NEAR_BUCKETS = 1000  # between the first and the last that one transaction derives again
 SEVERAL = 5  # complaints of one table; more say nothing new
 
 
@@ -204,16 +207,26 @@ def _is_near(kept: Kept, fold: Fold | None) -> bool:
     return near and kept.values[:4] == fold[:4]
 
 
-def repair(db: apsw.Connection, wrongs: Sequence[Wrong]) -> None:
+def repair(
+    db: apsw.Connection, wrongs: Sequence[Wrong], *, rest: Callable[[float], object] = sleep
+) -> None:
     """Derive wrong buckets of one symbol and timeframe again, and all that is kept above them.
 
-    In small transactions, each a change that those who follow live are told.
+    `wrongs` are ascending. In small transactions, each a change that those who follow live are
+    told; between them it rests for as long as they take.
     """
     for at in range(0, len(wrongs), REPAIRED_AT_ONCE):
-        some = wrongs[at : at + REPAIRED_AT_ONCE]
-        keys = sorted((wrong.time, wrong.stretch) for wrong in some)
-        with store.transaction(db):
-            _derive_again(db, some[0].symbol, some[0].timeframe, keys)
+        for _, near in groupby(wrongs[at : at + REPAIRED_AT_ONCE], key=_place):
+            some = [*near]
+            keys = [(wrong.time, wrong.stretch) for wrong in some]
+            with store.transaction(db):
+                began = monotonic()
+                _derive_again(db, some[0].symbol, some[0].timeframe, keys)
+            rest(monotonic() - began)
+
+
+def _place(wrong: Wrong) -> int:
+    return wrong.time // (NEAR_BUCKETS * wrong.timeframe.seconds)
 
 
 def _derive_again(

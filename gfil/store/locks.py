@@ -13,6 +13,9 @@ def take(path: Path) -> int | None:
     To open one of SQLite's own files instead would drop its locks (sqlite.org/howtocorrupt.html).
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    if os.geteuid() == 0:  # root restores, and the service is to take it next
+        owner = path.parent.stat()
+        os.fchown(file, owner.st_uid, owner.st_gid)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with us
     except OSError:

@@ -320,8 +320,8 @@ def read_newest(db: apsw.Connection) -> int | None:
 
 
 # A server whose clock was ahead wrote times that would keep these days for as long.
-FORGET_RECEIVED = "DELETE FROM received_day WHERE time <= :since"
-RECEIVED_NOW = "UPDATE received_day SET time = :now WHERE time > :now"
+FORGET_RECEIVED = "DELETE FROM received_day WHERE symbol_id = :id AND time <= :since"
+RECEIVED_NOW = "UPDATE received_day SET time = :now WHERE symbol_id = :id AND time > :now"
 RECEIVED = """
 SELECT day FROM received_day
 WHERE symbol_id = :id AND day < :stop AND time > :since
@@ -334,10 +334,10 @@ ORDER BY day
 """
 
 
-def forget_received(db: apsw.Connection, now: int) -> None:
-    """Forget which days received rows more than 48 hours ago; inside a transaction."""
-    db.execute(FORGET_RECEIVED, {"since": now - RECEIVED_FOR_S - HOUR})
-    db.execute(RECEIVED_NOW, {"now": now})
+def forget_received(db: apsw.Connection, symbol: Symbol, now: int) -> None:
+    """Forget which days of a symbol received rows more than 48 hours ago; inside a transaction."""
+    db.execute(FORGET_RECEIVED, {"id": symbol.id, "since": now - RECEIVED_FOR_S - HOUR})
+    db.execute(RECEIVED_NOW, {"id": symbol.id, "now": now})
 
 
 def list_left(db: apsw.Connection, aim: Aim) -> set[int]:

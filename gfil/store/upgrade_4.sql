@@ -26,7 +26,7 @@ CREATE TABLE received_day (
 -- What was done last to keep the database well.
 CREATE TABLE upkeep (
     name    TEXT    PRIMARY KEY,         -- prune, backup, doctor
-    time    INTEGER NOT NULL,            -- when it ended
+    time    INTEGER NOT NULL,            -- when it was begun
     report  TEXT    NOT NULL             -- JSON: what it found or did
 ) STRICT, WITHOUT ROWID;
 

@@ -12,7 +12,7 @@ Name = Literal["prune", "backup", "doctor"]
 
 
 class Done(NamedTuple):
-    """When it ended, UNIX s, and what it found or did."""
+    """When it was begun, UNIX s, and what it found or did."""
 
     time: int
     report: dict[str, Any]

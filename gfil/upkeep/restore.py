@@ -110,6 +110,9 @@ def _prepare(source: Path, successor: Path, revoked: Sequence[str], *, now: int)
         with closing(store.connect(part)) as db:
             checks.check(db)
             done = _renew(db, revoked, now)
+            # To close it does the same, but tells nobody where that fails, as on a full disk: the
+            # file would take the name without its last changes.
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     try:
         with store.translated(source), closing(_open(source)) as db:

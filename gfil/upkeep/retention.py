@@ -194,6 +194,8 @@ class _Work:
         if retention.list_idle_marks(self.db, symbol):
             with self._transaction():
                 retention.drop_idle_marks(self.db, symbol)
+        with self._transaction():  # of each symbol: an import of many years marks very many days
+            pruning.forget_received(self.db, symbol, self.now)
 
     def tidy_up(self) -> None:
         deletion.sweep_all(self.db, SWEEP_ROWS, rest=self.rest)
@@ -202,7 +204,6 @@ class _Work:
                 requests.trim(self.db, key_id, now=self.now)
         with self._transaction():
             figures.drop_old(self.db, self.now)
-            pruning.forget_received(self.db, self.now)
 
     def give_back(self) -> None:
         while pruning.count_free_pages(self.db):
@@ -224,9 +225,8 @@ class _Work:
         if self.dry_run or not self.is_tight():
             return
         self.ticks, self.pages = TICKS_MIN, PAGES_MIN
-        with suppress(
-            apsw.BusyError
-        ):  # readers hold on to it: what comes next may fit all the same
+        # Readers may hold on to it: what comes next may fit all the same.
+        with suppress(apsw.BusyError):
             self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
 
     @contextmanager

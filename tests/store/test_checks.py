@@ -110,6 +110,19 @@ def test_far_apart_candles_cost_nothing_between(db: apsw.Connection) -> None:
     assert len(find(db)) == 4
 
 
+def test_candles_far_apart_are_mended_one_by_one(db: apsw.Connection) -> None:
+    """Or all between them would be derived again in one transaction."""
+    rng = seeded("apart")
+    for year in (1950, 1971, 2000, 2080):
+        works.send("M1", works.minutes(rng, (year - 1970) * 31_557_600 // 86400 * 86400, 3))(db)
+    db.execute("UPDATE candle SET volume = volume + 1 WHERE series % 32 = 15 AND kind = 0")
+    rests: list[float] = []
+    checks.repair(db, find(db), rest=rests.append)
+    assert len(rests) == 4
+    assert find(db) == []
+    check_derived(db)
+
+
 def test_of_a_symbol_that_is_deleted_meanwhile_nothing_is_wrong(db: apsw.Connection) -> None:
     works.late_candles(seeded("deleted"))[0](db)
     symbol = symbols.read(db, works.SYMBOL)
