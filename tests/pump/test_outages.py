@@ -75,7 +75,7 @@ def test_a_pump_that_nothing_disturbs_leaves_what_the_broker_has(
     pump.key_file.write_text(key)
     pump.run("--once", "--map", "SPRING.r=SPRING", "--map", "AUTUMN.r=AUTUMN")
     check(running, sources)
-    running.stop()
+    running.stop(signal.SIGKILL)
 
 
 def test_no_outage_of_pump_server_terminal_or_network_leaves_a_hole(
@@ -118,4 +118,4 @@ def test_no_outage_of_pump_server_terminal_or_network_leaves_a_hole(
     pump.run("--once", *maps)
     check(running, sources)
     proxy.close()
-    running.stop()
+    running.stop(signal.SIGKILL)
