@@ -136,6 +136,14 @@ def test_what_is_no_backup_is_never_replaced(db_path: Path, folder: Path) -> Non
     assert letter.read_text() == "dear all"
 
 
+def test_another_database_that_is_used_is_never_replaced(db_path: Path, folder: Path) -> None:
+    other = folder / "demo.db"
+    store.create(other)
+    with pytest.raises(Conflict, match="a database that is used"):
+        backup.write(db_path, other, now=NOW)
+    assert names(folder) == ["demo.db"]
+
+
 @pytest.mark.parametrize("name", ["gfil.db", "gfil.db-wal", "nowhere/copy.db"])
 def test_it_goes_neither_into_the_database_nor_nowhere(db_path: Path, name: str) -> None:
     with pytest.raises(BadParameter, match=r"the database itself|no folder"):

@@ -16,7 +16,14 @@ import orjson
 import pytest
 
 from gfil.config import ROOT
-from gfil.errors import BadParameter, DatabaseError, DiskFull, ForeignDatabase, NotFound
+from gfil.errors import (
+    BadParameter,
+    DatabaseError,
+    DiskFull,
+    ForeignDatabase,
+    GfilError,
+    NotFound,
+)
 from gfil.store import api_keys, checks, copies, replacing
 from gfil.store import db as store
 from gfil.store.replacing import InUse
@@ -24,6 +31,7 @@ from gfil.upkeep import backup, restore
 from gfil.upkeep.restore import Restored
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import works
+from tests.faults.disk import Fault, full, mounted
 from tests.faults.laws import State
 from tests.faults.sizes import seeded
 from tests.store.test_db import make_old
@@ -292,6 +300,29 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_has_changed(source: Path, db_
     assert done.stderr == f"gfil: no room for a copy at {db_path}.restoring\n"
     assert data(db_path) == old
     assert not [name for name in names(db_path.parent) if "restor" in name]
+
+
+@pytest.mark.parametrize("kind", ["write", "sync"])
+def test_whatever_write_fails_the_old_or_the_new_one_is_there(
+    kind: str, source: Path, db_path: Path
+) -> None:
+    """From the first of the copy to the last of its new epoch."""
+    old, new = data(db_path), data(source)
+    for first in range(1, 400):
+        failed: GfilError | None = None
+        with mounted() as disk:
+            disk.fault = fault = Fault(kind, first, 40, full)
+            try:
+                restore.run(source, db_path, now=NOW)
+            except GfilError as error:
+                failed = error
+        if failed is None:
+            break
+        store.connect(db_path).close()  # it may have to undo a change of its head, as a server does
+        assert data(db_path) == old
+    assert (data(db_path), epoch(db_path) == epoch(source)) == (new, False)
+    assert first > 1
+    assert not fault.has_fired
 
 
 def test_without_second_names_nothing_has_changed(
