@@ -21,6 +21,7 @@ class Deleted:
 
     deleted: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
+    dry_run: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it in the names of the report of `prune`."""
@@ -31,7 +32,8 @@ class Deleted:
         """Return lines for a person; none where there is nothing to say."""
         lines = []
         if self.deleted:
-            lines.append(f"{len(self.deleted)} of the old files, migrated and verified, deleted")
+            done = "would be deleted" if self.dry_run else "deleted"
+            lines.append(f"{len(self.deleted)} of the old files, migrated and verified, {done}")
         for why, count in Counter(self.kept.values()).items():
             lines.append(f"{count} of the old files, migrated, stay: {why}")
         return lines
@@ -44,13 +46,13 @@ def delete_migrated(db: apsw.Connection, now: float, *, dry_run: bool = False) -
     its symbols must not have been deleted, and a verified backup younger than that must still be
     there. Inside no transaction.
     """
-    report = Deleted()
+    report = Deleted(dry_run=dry_run)
     for file in migrated.list(db):
         if file.delete_after is None or file.delete_after > now:
             continue
         path = Path(file.path)
         try:
-            why = _find_objection(db, file, path)
+            why = _find_objection(db, file, path, now)
             if not why and not dry_run:
                 path.unlink()
         except FileNotFoundError:
@@ -72,19 +74,19 @@ def delete_migrated(db: apsw.Connection, now: float, *, dry_run: bool = False) -
 GONE = "it is not there any more"
 
 
-def _find_objection(db: apsw.Connection, file: Migrated, path: Path) -> str:
+def _find_objection(db: apsw.Connection, file: Migrated, path: Path, now: float) -> str:
     if file.report["rejected"]:
         return "rows of it were refused"
     alive = {symbol.id for symbol in symbols.list(db)}
     if not alive.issuperset(file.report["ids"]):
         return "its symbol has been deleted since: `gfil migrate` brings it back"
     backup = upkeep.read(db, "backup")
-    if backup is None or backup.time <= file.time:
+    if backup is None or not file.time < backup.time <= now:  # a clock ahead made it look younger
         return "no verified backup has been made since: `gfil backup` makes one"
     if not Path(backup.report["path"]).is_file():
         return f"the last backup is not at {backup.report['path']} any more"
-    now = path.lstat()
-    if (now.st_size, now.st_mtime_ns) != (file.report["size"], file.report["mtime_ns"]):
+    found = path.lstat()
+    if (found.st_size, found.st_mtime_ns) != (file.report["size"], file.report["mtime_ns"]):
         return "it has changed since: `gfil migrate` takes what is new in it"
     if _digest(path) != file.digest:
         return "its content has changed since: `gfil migrate` takes what is new in it"

@@ -64,7 +64,9 @@ def test_a_file_goes_when_its_time_has_come(db: apsw.Connection, old: Path) -> N
 
 def test_a_dry_run_only_tells(db: apsw.Connection, db_path: Path, old: Path) -> None:
     reader = store.connect(db_path, readonly=True)
-    assert delete_migrated(reader, DUE, dry_run=True).deleted == [str(old)]
+    report = delete_migrated(reader, DUE, dry_run=True)
+    assert report.deleted == [str(old)]
+    assert report.describe() == ["1 of the old files, migrated and verified, would be deleted"]
     assert old.exists()
 
 
@@ -95,7 +97,7 @@ def test_a_file_stays_whose_symbol_has_been_deleted(
     assert delete_migrated(db, DUE).deleted == [str(old)]
 
 
-@pytest.mark.parametrize("time", [VERIFIED, VERIFIED - 1])
+@pytest.mark.parametrize("time", [VERIFIED, VERIFIED - 1, DUE + 1])
 def test_a_file_stays_without_a_backup_made_since(
     db: apsw.Connection, old: Path, tmp_path: Path, time: int
 ) -> None:
