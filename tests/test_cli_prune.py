@@ -169,8 +169,16 @@ def test_years_that_are_imported_stay_and_the_line_that_decides_it_is_printed(
     connection = store.connect(db_path, readonly=True)
     assert store.value(connection, "SELECT COUNT(*) FROM candle WHERE series = 32") == count
     connection.close()
-    done = run(db_path, "prune", "--imported")
-    assert done.stdout.startswith(f"{db_path}: 9,101 days pruned (9,101 M1); ")
+    done = run(db_path, "prune", "--imported", "--dry-run")
+    told = f"{db_path}: would be done: 9,101 days pruned (9,101 M1); "
+    assert done.stdout.startswith(told)
+
+
+def test_imported_days_go_when_that_is_said(filled: Path) -> None:
+    assert load(filled, days("2000-01-01", 30)).exit_code == 0
+    assert "30 days kept, for they were imported" in run(filled, "prune").stdout
+    done = run(filled, "prune", "--imported")
+    assert done.stdout.startswith(f"{filled}: 30 days pruned (30 M1); ")
 
 
 def test_ballast_is_made_beside_the_database(filled: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_prune_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Pat
     rng = seeded("prune kills")
     whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
     for database in (whole, killed):
-        make_large(database, 40)
+        make_large(database, 20)
     assert begin(whole).wait(120) == 0
     left = []
     with closing(store.connect(killed, readonly=True)) as reader:
