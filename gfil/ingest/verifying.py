@@ -66,15 +66,21 @@ def verify(db: apsw.Connection, original: Original, how: How, edges: Sequence[in
         with opened(original, db, how) as source:
             found: dict[tuple[str, Timeframe], _Comparison] = {}
             for piece in source.reading.pieces:
+                seen = set()
                 for name, timeframe, rows in piece:
                     assert isinstance(rows, Rows)
                     assert timeframe is not None
                     key = name, timeframe
+                    seen.add(key)
                     if key not in found:
                         found[key] = _Comparison(db, name, timeframe, source.clock, edges)
                     found[key].see(rows)
+                if original.is_klines and seen:  # symbol by symbol: each takes megabytes
+                    for key in found.keys() - seen:
+                        found.pop(key).tell(verdict)
             verdict.digest = source.finish().digest
-            verdict.rejected = verdict.rows = source.reading.report.rejected
+            verdict.rejected = source.reading.report.rejected
+            verdict.rows += verdict.rejected
     except (GfilError, OSError) as error:
         verdict.failure = str(error)
         return verdict
@@ -147,11 +153,17 @@ class _Comparison:
             return
         times = {time for time, *_ in rows}
         shown = presence.read_shown(self._db, symbol, self._timeframe, self._clock, times)
+        differing = []
         for time, _, *values in rows:
             row = Fold(*values)
             if is_same(row, shown.get(time)):
                 self._marks.mark((time,), ALIKE)
-            elif len(self._differing) < EXAMPLES_KEPT_MAX:
+            else:
+                differing.append((time, row))
+        for time, row in differing:  # not those saved while forming that close further on
+            if len(self._differing) >= EXAMPLES_KEPT_MAX:
+                break
+            if not self._marks.has(time, ALIKE):
                 self._differing[time] = (row, shown.get(time))
 
     def _compare_stored(self, symbol: Symbol, rows: list[Values]) -> None:

@@ -112,6 +112,19 @@ def test_rows_in_any_order_are_put_in_order_before_they_are_stored() -> None:
     assert [*zip(distinct.time, *distinct[2:], strict=True)] == rows
 
 
+def test_what_differs_is_named_also_behind_many_candles_saved_while_forming(
+    db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "EXAMPLES_KEPT_MAX", 5)
+    rows = minutes(300)
+    take(db, save(tmp_path, "EURUSD_1m", objects(rows)))
+    given = [each for row in fold(rows, "5m") for each in ((*row[:5], row[5] - 1), row)]
+    given[-2:] = [(*given[-1][:5], given[-1][5] + 7)]
+    _, verdict = take(db, save(tmp_path, "EURUSD_5m", objects(given)))
+    assert verdict.different == 1
+    assert [text[:20] for text in verdict.examples] == [clocks.format_instant(given[-1][0])]
+
+
 def test_what_lies_above_minutes_is_compared_and_not_stored(
     db: apsw.Connection, tmp_path: Path
 ) -> None:
