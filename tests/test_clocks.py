@@ -280,4 +280,4 @@ def test_wall_starts_are_reached_once() -> None:
 
 
 def test_the_timeframe_table_agrees_with_the_references() -> None:
-    assert {t.name: t.seconds for t in timeframes.TIMEFRAMES} == reference.SECONDS
+    assert {t.name: t.seconds for t in timeframes.TIMEFRAMES} == walls.SECONDS
