@@ -1,5 +1,6 @@
 """Tests of the command `migrate` of gfil/cli.py, run as the owner of the old system runs it."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,9 @@ def test_prune_deletes_the_files_once_they_are_old_and_backed_up(
     assert "no verified backup has been made since" in run(db, "prune").stdout
     with store.connect(db) as connection:
         text = orjson.dumps({"path": str(db)}).decode()
-        connection.execute("INSERT INTO upkeep VALUES ('backup', 9999999999, ?)", (text,))
+        connection.execute("UPDATE migrated_file SET time = time - 60")
+        backup = ("backup", int(time.time()) - 30, text)
+        connection.execute("INSERT INTO upkeep VALUES (?, ?, ?)", backup)
     told = orjson.loads(run(db, "prune", "--dry-run", "--json").stdout)
     assert len(told["migrated"]["deleted"]) == 2
     assert "2 of the old files, migrated and verified, deleted" in run(db, "prune").stdout
