@@ -165,7 +165,7 @@ def run(steps: list[Step], db_path: Path, db: apsw.Connection, rng: random.Rando
             check_logged(before, after)
             before = after
             following.look()
-            if following.is_there() and (LONG or number % 3 == 0 or number + 1 == len(steps)):
+            if following.is_there() and (LONG or number % 8 == 0 or number + 1 == len(steps)):
                 wanted = read_all(db)
                 wrong = [sub for sub in SUBS if following.held[sub] != wanted[sub]]
                 assert wrong == [], f"after step {number}"
