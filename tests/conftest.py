@@ -1,7 +1,6 @@
 """What many tests share: a database file, a client on it, a real server, the sample files."""
 
 import contextlib
-import hashlib
 import http.client
 import os
 import re
@@ -25,23 +24,7 @@ from gfil.store import db as store
 
 ROOT = config.ROOT
 START_MAX_S = 30
-# One long test each: they begin first, or the other cores wait for them at the end.
-LONGEST = ("test_bench", "test_scripts", "test_cli_replay", "test_feed")
-QUICK = ("tests/ingest", "tests/store", "tests/test_clocks", "tests/test_layout", "tests/test_docs")
 STOP_MAX_S = 30
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files for several workers, who take one after another (`--dist loadfile`)."""
-    items.sort(key=lambda item: _rank(item.path.relative_to(ROOT).as_posix()))
-
-
-def _rank(path: str) -> tuple[int, str]:
-    if any(name in path for name in LONGEST):
-        return 0, ""
-    if path.startswith(QUICK):
-        return 2, path
-    return 1, hashlib.md5(path.encode()).hexdigest()  # servers and browsers among the rest
 
 
 def wait_for(check: Callable[[], Any], what: str, seconds: float = 10) -> Any:
