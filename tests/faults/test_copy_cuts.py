@@ -147,8 +147,8 @@ def test_a_restore_that_does_not_sync_is_caught(
         db.pragma("synchronous", "OFF")
 
     monkeypatch.setattr(store, "_configure_writer", lax)
-    with renaming(monkeypatch, db_path, "gfil.db") as tape:
-        monkeypatch.setattr(copies, "sync", lambda path: None)
+    with renaming(monkeypatch, db_path, "gfil.db") as tape, monkeypatch.context() as inner:
+        inner.setattr(copies, "sync", lambda path: None)  # taken back before that of the tape
         restore.run(source, db_path, now=NOW)
     with pytest.raises(Lost):
         cut_restore(tape, folder, state, read(db_path))
