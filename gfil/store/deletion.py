@@ -90,18 +90,8 @@ def _first_time(db: apsw.Connection, symbol: Symbol, time: int) -> int | None:
     return min((first for first in (*firsts, of_tick) if first is not None), default=None)
 
 
-END_OF_TICKS = """
-SELECT time_msc
-FROM tick
-WHERE symbol_id = :symbol_id AND time_msc >= :time_msc
-ORDER BY time_msc
-LIMIT 1 OFFSET :ticks
-"""
-
-
 def _end_of_slice(db: apsw.Connection, symbol: Symbol, first: int) -> int:
-    bindings = {"symbol_id": symbol.id, "time_msc": first * 1000, "ticks": SLICE_TICKS}
-    tick = store.value(db, END_OF_TICKS, bindings)
+    tick = ticks.time_after(db, symbol, first * 1000, SLICE_TICKS)
     return first + SLICE_S if tick is None else min(tick // 1000 + 1, first + SLICE_S)
 
 

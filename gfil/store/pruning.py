@@ -126,18 +126,8 @@ def _finer(aim: Aim) -> Sequence[str]:
     return IN_CHAIN[: IN_CHAIN.index(aim.what)] if aim.what in IN_CHAIN else ()
 
 
-END_OF_TICKS = """
-SELECT time_msc
-FROM tick
-WHERE symbol_id = :id AND time_msc >= :time_msc
-ORDER BY time_msc
-LIMIT 1 OFFSET :rows
-"""
-
-
 def _end_of_ticks(db: apsw.Connection, aim: Aim, first: int, stop: int, rows: int) -> int:
-    bindings = {"id": aim.symbol.id, "time_msc": first * 1000, "rows": rows}
-    tick: int | None = store.value(db, END_OF_TICKS, bindings)
+    tick = ticks.time_after(db, aim.symbol, first * 1000, rows)
     if tick is None:
         return stop
     return min(stop, max(tick // 1000 // MINUTE * MINUTE, first + MINUTE))

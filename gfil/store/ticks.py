@@ -351,6 +351,22 @@ def place_before(db: apsw.Connection, symbol: Symbol, stop: Place, ticks: int) -
     return place
 
 
+TIME_AFTER = """
+SELECT time_msc
+FROM tick
+WHERE symbol_id = :symbol_id AND time_msc >= :time_msc
+ORDER BY time_msc
+LIMIT 1 OFFSET :ticks
+"""
+
+
+def time_after(db: apsw.Connection, symbol: Symbol, time_msc: int, ticks: int) -> int | None:
+    """Return when the tick comes that follows so many from an instant on; None: none does."""
+    bindings = {"symbol_id": symbol.id, "time_msc": time_msc, "ticks": ticks}
+    found: int | None = store.value(db, TIME_AFTER, bindings)
+    return found
+
+
 LAST = """
 SELECT time_msc, bid, ask, last, volume, flags
 FROM tick
