@@ -309,3 +309,14 @@ def read_extent(db: apsw.Connection, symbol: Symbol) -> Bucket | None:
             firsts.append(first)
             lasts.append(last[0] + timeframe.seconds + last[1])
     return Bucket(min(firsts), max(lasts)) if firsts else None
+
+
+FIRST_FROM = (
+    "SELECT time FROM candle WHERE series = :series AND time >= :time ORDER BY time LIMIT 1"
+)
+
+
+def first_from(db: apsw.Connection, series: int, time: int) -> int | None:
+    """Return when the first candle of a series from an instant on starts, or None."""
+    first: int | None = store.value(db, FIRST_FROM, {"series": series, "time": time})
+    return first

@@ -76,16 +76,11 @@ def count_range(
     return Deleted(deleted, gone_ticks, 0, overlapping(db, symbol, start, stop, timeframe))
 
 
-FIRST_TIME = "SELECT MIN(time) FROM candle WHERE series = :series AND time >= :time"
-FIRST_TICK = "SELECT MIN(time_msc) FROM tick WHERE symbol_id = :symbol_id AND time_msc >= :time_msc"
-
-
 def _first_time(db: apsw.Connection, symbol: Symbol, time: int) -> int | None:
     firsts = (
-        store.value(db, FIRST_TIME, {"series": symbol.series(timeframe.number), "time": time})
-        for timeframe in TIMEFRAMES
+        chain.first_from(db, symbol.series(timeframe.number), time) for timeframe in TIMEFRAMES
     )
-    tick = store.value(db, FIRST_TICK, {"symbol_id": symbol.id, "time_msc": time * 1000})
+    tick = ticks.time_after(db, symbol, time * 1000, 0)
     of_tick = None if tick is None else tick // 1000
     return min((first for first in (*firsts, of_tick) if first is not None), default=None)
 

@@ -143,14 +143,13 @@ def _read_present(
     }
 
 
-FIRST_ROW = "SELECT time FROM candle WHERE series = :series AND time >= :time ORDER BY time LIMIT 1"
 LAST_ROW = (
     "SELECT time FROM candle WHERE series = :series AND time < :time ORDER BY time DESC LIMIT 1"
 )
 
 
 def _first_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
-    firsts = [store.value(db, FIRST_ROW, {"series": series, "time": time}) for series in sources]
+    firsts = [chain.first_from(db, series, time) for series in sources]
     return min((first for first in firsts if first is not None), default=None)
 
 

@@ -51,8 +51,6 @@ class Gone(NamedTuple):
     settled: int = 0
 
 
-FIRST_CANDLE = "SELECT MIN(time) FROM candle WHERE series = :series AND time >= :time"
-FIRST_TICK = "SELECT MIN(time_msc) FROM tick WHERE symbol_id = :id AND time_msc >= :time_msc"
 STAYING = """
 SELECT day FROM received_day
 WHERE symbol_id = :id AND day >= :start AND day < :stop AND time > :since
@@ -96,12 +94,9 @@ def find(db: apsw.Connection, aim: Aim, start: int, *, days: int, rows: int) -> 
 
 def _first(db: apsw.Connection, aim: Aim, start: int) -> int | None:
     if aim.what == TICKS:
-        bindings = {"id": aim.symbol.id, "time_msc": max(start, 0) * 1000}
-        tick = store.value(db, FIRST_TICK, bindings)
+        tick = ticks.time_after(db, aim.symbol, max(start, 0) * 1000, 0)
         return None if tick is None else tick // 1000 // MINUTE * MINUTE
-    series = aim.symbol.series(NUMBERS[aim.what])
-    first: int | None = store.value(db, FIRST_CANDLE, {"series": series, "time": start})
-    return first
+    return chain.first_from(db, aim.symbol.series(NUMBERS[aim.what]), start)
 
 
 def _staying(db: apsw.Connection, aim: Aim, start: int, stop: int) -> list[int]:
