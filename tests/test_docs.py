@@ -13,7 +13,7 @@ import pytest
 from gfil import create_app
 from gfil.cli import cli
 from gfil.config import ROOT, SETTINGS, read
-from gfil.web import metrics
+from gfil.web.request import metrics
 
 README = ROOT / "README.md"
 UNLISTED_METHODS = {"HEAD", "OPTIONS"}

@@ -12,8 +12,8 @@ from werkzeug.exceptions import HTTPException
 
 from gfil import clocks
 from gfil.errors import BadParameter, Busy, GfilError, TooManyRequests, Unauthorized
-from gfil.store import db as store
-from gfil.store.pool import Pool, Writer
+from gfil.store.engine import connection
+from gfil.store.engine.pool import Pool, Writer
 
 PROBLEM = "application/problem+json"
 COMPRESS_BYTES_MIN = 1400  # below that it is one packet anyway
@@ -45,11 +45,11 @@ def scope(name: str) -> Callable[[View], View]:
     return declare
 
 
-def prepare(app: Flask, pool: Pool, writer: Writer) -> None:
+def init_app(app: Flask, pool: Pool, writer: Writer) -> None:
     """Give the application its connections, error shape and compression."""
     app.extensions["pool"] = pool
     app.extensions["writer"] = writer
-    app.teardown_request(_give_back)
+    app.teardown_request(_release)
     app.register_error_handler(GfilError, _tell_error)
     app.register_error_handler(HTTPException, _tell_http_error)
     app.register_error_handler(Exception, _tell_unforeseen)
@@ -61,7 +61,7 @@ def has_key_header() -> bool:
     return "Authorization" in request.headers or "X-API-Key" in request.headers
 
 
-def reading() -> apsw.Connection:
+def read_db() -> apsw.Connection:
     """Return this request's read-only connection; all its reads see one state of the database."""
     if "db" not in g:
         g.db = current_app.extensions["pool"].take()
@@ -69,13 +69,13 @@ def reading() -> apsw.Connection:
     return connection
 
 
-def done_reading() -> None:
+def release_read_db() -> None:
     """Give this request's read-only connection back early: the next `reading` is of a new state."""
-    _give_back(None)
+    _release(None)
 
 
 @contextmanager
-def writing() -> Iterator[apsw.Connection]:
+def write_transaction() -> Iterator[apsw.Connection]:
     """Run the block as one write: all of it is committed, or nothing.
 
     Raises:
@@ -85,7 +85,7 @@ def writing() -> Iterator[apsw.Connection]:
         yield db
 
 
-def _give_back(error: BaseException | None) -> None:
+def _release(error: BaseException | None) -> None:
     if "db" in g:
         is_sound = error is None and "has_failed" not in g
         current_app.extensions["pool"].give(g.pop("db"), is_sound=is_sound)
@@ -201,7 +201,9 @@ def _tell_http_error(error: HTTPException) -> Response:
 
 def _tell_unforeseen(error: Exception) -> Response:
     g.has_failed = True
-    if isinstance(error, apsw.Error) and isinstance(known := store.translate(error), GfilError):
+    if isinstance(error, apsw.Error) and isinstance(
+        known := connection.translate(error), GfilError
+    ):
         return _tell_error(known)
     g.unforeseen = error
     return _problem(

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from gfil.store import api_keys, db
+from gfil.store import api_keys
+from gfil.store.engine import connection
 from tests.browser.conftest import MINUTE, wait_drawn
 from tests.browser.looking import OpenPage
 from tests.conftest import Server, wait_for
@@ -36,11 +37,11 @@ class House:
     def __init__(self, start: Callable[..., Server], path: Path, **settings: str) -> None:
         self.path = path
         self._start = partial(start, GFIL_DB=str(path), **settings)
-        db.create(path)
-        connection = db.connect(path)
-        with db.transaction(connection):
-            _, self.key = api_keys.create(connection, "pump", "admin", now=int(time.time()))
-        connection.close()
+        connection.create(path)
+        db = connection.connect(path)
+        with connection.transaction(db):
+            _, self.key = api_keys.create(db, "pump", "admin", now=int(time.time()))
+        db.close()
         self.server = self._start()
         self.url = self.server.url
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from gfil.store import api_keys, db
+from gfil.store import api_keys
+from gfil.store.engine import connection
 from tests.browser.conftest import Watch
 from tests.browser.feeding import (
     BROKEN,
@@ -139,10 +140,10 @@ def test_a_key_that_is_revoked_is_told_and_not_tried_again(
     page.fill("[name=key]", house.key)
     page.click("main button")
     expect_live(page)
-    connection = db.connect(house.path)
-    with db.transaction(connection):
-        api_keys.revoke(connection, house.key.split("_")[1], now=int(time.time()))
-    connection.close()
+    db = connection.connect(house.path)
+    with connection.transaction(db):
+        api_keys.revoke(db, house.key.split("_")[1], now=int(time.time()))
+    db.close()
     for worker in workers(house.server):  # else the stream ends when its key is looked at again
         os.kill(worker, signal.SIGKILL)
     expect(page.locator("#live")).to_contain_text("Not live: ", timeout=1000 * HEAL_S)

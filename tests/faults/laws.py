@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from gfil.timeframes import TIMEFRAMES
 from tests.store.model import close
 from tests.store.reference import (
@@ -35,10 +35,10 @@ STATE = (  # not the hourly figures: they are counted beside the requests, not w
 State = dict[str, list[Any]]
 
 
-def read_state(connection: apsw.Connection) -> State:
+def read_state(db: apsw.Connection) -> State:
     """Everything a database holds, in the order of its keys."""
     return {
-        name: store.query(connection, f"SELECT * FROM {name}")  # noqa: S608 (names above)
+        name: connection.query_all(db, f"SELECT * FROM {name}")  # noqa: S608 (names above)
         for name in STATE
     }
 
@@ -79,16 +79,16 @@ def bucket_of(timeframe: str, clock: str, time: int) -> Bucket:
 
 class _Holding:
     # One symbol as its tables have it, and what each kept bucket should show of it.
-    def __init__(self, connection: apsw.Connection, symbol: tuple[int, str, str, str | None]):
+    def __init__(self, db: apsw.Connection, symbol: tuple[int, str, str, str | None]):
         symbol_id, self.name, clock, rule = symbol
         which = {"id": symbol_id}
-        self.candles = _by_key(store.query(connection, CANDLES, which))
-        self.yielded = _by_key(store.query(connection, YIELDED, which))
-        self.early = {time for (time,) in store.query(connection, EARLY, which)}
-        self.from_ticks = fold_minutes(store.query(connection, TICKS, which), rule)
+        self.candles = _by_key(connection.query_all(db, CANDLES, which))
+        self.yielded = _by_key(connection.query_all(db, YIELDED, which))
+        self.early = {time for (time,) in connection.query_all(db, EARLY, which)}
+        self.from_ticks = fold_minutes(connection.query_all(db, TICKS, which), rule)
         self.laws = Reference()
         self.laws.clock = clock
-        self.laws.own = {name for (name,) in store.query(connection, OWN, which)}
+        self.laws.own = {name for (name,) in connection.query_all(db, OWN, which)}
         self.starts: dict[str, list[Key]] = defaultdict(list)
         for key in sorted(self.candles):
             self.starts[key[0]].append(key)
@@ -150,10 +150,10 @@ def _by_key(rows: list[tuple[Any, ...]]) -> dict[Key, tuple[int, Candle]]:
     return found
 
 
-def check_derived(connection: apsw.Connection) -> None:
+def check_derived(db: apsw.Connection) -> None:
     """DERIVED=BASE: each kept candle is what the candles below it, or its ticks, make it."""
-    for symbol in store.query(connection, SYMBOLS):
-        wrongs = _Holding(connection, symbol).wrongs()
+    for symbol in connection.query_all(db, SYMBOLS):
+        wrongs = _Holding(db, symbol).wrongs()
         assert wrongs == [], f"{len(wrongs)} candles are not what their base makes them"
 
 
