@@ -19,8 +19,10 @@ from gfil.store.engine import connection
 from tests.store.model import read, write
 
 MINUTE = [((1_700_006_400, 1_700_006_460), (1.1, 1.3, 1.0, 1.2, 5.0))]
-CREATE = "import sys; from pathlib import Path; from gfil.store.engine import connection; "
+CREATE = (
+    "import sys; from pathlib import Path; from gfil.store.engine import connection; "
     "connection.create(Path(sys.argv[1]))"
+)
 HOLD = """
 import sys
 from pathlib import Path
