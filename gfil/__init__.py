@@ -24,19 +24,30 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from gfil import web
     from gfil.store.engine.pool import Pool, Writer
     from gfil.web import jobs
     from gfil.web.api import candles, export, gaps, health, openapi, symbols, ticks
     from gfil.web.pages import chart, status
-    from gfil.web.request import access_log, auth, body, hourly_stats, idempotency, metrics
+    from gfil.web.request import (
+        access_log,
+        auth,
+        body,
+        connections,
+        hourly_stats,
+        idempotency,
+        metrics,
+        problems,
+        responses,
+    )
     from gfil.web.stream import routes
 
     settings = settings or config.read()
     app = Flask("gfil", root_path=str(config.ROOT), static_folder=None)
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
     access_log.init_app(app)  # first: its hooks stand around all others
-    web.init_app(app, Pool(settings.db), Writer(settings.db))
+    connections.init_app(app, Pool(settings.db), Writer(settings.db))
+    problems.init_app(app)
+    responses.init_app(app)
     for module in (jobs, body, idempotency, symbols, hourly_stats, routes):
         module.init_app(app)
     metrics.init_app()

@@ -327,7 +327,11 @@ def test_what_is_renamed_has_been_synced_before(
     assert in_order != mutant
 
 
-STEPS: list[tuple[object, str]] = [(file_copy, "sync"), (integrity, "check"), (Path, "replace")]
+STEPS: list[tuple[object, str]] = [
+    (file_copy, "sync_file"),
+    (integrity, "check"),
+    (Path, "replace"),
+]
 
 
 @pytest.mark.parametrize(("owner", "name"), STEPS)

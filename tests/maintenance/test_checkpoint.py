@@ -22,7 +22,7 @@ MB = 1024 * 1024
 ELECTED = """
 import sys
 from pathlib import Path
-from gfil.store.pool import Writer
+from gfil.store.engine.pool import Writer
 from gfil.upkeep.checkpoint import Checkpointer
 checkpointer = Checkpointer(Writer(Path(sys.argv[1])))
 checkpointer.run()

@@ -114,7 +114,7 @@ PROBE = """
 import os
 from flask import Flask
 from pathlib import Path
-from gfil.store.pool import Writer
+from gfil.store.engine.pool import Writer
 from gfil.web.background import Jobs
 
 app = Flask("probe")

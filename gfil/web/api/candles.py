@@ -12,18 +12,17 @@ from gfil.store import symbols
 from gfil.store.candles import page
 from gfil.store.candles.page import LIMIT_DEFAULT, LIMIT_MAX, CandlePage
 from gfil.store.removal import delete_range
-from gfil.web import (
-    check_parameters,
-    instant_parameter,
-    json_response,
-    number_parameter,
-    read_db,
-    release_read_db,
-    scope,
-    text_parameter,
-)
 from gfil.web.api import uploads
 from gfil.web.request import idempotency
+from gfil.web.request.connections import read_db, release_read_db
+from gfil.web.request.parameters import (
+    check_parameters,
+    instant_parameter,
+    number_parameter,
+    text_parameter,
+)
+from gfil.web.request.responses import json_response
+from gfil.web.request.scope import scope
 
 bp = Blueprint("candles", __name__)
 

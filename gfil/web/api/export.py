@@ -13,7 +13,9 @@ from gfil.ingest import export
 from gfil.ingest.export import Series
 from gfil.store import symbols
 from gfil.store.engine import connection
-from gfil.web import instant_parameter, read_db, scope, text_parameter
+from gfil.web.request.connections import read_db
+from gfil.web.request.parameters import instant_parameter, text_parameter
+from gfil.web.request.scope import scope
 
 bp = Blueprint("export", __name__)
 

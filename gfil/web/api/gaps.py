@@ -13,7 +13,9 @@ from gfil.maintenance.gaps import Gap
 from gfil.store import symbols
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
-from gfil.web import instant_parameter, read_db, release_read_db, scope, text_parameter
+from gfil.web.request.connections import read_db, release_read_db
+from gfil.web.request.parameters import instant_parameter, text_parameter
+from gfil.web.request.scope import scope
 
 bp = Blueprint("gaps", __name__)
 

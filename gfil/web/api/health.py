@@ -11,7 +11,10 @@ from gfil.maintenance import free_space
 from gfil.store import symbols
 from gfil.store.candles import inventory
 from gfil.store.engine import connection
-from gfil.web import json_response, read_db, scope, text_parameter
+from gfil.web.request.connections import read_db
+from gfil.web.request.parameters import text_parameter
+from gfil.web.request.responses import json_response
+from gfil.web.request.scope import scope
 
 bp = Blueprint("health", __name__)
 

@@ -6,7 +6,6 @@ from flask import Blueprint, Response, current_app, render_template
 from werkzeug.routing import Rule
 
 from gfil.config import VERSION
-from gfil.web import PAGE_HEADERS, PROBLEM, json_response, scope
 from gfil.web.api.schemas import (
     ANSWER,
     ANY,
@@ -30,6 +29,9 @@ from gfil.web.api.schemas import (
     outcome,
     record,
 )
+from gfil.web.request.problems import PROBLEM
+from gfil.web.request.responses import PAGE_HEADERS, json_response
+from gfil.web.request.scope import scope
 
 bp = Blueprint("openapi", __name__)
 

@@ -13,9 +13,11 @@ from gfil.store import symbol_settings, symbols
 from gfil.store.candles import inventory, ticks
 from gfil.store.removal import delete_range, sweep
 from gfil.store.symbols import Symbol
-from gfil.web import json_response, read_db, release_read_db, scope
 from gfil.web.request import body as request_body
 from gfil.web.request import idempotency
+from gfil.web.request.connections import read_db, release_read_db
+from gfil.web.request.responses import json_response
+from gfil.web.request.scope import scope
 
 bp = Blueprint("symbols", __name__)
 

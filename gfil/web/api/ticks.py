@@ -15,8 +15,10 @@ from gfil.store.candles import ticks
 from gfil.store.candles.ticks import LIMIT_DEFAULT, LIMIT_MAX, START, STOP, TickPosition
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
-from gfil.web import instant_parameter, number_parameter, read_db, scope, text_parameter
 from gfil.web.api import uploads
+from gfil.web.request.connections import read_db
+from gfil.web.request.parameters import instant_parameter, number_parameter, text_parameter
+from gfil.web.request.scope import scope
 
 bp = Blueprint("ticks", __name__)
 

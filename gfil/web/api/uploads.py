@@ -18,16 +18,16 @@ from gfil.ingest.parse import columns as column_names
 from gfil.ingest.report import Report
 from gfil.maintenance import free_space
 from gfil.store.engine.pool import Writer
-from gfil.web import (
+from gfil.web.request import body as request_body
+from gfil.web.request import idempotency, metrics
+from gfil.web.request.connections import read_db
+from gfil.web.request.parameters import (
     check_parameters,
     choice_parameter,
     flag_parameter,
-    json_response,
-    read_db,
     text_parameter,
 )
-from gfil.web.request import body as request_body
-from gfil.web.request import idempotency, metrics
+from gfil.web.request.responses import json_response
 
 SPLIT = "send it in parts, or raise GFIL_MAX_UPLOAD_MB"
 # So many at once in one process, for each takes memory: some megabytes for every one of its own,

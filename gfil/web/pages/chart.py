@@ -23,17 +23,13 @@ from gfil.store.candles import page as page_request
 from gfil.store.engine.connection import read_state
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe
-from gfil.web import (
-    PAGE_HEADERS,
-    error_headers,
-    has_key_header,
-    instant_parameter,
-    read_db,
-    scope,
-    text_parameter,
-)
 from gfil.web.pages import overview_rows
 from gfil.web.pages.overview_rows import percent
+from gfil.web.request.connections import read_db
+from gfil.web.request.parameters import instant_parameter, text_parameter
+from gfil.web.request.problems import error_headers, has_key_header
+from gfil.web.request.responses import PAGE_HEADERS
+from gfil.web.request.scope import scope
 
 STATIC = ROOT / "static"
 INLINE_CANDLES = 300

@@ -15,7 +15,7 @@ from gfil.maintenance.gaps import NEWEST_WEEKS, Gap
 from gfil.store.retention import backdated_days
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, HOUR, M1, MINUTE, W1, WEEK
-from gfil.web import read_db
+from gfil.web.request.connections import read_db
 
 KEPT_S = 300
 KEPT_MAX = 1024  # symbols

@@ -9,7 +9,7 @@ from gfil import clocks, timeframes
 from gfil.store import symbols
 from gfil.store.candles import inventory, read
 from gfil.store.symbols import Symbol
-from gfil.web import read_db
+from gfil.web.request.connections import read_db
 
 SPARK_CANDLES = 48
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28

@@ -23,10 +23,11 @@ from gfil.store.retention import backdated_days, rules
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, HOUR
-from gfil.web import read_db, scope
 from gfil.web.pages import chart, gap_heatmap, overview_rows, status_problems
 from gfil.web.pages.gap_heatmap import Heatmap
 from gfil.web.request import metrics
+from gfil.web.request.connections import read_db
+from gfil.web.request.scope import scope
 
 PERIODS = (("Last hour", HOUR), ("Last day", DAY), ("Last 7 days", 7 * DAY))
 STALE_KEPT_MINUTES = 5  # to tell takes milliseconds of each symbol

@@ -22,8 +22,10 @@ from gfil.errors import (
 )
 from gfil.store import api_keys
 from gfil.store.api_keys import ApiKey
-from gfil.web import PAGE_HEADERS, read_db, scope
 from gfil.web.request import body
+from gfil.web.request.connections import read_db
+from gfil.web.request.responses import PAGE_HEADERS
+from gfil.web.request.scope import scope
 
 bp = Blueprint("auth", __name__)
 

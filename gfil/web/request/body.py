@@ -16,7 +16,7 @@ from flask import Flask, current_app, g, request
 from gunicorn.http.errors import ParseException
 
 from gfil.errors import BadRequest, Busy, TooLarge, TooSlow, UnsupportedEncoding
-from gfil.web import release_read_db
+from gfil.web.request.connections import release_read_db
 
 MB = 1024 * 1024
 PIECE_BYTES = 256 * 1024

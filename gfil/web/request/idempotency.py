@@ -13,7 +13,8 @@ from flask import Flask, Response, current_app, g, request
 from gfil.errors import BadRequest
 from gfil.store import idempotency
 from gfil.store.idempotency import RequestIdentity, StoredAnswer
-from gfil.web import json_response, read_db, release_read_db, write_transaction
+from gfil.web.request.connections import read_db, release_read_db, write_transaction
+from gfil.web.request.responses import json_response
 
 HEADER = "Idempotency-Key"
 HEADER_FORM = re.compile("[!-~]([ -~]{0,253}[!-~])?")

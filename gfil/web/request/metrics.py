@@ -25,7 +25,7 @@ from gfil.store import maintenance_runs
 from gfil.store.engine import sqlite_log
 from gfil.store.engine.connection import connect
 from gfil.store.hourly_stats import OUTCOMES
-from gfil.web import scope
+from gfil.web.request.scope import scope
 
 bp = Blueprint("metrics", __name__)
 

@@ -15,7 +15,9 @@ from gfil import clocks, timeframes
 from gfil.errors import BadParameter, Busy
 from gfil.store import api_keys, symbols
 from gfil.store.engine.pool import Pool
-from gfil.web import read_db, release_read_db, scope, text_parameter
+from gfil.web.request.connections import read_db, release_read_db
+from gfil.web.request.parameters import text_parameter
+from gfil.web.request.scope import scope
 from gfil.web.stream.client_queue import ClientQueue, Position, Sub
 from gfil.web.stream.hub import LOOK_S, Hub
 

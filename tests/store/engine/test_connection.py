@@ -26,9 +26,9 @@ CREATE = (
 HOLD = """
 import sys
 from pathlib import Path
-from gfil.store import db
-connection = db.connect(Path(sys.argv[1]))
-with db.transaction(connection):
+from gfil.store.engine import connection
+db = connection.connect(Path(sys.argv[1]))
+with connection.transaction(db):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -246,7 +246,7 @@ import resource, sys
 from pathlib import Path
 from gfil.errors import DiskFull
 from gfil.store import symbols
-from gfil.store.pool import Writer
+from gfil.store.engine.pool import Writer
 writer = Writer(Path(sys.argv[1]))
 with writer.transaction() as db:
     symbols.ensure(db, "FIRST")

@@ -15,12 +15,12 @@ WORKERS, BATCHES = 3, 25
 WORK = """
 import sys
 from pathlib import Path
-from gfil.store import db
-from tests.store.test_workers import send
-connection = db.connect(Path(sys.argv[1]))
+from gfil.store.engine import connection
+from tests.store.engine.test_processes import send
+db = connection.connect(Path(sys.argv[1]))
 sys.stdin.read(1)
-send(connection, int(sys.argv[2]))
-connection.close()
+send(db, int(sys.argv[2]))
+db.close()
 """
 
 

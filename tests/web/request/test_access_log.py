@@ -17,8 +17,8 @@ from gfil.config import Settings
 from gfil.errors import BadRequest
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from gfil.web import scope
 from gfil.web.request import access_log, auth, metrics
+from gfil.web.request.scope import scope
 from tests.conftest import Server, wait_for
 
 

@@ -13,9 +13,9 @@ from gfil.config import Settings
 from gfil.server.gunicorn_conf import LAST_WORDS_S
 from gfil.store import hourly_stats
 from gfil.store.engine import connection
-from gfil.web import scope
 from gfil.web.request import metrics
 from gfil.web.request.hourly_stats import Figures
+from gfil.web.request.scope import scope
 from tests.conftest import wait_for
 from tests.web.request.test_auth import files_limited_to
 

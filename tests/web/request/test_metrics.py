@@ -15,8 +15,8 @@ from gfil import create_app, prometheus_dir
 from gfil.config import Settings
 from gfil.store import api_keys, maintenance_runs
 from gfil.store.engine import connection
-from gfil.web import scope
 from gfil.web.request import metrics
+from gfil.web.request.scope import scope
 from tests.test_prometheus_dir import DAMAGED, ENTRY
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
