@@ -87,7 +87,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def folder(module: str) -> str:
     """The first name below gfil: `gfil.store.engine.locks` is in `store`."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def layer(name: str) -> int:
