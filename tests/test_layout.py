@@ -17,7 +17,7 @@ SCRIPT_LINES_MAX = 200
 # A folder or top-level module of gfil/ imports those of earlier rows only, never its own row.
 # "" is gfil/__init__.py. Inside a folder the imports form no cycle.
 LAYERS = (
-    ("errors",),
+    ("errors", "wording"),
     ("config", "logs", "prometheus_dir", "timeframes"),
     ("clocks",),
     ("trading_week",),
