@@ -146,7 +146,7 @@ def kill_soon(started: subprocess.Popen[bytes], reader: apsw.Connection, later_s
     started.kill()
     started.wait()
     for helper in helpers:
-        wait_for(lambda helper=helper: not is_running(helper), "the other process ends", 20)
+        wait_for(lambda helper=helper: not is_running(helper), "the other process ends")
     return was_running
 
 

@@ -273,10 +273,10 @@ def test_random_ticks_equal_the_plain_fold(db: apsw.Connection) -> None:
 def test_very_many_ticks_of_one_millisecond_take_no_longer_than_others(db: apsw.Connection) -> None:
     """A stamp without seconds, say: every one of them is looked for among the rest."""
     given = [(MSC, 1.0 + number / 2**20, 9.0, 0.0, 0.0, 6) for number in range(100_000)]
-    began = time.monotonic()
+    began = time.thread_time()  # CPU time: what else the machine does is not in it
     assert write_ticks(db, "EURUSD", given)[:2] == (100_000, 0)
     assert write_ticks(db, "EURUSD", given)[:2] == (0, 100_000)
-    assert time.monotonic() - began < 30  # it was an hour
+    assert time.thread_time() - began < 30  # it was an hour
 
 
 def test_volumes_add_up_beyond_what_one_row_may_have(db: apsw.Connection) -> None:

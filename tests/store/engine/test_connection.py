@@ -61,7 +61,7 @@ def test_four_processes_create_it_at_once(tmp_path: Path, db_path: Path) -> None
     """UPGRADE-ATOMIC: one makes it, the others find it made."""
     path = tmp_path / "new" / "folder" / "gfil.db"
     started = [python(CREATE, path) for _ in range(4)]
-    ended = [process.communicate(timeout=60) for process in started]
+    ended = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 4, ended
     assert schema(path) == schema(db_path)
     db = connection.connect(path, readonly=True)
@@ -98,7 +98,7 @@ def test_an_upgraded_old_file_has_the_schema_of_a_fresh_one(
     path = tmp_path / "old.db"
     make_old(path, version)
     started = [python(CREATE, path) for _ in range(4)]
-    ended = [process.communicate(timeout=60) for process in started]
+    ended = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 4, ended
     assert plain_schema(path) == plain_schema(db_path)
     db = connection.connect(path)

@@ -271,7 +271,7 @@ def test_a_quota_or_a_limit_is_a_full_disk_too(db_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert (done.stdout, done.stderr) == ("['FIRST', 'LAST']\n", "")
 

@@ -108,7 +108,7 @@ def test_four_processes_that_find_it_old_make_one_copy(tmp_path: Path) -> None:
         "print(connection.create(Path(sys.argv[1])))",
     )
     started = [python(code, tmp_path / "gfil.db") for _ in range(4)]
-    said = sorted(process.communicate(timeout=60)[0].strip() for process in started)
+    said = sorted(process.communicate(timeout=120)[0].strip() for process in started)
     assert said[:3] == ["None"] * 3
     assert said[3].startswith("Upgrade(schema_before=1, copy=")
     assert names(tmp_path) == {"gfil.db", "gfil.schema-1.db"}
@@ -128,7 +128,7 @@ def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
         env=clean_environment(GFIL_DB=str(folder / "gfil.db")),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
 
