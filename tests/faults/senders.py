@@ -22,7 +22,7 @@ import pytest
 
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from tests.store.reference import Candle, Tick
+from tests.oracle.candles import Candle, Tick
 
 TIMEOUT_S = 60
 RETRY_S = 0.02

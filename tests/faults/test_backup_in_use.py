@@ -15,7 +15,7 @@ from tests.faults.senders import make_key
 from tests.faults.sizes import seeded
 from tests.maintenance.test_backup import gfil
 
-TICKS = "SELECT time_msc, bid FROM tick ORDER BY time_msc, place"
+TICKS = "SELECT time_msc, bid FROM tick ORDER BY time_msc, seq"
 FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")
 BACKUPS = 3
 

@@ -20,10 +20,11 @@ from gfil.store.engine import connection
 from tests.conftest import Server
 from tests.faults import workloads
 from tests.faults.killing import Standing, kill_while_sending
-from tests.faults.laws import check_derived, fold_minutes
 from tests.faults.senders import Senders, distinct, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
-from tests.store.reference import CHAIN, SECONDS, Candle, Tick, fold
+from tests.oracle.buckets import CHAIN, SECONDS
+from tests.oracle.candles import Candle, Tick, fold, fold_minutes
+from tests.oracle.database import check_derived
 
 REAL_FILE = "ticks/oanda_XAUUSD_ticks_201405_first300k.csv.gz"
 TICKS_MAX = 300_000 if LONG else 30_000

@@ -23,8 +23,8 @@ from gfil.store.candles import integrity
 from gfil.store.engine import connection, file_copy, locks
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived, read_state
 from tests.faults.sizes import seeded
+from tests.oracle.database import check_derived, read_state
 
 NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 BACKUP = "-m", "gfil", "backup"

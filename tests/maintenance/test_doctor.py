@@ -20,9 +20,9 @@ from gfil.store.retention import rules
 from gfil.timeframes import DAY, HOUR, MINUTE, WEEK
 from tests.conftest import Server
 from tests.faults import workloads
-from tests.faults.laws import check_derived, check_logged, read_state
 from tests.faults.sizes import seeded
 from tests.maintenance.test_backup import gfil
+from tests.oracle.database import check_derived, check_logged, read_state
 from tests.store.model import Row, write, write_ticks
 
 MONDAY = 1_704_067_200  # 2024-01-01

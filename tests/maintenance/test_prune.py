@@ -17,8 +17,8 @@ from gfil.store.retention import rules as retention_rules
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.retention.rules import parse_period
 from gfil.timeframes import M1
+from tests.oracle.buckets import DAY, HOUR
 from tests.store.model import read, tables, write, write_ticks
-from tests.store.reference import DAY, HOUR
 
 NOW = 1_700_006_400  # 2023-11-15T00:00Z
 TODAY = NOW - NOW % DAY

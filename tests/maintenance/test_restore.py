@@ -33,10 +33,10 @@ from gfil.store.engine.file_swap import InUse
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
-from tests.faults.laws import State
 from tests.faults.sizes import seeded
 from tests.maintenance.restoring import NOW, add, data, epoch
 from tests.maintenance.test_backup import gfil, names
+from tests.oracle.database import State
 from tests.store.engine.test_connection import make_old
 
 KEPT = "gfil.before-restore-20250102T030405Z.db"

@@ -19,8 +19,9 @@ import pytest
 from gfil import clocks, timeframes
 from gfil.store import symbol_settings, symbols
 from gfil.store.engine import connection
+from tests.oracle.buckets import CHAIN, SECONDS, bucket
+from tests.oracle.candles import Candle, fold
 from tests.store.model import Row, everything, read, tables, write
-from tests.store.reference import CHAIN, SECONDS, Candle, bucket, fold
 
 LONG = os.environ.get("GFIL_LONG") == "1"
 SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))

@@ -23,8 +23,9 @@ from hypothesis.stateful import (
 )
 
 from gfil.store import symbols
+from tests.oracle.buckets import CHAIN, SECONDS, bucket
+from tests.oracle.candles import Candle, Tick
 from tests.store.model import Model, Row
-from tests.store.reference import CHAIN, SECONDS, Candle, Tick, bucket
 
 LONG = os.environ.get("GFIL_LONG") == "1"
 SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))

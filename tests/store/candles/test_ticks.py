@@ -13,8 +13,8 @@ from gfil.store.candles import ticks
 from gfil.store.candles.ticks import TickPosition, TickWriteResult
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
+from tests.oracle.candles import Tick, fold_ticks
 from tests.store.model import read, tables, write, write_ticks
-from tests.store.reference import Tick, fold_ticks
 
 START = 1_700_006_400  # a minute, an hour, four hours
 MSC = START * 1000

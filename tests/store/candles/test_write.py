@@ -11,8 +11,9 @@ from gfil import clocks
 from gfil.store import symbol_settings, symbols
 from gfil.store.candles import derive
 from gfil.store.engine import connection
+from tests.oracle.buckets import CHAIN, SECONDS, bucket
+from tests.oracle.candles import Candle
 from tests.store.model import Row, everything, read, tables, write, write_ticks
-from tests.store.reference import CHAIN, SECONDS, Candle, bucket
 
 LONG = os.environ.get("GFIL_LONG") == "1"
 SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
