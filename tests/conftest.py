@@ -134,13 +134,28 @@ def client(settings: config.Settings) -> FlaskClient:
     return create_app(settings).test_client()
 
 
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The brokers' files beside the checkout; a test that wants them is skipped without."""
-    path = ROOT.parent / "shared" / "data"
-    if not path.is_dir():
-        pytest.skip(f"the brokers' sample files are not at {path}")
-    return path
+SAMPLES = ROOT / "tests" / "data" / "brokers"
+WHOLE_FILES = ROOT.parent / "shared" / "data"
+
+
+def broker_folders(samples: Path) -> list[Any]:
+    """Return the samples, and the whole files where they lie beside the checkout."""
+    whole = [pytest.param(WHOLE_FILES, id="whole")] if WHOLE_FILES.is_dir() else []
+    return [pytest.param(samples, id="samples"), *whole]
+
+
+@pytest.fixture(scope="session", params=broker_folders(SAMPLES))
+def shared_data(request: pytest.FixtureRequest) -> Path:
+    """A folder of brokers' files: a test runs with the samples, and with the whole files."""
+    folder: Path = request.param
+    return folder
+
+
+@pytest.fixture(scope="session", params=broker_folders(SAMPLES / "hours"))
+def shared_hours(request: pytest.FixtureRequest) -> Path:
+    """The same for tests that need weeks of times, but no prices."""
+    folder: Path = request.param
+    return folder
 
 
 @dataclass

@@ -128,9 +128,9 @@ def test_the_key_may_come_from_the_environment_and_the_answer_as_json(running: S
 
 
 def test_real_ticks_arrive_as_an_import_stores_them(
-    running: Server, key_file: Path, tmp_path: Path, shared_data: Path
+    running: Server, key_file: Path, tmp_path: Path
 ) -> None:
-    source = shared_data / "ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
+    source = SAMPLES / "brokers/ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
     url = ("--url", running.url, "--key-file", key_file, "--speed", "max")
     status, _, err = gfil("replay", source, "--clock", "nyclose", *url)
     assert (status, err) == (0, "")
