@@ -69,9 +69,9 @@ def test_each_start_makes_a_folder_of_its_own(memory: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from gfil import counting
-counting.MEMORY = Path(sys.argv[1])
-counting.begin()
+from gfil import prometheus_dir
+prometheus_dir.MEMORY = Path(sys.argv[1])
+prometheus_dir.begin()
 print("held", flush=True)
 time.sleep(60)
 """

@@ -109,6 +109,9 @@ def open_page(browser: Browser, site: Site, watch: Watch) -> Iterator[Callable[.
 
     yield open_
     for context in contexts:
+        for page in context.pages:
+            # A handler that still fetches would raise in the next test.
+            page.unroute_all(behavior="ignoreErrors")
         context.close()
     unforeseen = [
         said for said in watch.complaints if not any(part in said for part in watch.expected)
