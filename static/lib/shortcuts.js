@@ -31,7 +31,9 @@ export function createShortcuts({ timeframes = [], choose, keys = {} }) {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const target = /** @type {Element} */ (event.target);
-    if (target.matches(TEXT_FIELDS) || document.querySelector('dialog[open]')) return;
+    // The browser moves the focus out of a closed dialog a moment later.
+    const isTyping = target.matches(TEXT_FIELDS) && !target.closest('dialog:not([open])');
+    if (isTyping || document.querySelector('dialog[open]')) return;
     const action = actionOf(event);
     if (!action) return;
     event.preventDefault();
