@@ -28,7 +28,7 @@ export class CandleStore {
   candles = [];
   hasNewer = false;
   /** @type {number | null} */
-  forming = null; // time of the candle whose bucket has not ended
+  forming = null; // time of the candle that is still forming
 
   /**
    * @param {CandlePage} page

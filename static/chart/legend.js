@@ -28,7 +28,7 @@ export function createLegend(list, timeText, digits) {
 
   return {
     /**
-     * Shows a candle; hides the legend if there is none.
+     * Shows a candle; hides the legend without a candle.
      * @param {Candle | undefined} candle
      * @param {Candle | undefined} previous
      */

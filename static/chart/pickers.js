@@ -29,7 +29,7 @@ function askForZone(title) {
 }
 
 /**
- * Selects a value, and adds an option for it if there is none.
+ * Selects a value and adds a missing option for it.
  * @param {HTMLSelectElement} list
  * @param {string} value
  */

@@ -13,7 +13,7 @@
  * @property {string} clock
  * @property {Candle[]} candles
  * @property {string | null} next_cursor
- * @property {number | null} forming  time of the candle whose bucket has not ended
+ * @property {number | null} forming  time of the candle that is still forming
  * @property {string} epoch
  * @property {number} change
  */

@@ -84,7 +84,7 @@ function cached(exact) {
 }
 
 /**
- * Returns a Date whose UTC getters read the wall time.
+ * Returns a Date; its UTC getters read the wall time.
  * @param {number} wall
  */
 export function wallDate(wall) {

@@ -112,7 +112,7 @@ def open_page(browser: Browser, site: Site, page_log: PageLog) -> Iterator[Calla
 
     yield open_
     for context in contexts:
-        # A handler that still runs would raise in a later test, whose page is another one.
+        # A handler that still runs would raise in a later test.
         for page in context.pages:
             page.unroute_all(behavior="ignoreErrors")
         context.close()

@@ -140,11 +140,13 @@ def test_inline_candles_equal_api_response(
 
 
 def test_forming_is_null_after_bucket_has_ended(client: FlaskClient, gold: None) -> None:
-    told = []
+    forming = []
     for now in (NOON, "2025-01-08T12:59:59Z", "2025-01-08T13:00:00Z", "2025-01-08T14:00:00Z"):
         with freeze_time(now):
-            told.append(block(text_of(client, "/chart/XAUUSD?clock=UTC"), "chart-data")["forming"])
-    assert told == [MONDAY + 2 * 86400 + 43200] * 2 + [None] * 2
+            forming.append(
+                block(text_of(client, "/chart/XAUUSD?clock=UTC"), "chart-data")["forming"]
+            )
+    assert forming == [MONDAY + 2 * 86400 + 43200] * 2 + [None] * 2
 
 
 def test_chart_page_shows_candle_stored_after_first_request(
