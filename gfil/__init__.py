@@ -24,39 +24,36 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from gfil import web
-    from gfil.store.pool import Pool, Writer
-    from gfil.web import (
+    from gfil.store.engine.pool import Pool, Writer
+    from gfil.web import jobs
+    from gfil.web.api import candles, export, gaps, health, openapi, symbols, ticks
+    from gfil.web.pages import chart, status
+    from gfil.web.request import (
+        access_log,
         auth,
-        background,
-        bodies,
-        candles,
-        export,
-        figures,
-        gaps,
-        health,
-        logs,
+        body,
+        connections,
+        hourly_stats,
+        idempotency,
         metrics,
-        openapi,
-        pages,
-        requests,
-        status,
-        stream,
-        symbols,
-        ticks,
+        problems,
+        responses,
     )
+    from gfil.web.stream import routes
 
     settings = settings or config.read()
     app = Flask("gfil", root_path=str(config.ROOT), static_folder=None)
     app.config.update(SETTINGS=settings, MAX_CONTENT_LENGTH=BODY_BYTES_MAX)
-    logs.prepare(app)  # first: its hooks stand around all others
-    web.prepare(app, Pool(settings.db), Writer(settings.db))
-    for module in (background, bodies, requests, symbols, figures, stream):
-        module.prepare(app)
-    metrics.prepare()
+    access_log.init_app(app)  # first: its hooks stand around all others
+    connections.init_app(app, Pool(settings.db), Writer(settings.db))
+    problems.init_app(app)
+    responses.init_app(app)
+    for module in (jobs, body, idempotency, symbols, hourly_stats, routes):
+        module.init_app(app)
+    metrics.init_app()
     app.before_request(auth.check)
-    readers = (candles, export, gaps, stream, symbols, ticks)
-    for module in (auth, *readers, health, metrics, openapi, pages, status):
+    readers = (candles, export, gaps, routes, symbols, ticks)
+    for module in (auth, *readers, health, metrics, openapi, chart, status):
         app.register_blueprint(module.bp)
     if hops := settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]

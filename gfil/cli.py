@@ -6,16 +6,16 @@ from gfil import config
 from gfil.commands import (
     Commands,
     benchmark,
-    files,
     gaps,
+    import_export,
     keys,
+    maintenance,
     migrate,
     replay,
     retention,
     server,
     stats,
     symbols,
-    upkeep,
 )
 
 
@@ -26,10 +26,10 @@ def cli() -> None:
 
 
 for command in (
-    *(server.serve, server.init, files.import_, files.export, symbols.symbol_group),
+    *(server.serve, server.init, import_export.import_, import_export.export, symbols.symbol_group),
     migrate.migrate,
     *(symbols.delete, gaps.gaps, keys.key, replay.replay, stats.stats, benchmark.bench),
     *(retention.retention, retention.prune),
-    *(upkeep.backup, upkeep.restore, upkeep.doctor),
+    *(maintenance.backup, maintenance.restore, maintenance.doctor),
 ):
     cli.add_command(command)

@@ -20,7 +20,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from gfil import config, create_app
-from gfil.store import db as store
+from gfil.store.engine import connection
 
 ROOT = config.ROOT
 START_MAX_S = 30
@@ -47,16 +47,16 @@ def eventually() -> Callable[..., Any]:
 def db_path(tmp_path: Path) -> Path:
     """An empty database, in a real file."""
     path = tmp_path / "gfil.db"
-    store.create(path)
+    connection.create(path)
     return path
 
 
 @pytest.fixture
 def db(db_path: Path) -> Iterator[apsw.Connection]:
     """A connection that writes, to `db_path`."""
-    connection = store.connect(db_path)
-    yield connection
-    connection.close()
+    db = connection.connect(db_path)
+    yield db
+    db.close()
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from gfil import bench
-from gfil.bench import figures, market, report
-from gfil.bench.figures import Figure, Goal
-from gfil.bench.place import FULL, QUICK
+from gfil.bench import market, report, results
+from gfil.bench.results import Goal, Result
+from gfil.bench.workspace import FULL, QUICK
 from gfil.timeframes import DAY, MINUTE
 from tests.conftest import clean_environment
 
@@ -138,18 +138,18 @@ def test_files_are_written_as_export_and_metatrader_write_them(tmp_path: Path) -
 def test_a_goal_is_reached_or_not(
     goal: Goal | None, value: float | None, reached: bool | None
 ) -> None:
-    assert Figure("row", "what", value, "ms").reaches(goal) is reached
+    assert Result("row", "what", value, "ms").reaches(goal) is reached
 
 
 @pytest.mark.parametrize(
     ("percent", "value"), [(0, 1), (1, 1), (50, 50), (99, 99), (99.5, 100), (100, 100)]
 )
 def test_a_percentile_is_one_of_the_values(percent: float, value: int) -> None:
-    assert figures.percentile([*range(100, 0, -1)], percent) == value
+    assert results.percentile([*range(100, 0, -1)], percent) == value
 
 
 def test_numbers_are_written_to_three_figures() -> None:
-    figure = Figure(
+    figure = Result(
         "row", "what", 1234567.8, "/s", Goal("≥", 0.5), Goal("<", 1.25, "x"), {"p": 0.0123}, "note"
     )
     table = report.describe(report.machine(), FULL, [figure]).splitlines()

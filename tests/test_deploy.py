@@ -18,18 +18,19 @@ import click
 import orjson
 import pytest
 
-from gfil import config, serve
+from gfil import config
 from gfil.cli import cli
 from gfil.config import ROOT
+from gfil.server import gunicorn_conf
 from gfil.store import api_keys
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import Server, clean_environment, wait_for
 
 DEPLOY = ROOT / "scripts" / "deploy"
 HOME = "/opt/gfil"
 BACKUPS = "/var/backups/gfil"
 OF_OTHERS = {"MALLOC_ARENA_MAX"}  # glibc's
-README = (ROOT / "README.md").read_text("utf-8")
+MIGRATING = (ROOT / "docs" / "migrating.md").read_text("utf-8")
 
 
 def unit() -> dict[str, list[str]]:
@@ -49,8 +50,8 @@ def cron_lines() -> list[list[str]]:
 
 
 def evening() -> list[str]:
-    """The commands of the evening of the move, as the README has them."""
-    section = README.partition("The evening of the move")[2]
+    """The commands of the evening of the move, as docs/migrating.md has them."""
+    section = MIGRATING.partition("The evening of the move")[2]
     block = section.partition("```\n")[2].partition("```")[0]
     return [line.partition(" # ")[0].strip() for line in block.splitlines() if line.strip()]
 
@@ -97,7 +98,7 @@ def test_the_service_starts_what_is_in_the_checkout() -> None:
     assert check_usage(words) == "init"
     assert shlex.split(start) == [
         f"{HOME}/.venv/bin/gunicorn",
-        *("-c", "python:gfil.serve", "--bind", "127.0.0.1:8000", "wsgi:app"),
+        *("-c", "python:gfil.server.gunicorn_conf", "--bind", "127.0.0.1:8000", "wsgi:app"),
     ]
     assert unit()["WorkingDirectory"] == [HOME]
     data = (Path(HOME) / config.read({}, Path(HOME)).db).parent
@@ -105,8 +106,12 @@ def test_the_service_starts_what_is_in_the_checkout() -> None:
 
 
 def test_the_service_leaves_time_to_drain_and_room_for_every_connection() -> None:
-    assert serve.graceful_timeout <= 25 < int(unit()["TimeoutStopSec"][0])
-    files = serve.worker_connections + serve.THREAD_FILES * serve.threads + serve.WORKER_FILES
+    assert gunicorn_conf.graceful_timeout <= 25 < int(unit()["TimeoutStopSec"][0])
+    files = (
+        gunicorn_conf.worker_connections
+        + gunicorn_conf.THREAD_FILES * gunicorn_conf.threads
+        + gunicorn_conf.WORKER_FILES
+    )
     assert files < int(unit()["LimitNOFILE"][0])
 
 
@@ -182,7 +187,7 @@ def run_night(home: Path, command: str) -> str:
 
 
 def test_a_night_goes_to_the_log_and_only_what_fails_is_mailed(tmp_path: Path) -> None:
-    store.create(tmp_path / "data" / "gfil.db")
+    connection.create(tmp_path / "data" / "gfil.db")
     prune, backup, doctor = (line[-1] for line in cron_lines())
     log = tmp_path / "data" / "cron.log"
     assert run_night(tmp_path, prune) == ""
@@ -210,7 +215,7 @@ def test_the_proxies_go_where_the_service_listens_with_what_gfil_takes() -> None
     assert f"client_max_body_size {upload_mb}m;" in nginx
     assert f"max_size {upload_mb}MB" in caddy
     idle = [*re.findall(r"keepalive_timeout (\d+)s", nginx), *re.findall(r"e (\d+)s", caddy)]
-    assert all(int(seconds) < serve.keepalive for seconds in idle)
+    assert all(int(seconds) < gunicorn_conf.keepalive for seconds in idle)
 
 
 def free_port() -> int:
@@ -262,8 +267,8 @@ def test_through_nginx_pages_are_gzipped_once_logins_are_secure_and_streams_flow
     behind = server(GFIL_PROXIES="1", GFIL_READ="key")
     port = free_port()
     words = nginx_words(tmp_path, certificate, urlsplit(behind.url).netloc, port)
-    db = store.connect(behind.db)
-    with store.transaction(db):
+    db = connection.connect(behind.db)
+    with connection.transaction(db):
         key = api_keys.create(db, "writer", "write", now=int(time.time()))[1]
     db.close()
     url, log = f"https://charts.example.com:{port}", tmp_path / "curl.log"
@@ -304,7 +309,7 @@ def test_caddy_takes_its_file(tmp_path: Path) -> None:
     assert "not formatted" not in done.stdout
 
 
-# What the README says
+# What the documents say
 
 
 def test_the_evening_of_the_move_is_eight_commands_that_there_are(
@@ -327,12 +332,3 @@ def test_the_evening_of_the_move_is_eight_commands_that_there_are(
         *("migrate", "migrate", "key create", "sudo systemctl enable --now gfil"),
         *("mt5_pump.py", "backup", "sudo cp scripts/deploy/gfil.cron /etc/cron.d/gfil", "doctor"),
     ]
-
-
-def test_every_command_the_readme_tells_is_one_and_has_these_options() -> None:
-    lines = re.findall(r"^(?:sudo -u gfil )?scripts/gfil (.+)$", README, re.MULTILINE)
-    assert len(lines) > 20
-    for line in lines:
-        words = shlex.split(re.split(r" {2,}#| [|>] ", line)[0].removesuffix("\\"))
-        if not {"COMMAND", "replay"} & {*words}:
-            check_usage(words)

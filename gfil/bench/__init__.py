@@ -7,12 +7,12 @@ from pathlib import Path
 from time import perf_counter
 
 from gfil.bench import browser, importing, live, page, pumping, reading, report, ticking, writing
-from gfil.bench.figures import Figure
-from gfil.bench.place import Place, Sizes, say
+from gfil.bench.results import Result
+from gfil.bench.workspace import Sizes, Workspace, say
 from gfil.errors import BadParameter
 
 # In this order: what is small first, and the largest database last.
-ROWS: dict[str, Callable[[Place], Iterator[Figure]]] = {
+ROWS: dict[str, Callable[[Workspace], Iterator[Result]]] = {
     "write": writing.measure_write,
     "size": writing.measure_size,
     "tick": ticking.measure_tick,
@@ -33,7 +33,7 @@ ROWS: dict[str, Callable[[Place], Iterator[Figure]]] = {
 }
 
 
-def run(rows: Sequence[str], sizes: Sizes, parent: Path, keep: Path | None) -> list[Figure]:
+def run(rows: Sequence[str], sizes: Sizes, parent: Path, keep: Path | None) -> list[Result]:
     """Measure some rows, all where none is named, and tell on stderr how far it is.
 
     All that is written lies in a folder below `parent` and goes at the end; with `keep` it lies
@@ -44,11 +44,11 @@ def run(rows: Sequence[str], sizes: Sizes, parent: Path, keep: Path | None) -> l
     """
     if unknown := [row for row in rows if row not in ROWS]:
         raise BadParameter(f"no row {unknown[0]!r} in the benchmark: use {' '.join(ROWS)}")
-    figures: list[Figure] = []
+    figures: list[Result] = []
     folder = keep or parent
     folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
-    place = Place(keep or scratch, scratch, sizes)
+    place = Workspace(keep or scratch, scratch, sizes)
     try:
         for number, row in enumerate(rows or ROWS, start=1):
             say(f"{number} of {len(rows or ROWS)}: {row} …")

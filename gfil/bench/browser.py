@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from gfil.bench.figures import Figure, Goal
 from gfil.bench.page import PATHS
-from gfil.bench.place import Place
 from gfil.bench.processes import SERVE, server, whole_machine
+from gfil.bench.results import Goal, Result
+from gfil.bench.workspace import Workspace
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # A function, not an expression: the page's CSP forbids to evaluate text.
@@ -20,11 +20,11 @@ WHAT = "browser: navigation → first candles drawn, warm"
 GOAL = Goal("<", 100)
 
 
-def measure_browser(place: Place) -> Iterator[Figure]:
+def measure_browser(place: Workspace) -> Iterator[Result]:
     """Open charts again and again in one browser; the page itself marks when it has drawn."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None or importlib.util.find_spec("playwright") is None:
-        yield Figure("browser", WHAT, None, "ms", GOAL, note="no Playwright or no Chromium here")
+        yield Result("browser", WHAT, None, "ms", GOAL, note="no Playwright or no Chromium here")
         return
     from playwright.sync_api import sync_playwright
 
@@ -41,7 +41,7 @@ def measure_browser(place: Place) -> Iterator[Figure]:
         times = [_draw_ms(page, url) for _ in range(place.sizes.navigations) for url in urls]
         version = browser.version
         browser.close()
-    yield Figure("browser", WHAT, median(times), "ms", GOAL, note=f"median, Chromium {version}")
+    yield Result("browser", WHAT, median(times), "ms", GOAL, note=f"median, Chromium {version}")
 
 
 def _draw_ms(page: Any, url: str) -> float:

@@ -7,18 +7,18 @@ from pathlib import Path
 import orjson
 
 from gfil.bench import market
-from gfil.bench.figures import Figure, Goal
-from gfil.bench.place import ON_UTC, Place
 from gfil.bench.processes import Run, run
+from gfil.bench.results import Goal, Result
+from gfil.bench.workspace import ON_UTC, Workspace
 from gfil.config import ROOT
 from gfil.errors import GfilError
-from gfil.store import db
+from gfil.store.engine import connection
 
 FEW = 10  # memory is flat if a file that is so many times smaller takes as much
 WHAT = "CSV import with all derived"
 
 
-def measure_import(place: Place) -> Iterator[Figure]:
+def measure_import(place: Workspace) -> Iterator[Result]:
     """Import one made-up history as CSV and as MetaTrader writes it, and a tenth of it."""
     count = place.sizes.csv_rows
     part = market.minutes(count, ON_UTC)
@@ -30,10 +30,10 @@ def measure_import(place: Place) -> Iterator[Figure]:
     peers, note = _ask_duckdb(plain, count)
     note = f"{most.cpu_s:.1f} s of CPU in {most.seconds:.1f} s; {note}"
     goal, stretch = Goal("≥", 200_000), Goal("≥", 400_000)
-    yield Figure("import", WHAT, count / most.seconds, "/s", goal, stretch, peers, note)
+    yield Result("import", WHAT, count / most.seconds, "/s", goal, stretch, peers, note)
     from_mt5 = count / _import(place, mt5).seconds
-    yield Figure("import", f"{WHAT}, an MT5 export", from_mt5, "/s", goal, stretch)
-    yield Figure(
+    yield Result("import", f"{WHAT}, an MT5 export", from_mt5, "/s", goal, stretch)
+    yield Result(
         "import",
         f"{WHAT}: how much more memory {count:,} rows take than {count // FEW:,}",
         most.peak_mb - least.peak_mb if most.peak_mb and least.peak_mb else None,
@@ -42,9 +42,9 @@ def measure_import(place: Place) -> Iterator[Figure]:
     )
 
 
-def _import(place: Place, file: Path) -> Run:
+def _import(place: Workspace, file: Path) -> Run:
     database = file.with_suffix(".db")
-    db.create(database)
+    connection.create(database)
     done = run(["-m", "gfil", "import", str(file), "--symbol", ON_UTC, "--tf", "M1"], database)
     database.unlink()
     if done.status:

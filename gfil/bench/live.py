@@ -16,8 +16,6 @@ from urllib.parse import quote
 import orjson
 
 from gfil.bench import load, market, page
-from gfil.bench.figures import Figure, Goal, percentile
-from gfil.bench.place import LIVE, Place, add_key, sync_ms
 from gfil.bench.processes import (
     SERVE,
     Bounds,
@@ -30,8 +28,10 @@ from gfil.bench.processes import (
     small_server,
     whole_machine,
 )
+from gfil.bench.results import Goal, Result, percentile
 from gfil.bench.watching import Watched, watching
-from gfil.store import db
+from gfil.bench.workspace import LIVE, Workspace, add_key, sync_ms
+from gfil.store.engine import connection
 
 RATE = 60.0
 CONNECTIONS = 4
@@ -105,7 +105,7 @@ class _Run(NamedTuple):
         return f"the load takes {load_cpu + self.watched.cpu:.2f} of a core{resets}"
 
 
-def measure_live(place: Place) -> Iterator[Figure]:
+def measure_live(place: Workspace) -> Iterator[Result]:
     """Send ticks to a server of two workers that many viewers watch."""
     bounds = whole_machine()
     run = _measure(place, bounds, has_pages=False)
@@ -113,15 +113,15 @@ def measure_live(place: Place) -> Iterator[Figure]:
     while_ = f"{RATE:.0f} ticks/s of {len(LIVE)} symbols, {place.sizes.viewers} viewers"
     what = f"commit (its 2xx) → arrival, {while_}"
     upper = f"since the tick was due: p99 {percentile(since_due, 99):.0f} ms; {run.note()}"
-    yield Figure("live", f"{what}, p50", percentile(since_answered, 50), "ms", note=bounds.how)
+    yield Result("live", f"{what}, p50", percentile(since_answered, 50), "ms", note=bounds.how)
     p99 = percentile(since_answered, 99)
-    yield Figure("live", f"{what}, p99", p99, "ms", Goal("<", 300), note=upper)
+    yield Result("live", f"{what}, p99", p99, "ms", Goal("<", 300), note=upper)
     sync = sync_ms(place.scratch, place.sizes.writes)
     goal = Goal("<", 2 + sync, f"2 ms and one fdatasync of {sync:.2f} ms")
     what = f"one tick posted, server side, {while_}"
-    yield Figure("live", f"{what}, p50", percentile(run.ticks_ms(), 50), "ms")
-    yield Figure("live", f"{what}, p99", percentile(run.ticks_ms(), 99), "ms", goal)
-    yield Figure(
+    yield Result("live", f"{what}, p50", percentile(run.ticks_ms(), 50), "ms")
+    yield Result("live", f"{what}, p99", percentile(run.ticks_ms(), 99), "ms", goal)
+    yield Result(
         "live",
         "the whole server, two workers, meanwhile (PSS)",
         run.size_mb,
@@ -130,10 +130,10 @@ def measure_live(place: Place) -> Iterator[Figure]:
         Goal("<", 120),
         note="" if run.size_mb is not None else "this system does not tell",
     )
-    yield Figure("live", "the processor that the server takes meanwhile", run.server_cpu, "cores")
+    yield Result("live", "the processor that the server takes meanwhile", run.server_cpu, "cores")
 
 
-def measure_live_page(place: Place) -> Iterator[Figure]:
+def measure_live_page(place: Workspace) -> Iterator[Result]:
     """Ask a small server for pages of symbols that tick, while many viewers watch."""
     with small_server() as bounds:
         run = _measure(place, bounds, has_pages=True)
@@ -141,23 +141,23 @@ def measure_live_page(place: Place) -> Iterator[Figure]:
     what = f"`/chart/S`, 300 candles inline, {page.RATE:.0f} pages/s beside {while_}"
     note = f"{bounds.how}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
     p50, p99 = run.pages_ms(50), run.pages_ms(99)
-    yield Figure("live-page", f"{what}, p50", p50, "ms", Goal("<", 5), note=note)
-    yield Figure(
+    yield Result("live-page", f"{what}, p50", p50, "ms", Goal("<", 5), note=note)
+    yield Result(
         "live-page", f"{what}, p99", p99, "ms", Goal("<", 50), Goal("<", 10), note=run.note()
     )
     since_answered, _ = run.arrivals_ms()
     arrived = percentile(since_answered, 99)
     what = "the same, commit (its 2xx) → arrival, p99"
-    yield Figure("live-page", what, arrived, "ms", Goal("<", 300))
+    yield Result("live-page", what, arrived, "ms", Goal("<", 300))
     what = "the same, one tick posted, server side, p99"
-    yield Figure("live-page", what, percentile(run.ticks_ms(), 99), "ms")
-    yield Figure("live-page", "the processor that the server takes", run.server_cpu, "cores")
+    yield Result("live-page", what, percentile(run.ticks_ms(), 99), "ms")
+    yield Result("live-page", "the processor that the server takes", run.server_cpu, "cores")
 
 
-def _measure(place: Place, bounds: Bounds, *, has_pages: bool) -> _Run:
+def _measure(place: Workspace, bounds: Bounds, *, has_pages: bool) -> _Run:
     path = Path(tempfile.mkdtemp(dir=place.scratch)) / "watched.db"
     shutil.copy(place.live, path)
-    db.create(path)  # what was kept may be of an older schema
+    connection.create(path)  # what was kept may be of an older schema
     key = add_key(path)
     followed = [
         _Followed(LIVE[number % len(LIVE)], *VIEWS[(number + number // len(LIVE)) % len(VIEWS)])

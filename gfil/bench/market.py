@@ -9,7 +9,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from gfil import clocks
-from gfil.store.candles import Rows
+from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import D1, DAY, H1, M1, MINUTE, W1, WEEK, Timeframe
 
 SEED = 20250627
@@ -95,11 +95,11 @@ def walk(part: Part, count: int | None = None) -> Iterator[Points]:
         yield Points(times, prices[:-1], [*highs], [*lows], prices[1:], volume)
 
 
-def rows(points: Points) -> Rows:
+def rows(points: Points) -> CandleColumns:
     """Turn points into what the store writes."""
     opens, highs, lows, closes = ([price / POINTS for price in column] for column in points[1:5])
     volumes = [float(number) for number in points.volume]
-    return Rows(points.time, [0] * len(points.time), opens, highs, lows, closes, volumes)
+    return CandleColumns(points.time, [0] * len(points.time), opens, highs, lows, closes, volumes)
 
 
 def write_csv(path: Path, part: Part, count: int) -> None:

@@ -6,8 +6,6 @@ from statistics import median
 from urllib.parse import urlencode
 
 from gfil.bench import load, market
-from gfil.bench.figures import Figure, Goal, percentile
-from gfil.bench.place import OWN_CLOCK, Place
 from gfil.bench.processes import (
     HELLO,
     SERVE,
@@ -19,6 +17,8 @@ from gfil.bench.processes import (
     small_server,
     whole_machine,
 )
+from gfil.bench.results import Goal, Result, percentile
+from gfil.bench.workspace import OWN_CLOCK, Workspace
 
 RATE = 50.0
 CONNECTIONS = 16
@@ -39,18 +39,18 @@ def _load(address: load.Address, seconds: float) -> list[float]:
     return load.latencies_ms(address, PAGES, RATE, seconds, CONNECTIONS)
 
 
-def measure_page(place: Place) -> Iterator[Figure]:
+def measure_page(place: Workspace) -> Iterator[Result]:
     """Ask for pages at a steady rate on the whole machine."""
     yield from _measure_load(place, "page", whole_machine())
 
 
-def measure_small_page(place: Place) -> Iterator[Figure]:
+def measure_small_page(place: Workspace) -> Iterator[Result]:
     """Ask for pages at the same rate on a small server."""
     with small_server() as bounds:
         yield from _measure_load(place, "page-small", bounds)
 
 
-def _measure_load(place: Place, row: str, bounds: Bounds) -> Iterator[Figure]:
+def _measure_load(place: Workspace, row: str, bounds: Bounds) -> Iterator[Result]:
     runs = []
     with server(SERVE, place.charts, bounds) as measured:
         _load(measured.address, WARM_UPS * len(PAGES) / RATE)
@@ -60,11 +60,11 @@ def _measure_load(place: Place, row: str, bounds: Bounds) -> Iterator[Figure]:
     note = f"{bounds.how}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
     middle = median(percentile(run, 50) for run in runs)
     tail = median(percentile(run, 99) for run in runs)
-    yield Figure(row, f"{what}, p50", middle, "ms", Goal("<", 5), note=note)
-    yield Figure(row, f"{what}, p99", tail, "ms", Goal("<", 50), Goal("<", 10), note=note)
+    yield Result(row, f"{what}, p50", middle, "ms", Goal("<", 5), note=note)
+    yield Result(row, f"{what}, p99", tail, "ms", Goal("<", 50), Goal("<", 10), note=note)
 
 
-def measure_hello(place: Place) -> Iterator[Figure]:
+def measure_hello(place: Workspace) -> Iterator[Result]:
     """Ask for as many pages as go, and for as many hellos, in turn."""
     bounds, ours = all_but_the_last_core()
     seconds, ratios, pages, hellos = place.sizes.throughput_s, [], [], []
@@ -81,7 +81,7 @@ def measure_hello(place: Place) -> Iterator[Figure]:
             hellos.append(load.per_second(bare.address, hello, seconds, BUSY_CONNECTIONS))
             ratios.append(pages[-1] / hellos[-1])
         size = load.size_bytes(charts.address, PLAIN_PAGES[0])
-    yield Figure(
+    yield Result(
         "hello",
         "pages/s against a bare hello of Flask, uncompressed",
         median(ratios),
@@ -93,13 +93,13 @@ def measure_hello(place: Place) -> Iterator[Figure]:
     )
 
 
-def measure_memory(place: Place) -> Iterator[Figure]:
+def measure_memory(place: Workspace) -> Iterator[Result]:
     """Weigh the whole server when the load is over."""
     with server(SERVE, place.charts, whole_machine()) as measured:
         _load(measured.address, place.sizes.load_s)
         time.sleep(REST_S)
         size = proportional_mb(measured.process)
-    yield Figure(
+    yield Result(
         "memory",
         "the whole server, two workers, after the page load (PSS)",
         size,

@@ -33,7 +33,7 @@ HELLO = (
     "-m",
     "gunicorn",
     "-c",
-    "python:gfil.serve",
+    "python:gfil.server.gunicorn_conf",
     "-b",
     "127.0.0.1:0",
     "scripts.bench.hello:app",

@@ -8,24 +8,24 @@ from urllib.request import urlopen
 import orjson
 
 from gfil.bench import market
-from gfil.bench.figures import Figure, Goal
-from gfil.bench.place import Place, add_key
 from gfil.bench.processes import SERVE, run, server, whole_machine
+from gfil.bench.results import Goal, Result
+from gfil.bench.workspace import Workspace, add_key
 from gfil.config import ROOT
 from gfil.errors import GfilError
-from gfil.store import db
+from gfil.store.engine import connection
 
 NAME = "PUMPED"  # as in scripts/bench/terminal
 TERMINAL = ROOT / "scripts/bench/terminal"
 PUMP = ROOT / "scripts/mt5_pump.py"
 
 
-def measure_pump(place: Place) -> Iterator[Figure]:
+def measure_pump(place: Workspace) -> Iterator[Result]:
     """Start the pump on an unknown symbol and wait until all of its history is stored."""
     count, path, folder = place.sizes.pumped, place.scratch / "pump.db", place.scratch / "pump"
     bars = place.scratch / "bars.json"
     _write_bars(bars, count)
-    db.create(path)
+    connection.create(path)
     variables = {"GFIL_KEY": add_key(path), "BENCH_BARS": str(bars), "PYTHONPATH": str(TERMINAL)}
     with server(SERVE, path, whole_machine()) as measured:
         told = ["--url", measured.url, "--clock", market.CLOCK.name, "--dir", str(folder), "--once"]
@@ -38,7 +38,7 @@ def measure_pump(place: Place) -> Iterator[Figure]:
         raise GfilError(f"of {count} M1 the pump has brought {held}")
     what = f"{count:,} M1 of one symbol through the pump"
     note = f"the pump takes {done.cpu_s:.1f} s of CPU of it"
-    yield Figure("pump", what, done.seconds, "s", Goal("<", 10), note=note)
+    yield Result("pump", what, done.seconds, "s", Goal("<", 10), note=note)
 
 
 def _write_bars(path: Path, count: int) -> None:

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from gfil import clocks, timeframes
 from gfil.bench import market
-from gfil.bench.figures import Figure, Goal, median_ms, median_pair
-from gfil.bench.place import ON_UTC, OWN_CLOCK, Place
+from gfil.bench.results import Goal, Result, median_ms, median_pair
+from gfil.bench.workspace import ON_UTC, OWN_CLOCK, Workspace
 from gfil.clocks import UTC, Clock
-from gfil.store import candles, db, symbols
+from gfil.store import symbols
+from gfil.store.candles import read
+from gfil.store.engine import connection
 from gfil.timeframes import D1, H1, H4, W1, Timeframe
 
 CHART_CANDLES = 300
@@ -52,15 +54,15 @@ def asking(path: Path, name: str) -> Iterator[Prepare]:
 
     Each call is one snapshot and returns the number of candles.
     """
-    connection = db.connect(path, readonly=True)
-    symbol = symbols.read(connection, name)
+    db = connection.connect(path, readonly=True)
+    symbol = symbols.read(db, name)
 
     def prepare(query: Query) -> Callable[[], int]:
         timeframe, clock, stop, limit = query
 
         def ask() -> int:
-            with db.snapshot(connection):
-                page = candles.read(connection, symbol, timeframe, clock, stop=stop, limit=limit)
+            with connection.snapshot(db):
+                page = read.read_candles(db, symbol, timeframe, clock, stop=stop, limit=limit)
             return len(page.candles)
 
         return ask
@@ -68,23 +70,25 @@ def asking(path: Path, name: str) -> Iterator[Prepare]:
     try:
         yield prepare
     finally:
-        connection.close()
-        db.connect(path).close()  # the last one to close takes the WAL away, if it may write
+        db.close()
+        connection.connect(
+            path
+        ).close()  # the last one to close takes the WAL away, if it may write
 
 
-def measure_hours(place: Place) -> Iterator[Figure]:
+def measure_hours(place: Workspace) -> Iterator[Result]:
     """Read 100 H1 that are kept, and 100 that only M1 can make."""
     times, what = place.sizes.times, "100 H1 from the store"
     with asking(place.charts, OWN_CLOCK) as prepare:
         kept_ms = median_ms(prepare(Query(H1, UTC, None, 100)), 10 * times)
         demanded_ms = median_ms(prepare(Query(H1, ONLY_MINUTES_FIT, None, 100)), times)
-    yield Figure("h1", f"{what}, kept", kept_ms, "ms", Goal("<", 0.2), Goal("<", 0.1))
+    yield Result("h1", f"{what}, kept", kept_ms, "ms", Goal("<", 0.2), Goal("<", 0.1))
     note = "on the clock +00:01, whose hours only M1 tiles"
     what = f"{what}, on demand from M1"
-    yield Figure("h1", what, demanded_ms, "ms", Goal("<", 6), Goal("<", 3), note=note)
+    yield Result("h1", what, demanded_ms, "ms", Goal("<", 6), Goal("<", 3), note=note)
 
 
-def measure_clocks(place: Place) -> Iterator[Figure]:
+def measure_clocks(place: Workspace) -> Iterator[Result]:
     """Read 300 candles of long timeframes on clocks that nothing is kept for."""
     medians = {}
     with asking(place.charts, ON_UTC) as prepare:
@@ -95,7 +99,7 @@ def measure_clocks(place: Place) -> Iterator[Figure]:
                 name = f"{query}" if (n := ask()) == CHART_CANDLES else f"{query}, {n} candles"
                 medians[name] = median_ms(ask, place.sizes.times)
     worst = max(medians, key=lambda name: medians[name])
-    yield Figure(
+    yield Result(
         "clocks",
         "300 candles of H4, D1, W1 on any other clock",
         medians[worst],
@@ -105,7 +109,7 @@ def measure_clocks(place: Place) -> Iterator[Figure]:
     )
 
 
-def measure_growth(place: Place) -> Iterator[Figure]:
+def measure_growth(place: Workspace) -> Iterator[Result]:
     """Ask the same chart queries of a large and of a small database, in turn."""
     ratios = {}
     with asking(place.few, OWN_CLOCK) as small, asking(place.many, OWN_CLOCK) as large:
@@ -114,7 +118,7 @@ def measure_growth(place: Place) -> Iterator[Figure]:
             ratios[f"{query}, {ms.first:.2f} ms and {ms.second:.2f} ms"] = ms.ratio
     worst = max(ratios, key=lambda name: ratios[name])
     few, many = place.sizes.few_candles, place.sizes.candles
-    yield Figure(
+    yield Result(
         "growth",
         f"any chart query at {many:,} candles against {few:,}",
         ratios[worst],

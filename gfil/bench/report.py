@@ -10,8 +10,8 @@ from typing import Any
 
 import apsw
 
-from gfil.bench.figures import Figure, Goal
-from gfil.bench.place import FULL, Sizes
+from gfil.bench.results import Goal, Result
+from gfil.bench.workspace import FULL, Sizes
 from gfil.config import VERSION
 
 HEAD = ("row", "what", "result", "to reach", "reached", "stretch", "reached", "beside it")
@@ -43,7 +43,7 @@ def _cpu_model() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def describe(facts: dict[str, Any], sizes: Sizes, figures: Sequence[Figure]) -> str:
+def describe(facts: dict[str, Any], sizes: Sizes, figures: Sequence[Result]) -> str:
     """Return what people read: the machine, the sizes, and the figures as a Markdown table."""
     machine = (
         f"Measured on {facts['date']}: {facts['cpu']}, {facts['cores']} cores, "
@@ -59,7 +59,7 @@ def describe(facts: dict[str, Any], sizes: Sizes, figures: Sequence[Figure]) -> 
     return "\n".join([machine, "", body[0], rule, *body[1:]])
 
 
-def names(facts: dict[str, Any], sizes: Sizes, figures: Sequence[Figure]) -> dict[str, Any]:
+def names(facts: dict[str, Any], sizes: Sizes, figures: Sequence[Result]) -> dict[str, Any]:
     """Return the same for programs: `machine`, `sizes` and `rows`."""
     return {"machine": facts, "sizes": asdict(sizes), "rows": [*map(_names, figures)]}
 
@@ -71,7 +71,7 @@ def _sizes(sizes: Sizes) -> str:
     )
 
 
-def sentence(figures: Sequence[Figure]) -> str:
+def sentence(figures: Sequence[Result]) -> str:
     """Return the results of one row on one line."""
     return "; ".join(f"{figure.what}: {_result(figure)}" for figure in figures)
 
@@ -81,7 +81,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
-def _cells(figure: Figure) -> tuple[str, ...]:
+def _cells(figure: Result) -> tuple[str, ...]:
     return (
         figure.row,
         figure.what,
@@ -99,7 +99,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
     )
 
 
-def _result(figure: Figure) -> str:
+def _result(figure: Result) -> str:
     return "not measured" if figure.value is None else _amount(figure.value, figure.unit)
 
 
@@ -121,7 +121,7 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _names(figure: Figure) -> dict[str, Any]:
+def _names(figure: Result) -> dict[str, Any]:
     return {
         "row": figure.row,
         "what": figure.what,

@@ -9,10 +9,10 @@ from random import Random
 import orjson
 
 from gfil.bench import load, market
-from gfil.bench.figures import Figure, Goal, percentile
-from gfil.bench.place import ON_UTC, Place, add_key, fill, sync_ms
 from gfil.bench.processes import SERVE, Server, server, watch_growth_mb, whole_machine
-from gfil.store import db
+from gfil.bench.results import Goal, Result, percentile
+from gfil.bench.workspace import ON_UTC, Workspace, add_key, fill, sync_ms
+from gfil.store.engine import connection
 
 NAMES = [f"TICK{number:02}" for number in range(30)]
 RATE = 60.0
@@ -25,7 +25,7 @@ ROUND_S = 4.0  # of load beside the upload, again until it has ended
 PAGES = [load.request(f"/chart/{ON_UTC}?tf={tf}", gzipped=True) for tf in ("M1", "H1", "D1", "W1")]
 
 
-def measure_tick(place: Place) -> Iterator[Figure]:
+def measure_tick(place: Workspace) -> Iterator[Result]:
     """Post one tick after another, as many a second as a market has."""
     path, key = _make(place, "tick.db")
     posts = [_post(key, [tick]) for tick in _ticks(2 * place.sizes.ticks, NAMES, RATE)]
@@ -36,11 +36,11 @@ def measure_tick(place: Place) -> Iterator[Figure]:
     sync = sync_ms(place.scratch, place.sizes.writes)
     goal = Goal("<", 2 + sync, f"2 ms and one fdatasync of {sync:.2f} ms")
     what = f"one tick posted, {RATE:.0f} a second of {len(NAMES)} symbols, server side"
-    yield Figure("tick", f"{what}, p50", percentile(took, 50), "ms")
-    yield Figure("tick", f"{what}, p99", percentile(took, 99), "ms", goal)
+    yield Result("tick", f"{what}, p50", percentile(took, 50), "ms")
+    yield Result("tick", f"{what}, p99", percentile(took, 99), "ms", goal)
 
 
-def measure_ticks(place: Place) -> Iterator[Figure]:
+def measure_ticks(place: Workspace) -> Iterator[Result]:
     """Post batches as fast as they are taken."""
     path, key = _make(place, "ticks.db")
     count = place.sizes.tick_batches * BATCH_TICKS
@@ -48,7 +48,7 @@ def measure_ticks(place: Place) -> Iterator[Figure]:
     posts = [_post(key, ticks[at : at + BATCH_TICKS]) for at in range(0, count, BATCH_TICKS)]
     with server(SERVE, path, whole_machine()) as measured:
         seconds = load.seconds_for_all(measured.address, posts, BATCH_CONNECTIONS)
-    yield Figure(
+    yield Result(
         "ticks",
         f"ticks over HTTP in batches of {BATCH_TICKS}, with all derived",
         count / seconds,
@@ -59,7 +59,7 @@ def measure_ticks(place: Place) -> Iterator[Figure]:
     )
 
 
-def measure_upload(place: Place) -> Iterator[Figure]:
+def measure_upload(place: Workspace) -> Iterator[Result]:
     """Upload a large CSV of several symbols while single ticks come and charts are read."""
     path, key = _make(place, "upload.db")
     fill(path, [ON_UTC], place.sizes.few_candles)
@@ -75,21 +75,21 @@ def measure_upload(place: Place) -> Iterator[Figure]:
     size_mb = file.stat().st_size / 1e6
     what = f"an upload of {size_mb:,.0f} MB CSV over HTTP"
     note = f"{counts['inserted']:,} of {rows:,} candles stored; {RATE:.0f} ticks/s beside"
-    yield Figure("upload", what, rows / seconds, "/s", note=note)
-    yield Figure("upload", f"{what}: a worker grows", growth.mb, "MB", Goal("<", 32))
-    yield Figure(
+    yield Result("upload", what, rows / seconds, "/s", note=note)
+    yield Result("upload", f"{what}: a worker grows", growth.mb, "MB", Goal("<", 32))
+    yield Result(
         "upload",
         "one tick beside it, server side, p99",
         percentile(ticks, 99),
         "ms",
         Goal("<", 100),
     )
-    yield Figure("upload", "`/chart/S` beside it, p99", percentile(pages, 99), "ms", Goal("<", 50))
+    yield Result("upload", "`/chart/S` beside it, p99", percentile(pages, 99), "ms", Goal("<", 50))
 
 
-def _make(place: Place, name: str) -> tuple[Path, str]:
+def _make(place: Workspace, name: str) -> tuple[Path, str]:
     path = place.scratch / name
-    db.create(path)
+    connection.create(path)
     return path, add_key(path)
 
 

@@ -22,10 +22,10 @@ def bench(
 ) -> None:
     """Measure what the product promises, on this machine and on made-up data."""
     from gfil import bench as benchmark
-    from gfil.bench import place, report
+    from gfil.bench import report, workspace
 
     given = {name: size for name, size in sizes.items() if size is not None}
-    chosen = replace(place.QUICK if quick else place.FULL, **given)
+    chosen = replace(workspace.QUICK if quick else workspace.FULL, **given)
     machine = report.machine()
     folder = config.read().db.parent
     figures = benchmark.run(rows, chosen, folder, Path(keep) if keep else None)

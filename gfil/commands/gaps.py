@@ -7,7 +7,8 @@ import click
 
 from gfil import clocks, config
 from gfil.commands import json_option, say
-from gfil.store import db, symbols
+from gfil.store import symbols
+from gfil.store.engine import connection
 
 
 @click.command()
@@ -17,17 +18,17 @@ from gfil.store import db, symbols
 @json_option
 def gaps(name: str | None, from_: str | None, to: str | None, as_json: bool) -> None:
     """Tell which minutes are missing that at least half of the nearest 8 weeks have."""
-    from gfil.upkeep.gaps import find
+    from gfil.maintenance.gaps import find
 
     path, now = config.read().db, time.time()
     start = clocks.parse_instant(from_) if from_ else None
     stop = clocks.parse_instant(to) if to else None
-    connection = db.connect(path, readonly=True)
-    chosen = symbols.list(connection) if name is None else [symbols.read(connection, name)]
+    db = connection.connect(path, readonly=True)
+    chosen = symbols.list_symbols(db) if name is None else [symbols.read(db, name)]
     lines: list[str] = []
     told: list[dict[str, Any]] = []
     for symbol in chosen:
-        for gap in find(connection, symbol, start, stop, now=now):
+        for gap in find(db, symbol, start, stop, now=now):
             reach = " to ".join(map(clocks.format_instant, gap))
             lines.append(f"{symbol.name}: {reach}, {gap.minutes} minutes")
             told.append(gap.named(symbol.name))

@@ -7,7 +7,8 @@ import click
 
 from gfil import clocks, config, timeframes
 from gfil.commands import json_option, say
-from gfil.store import api_keys, db
+from gfil.store import api_keys
+from gfil.store.engine import connection
 
 
 @click.group()
@@ -31,9 +32,9 @@ def create_key(name: str, scope: str, expires: str | None) -> None:
     if expires and not days:
         raise click.BadParameter("days as a number and a d, such as 90d", param_hint="--expires")
     until = now + int(days[1]) * timeframes.DAY if days else None
-    connection = db.connect(path)
-    with db.transaction(connection):
-        made, secret = api_keys.create(connection, name, scope, now=now, expires=until)
+    db = connection.connect(path)
+    with connection.transaction(db):
+        made, secret = api_keys.create(db, name, scope, now=now, expires=until)
     click.echo(f"{path}: key {made.id} for {made.name}, scope {made.scope}; keep it:", err=True)
     click.echo(secret)
 
@@ -43,7 +44,7 @@ def create_key(name: str, scope: str, expires: str | None) -> None:
 def list_keys(as_json: bool) -> None:
     """Name every key, its scope, and when it was used last."""
     path = config.read().db
-    keys = api_keys.list(db.connect(path, readonly=True))
+    keys = api_keys.list_keys(connection.connect(path, readonly=True))
 
     def day(instant: int | None) -> str:
         return "never" if instant is None else clocks.format_instant(instant)[:10]
@@ -64,7 +65,7 @@ def list_keys(as_json: bool) -> None:
 def revoke_key(key_id: str, as_json: bool) -> None:
     """Make a key invalid, and every login with it."""
     path = config.read().db
-    connection = db.connect(path)
-    with db.transaction(connection):
-        gone = api_keys.revoke(connection, key_id, now=int(time.time()))
+    db = connection.connect(path)
+    with connection.transaction(db):
+        gone = api_keys.revoke(db, key_id, now=int(time.time()))
     say(f"{path}: key {gone.id} of {gone.name} is revoked", as_json, db=path, id=gone.id)

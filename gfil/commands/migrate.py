@@ -40,23 +40,25 @@ def migrate(
     What is stored already stays as it is. Stopped at any moment and run again it goes on; a second
     run does nothing.
     """
-    from gfil.ingest import legacy, looking, migration
-    from gfil.ingest.moved import Moved
-    from gfil.store import db as store
+    from gfil.migration import dry_run as migration_dry_run
+    from gfil.migration import legacy_files
+    from gfil.migration import migrate as migration
+    from gfil.migration.report import MigrationReport
+    from gfil.store.engine import connection
 
     told_clock = None if clock is None else clocks.parse(clock)
     hours = _parse_hours("72" if keep_hours is None else keep_hours)
-    found = legacy.find(source)
+    found = legacy_files.find(source)
     path = config.read().db
-    moved = Moved(path, found.foreign, dry_run, hours)
+    moved = MigrationReport(path, found.foreign, dry_run, hours)
     length = sum(original.size for original in found.originals)
     with _progress(length * (1 if dry_run else 2)) as progress:
         if dry_run:
-            db = store.connect(path, readonly=True) if path.exists() else None
-            how = legacy.How(told_clock, time.time())
-            looking.look(db, found, how, moved, progress.update)
+            db = connection.connect(path, readonly=True) if path.exists() else None
+            how = legacy_files.ReadOptions(told_clock, time.time())
+            migration_dry_run.run(db, found, how, moved, progress.update)
         else:
-            wishes = migration.Wishes(told_clock, hours, keep_hours is not None)
+            wishes = migration.MigrationOptions(told_clock, hours, keep_hours is not None)
             migration.migrate(
                 path, found, wishes, moved, tell_time=time.time, progress=progress.update
             )

@@ -51,20 +51,22 @@ def replay(
     as_json: bool,
 ) -> int:
     """Post a file of ticks to a server, as fast as they came or faster, as a pump would."""
-    from gfil import posting
-    from gfil import replay as replaying
-    from gfil.ingest import files, formats, layout
+    from gfil.client import replay as replaying
+    from gfil.client import tick_poster
+    from gfil.ingest import formats
     from gfil.ingest.importer import Options
+    from gfil.ingest.parse import columns as column_names
+    from gfil.ingest.source import files
 
-    server = posting.parse_url(url, insecure=insecure)
+    server = tick_poster.parse_url(url, insecure=insecure)
     options = Options(
         symbol=symbol,
         clock=None if clock is None else clocks.parse(clock),
         format=formats.check_name(format_) if format_ else None,
-        columns=layout.parse_columns(columns) if columns else None,
+        columns=column_names.parse_columns(columns) if columns else None,
     )
     pace = replaying.Pace(_parse_speed(speed), to_now)
-    poster = posting.Poster(
+    poster = tick_poster.Poster(
         server, _read_key(key_file), tell=lambda line: click.echo(f"gfil: {line}", err=True)
     )
     name = files.STANDARD_INPUT if file is sys.stdin.buffer else file.name
@@ -77,7 +79,7 @@ def replay(
 
 
 def _parse_speed(text: str) -> float | None:
-    from gfil.replay import SPEED_MAX
+    from gfil.client.replay import SPEED_MAX
 
     if text == "max":
         return None

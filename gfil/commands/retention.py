@@ -10,9 +10,10 @@ import click
 from gfil import clocks, config
 from gfil.commands import json_option, say
 from gfil.errors import BadParameter
-from gfil.store import db, symbols
-from gfil.store import retention as rules
-from gfil.store.retention import FOREVER, WHATS, Keep
+from gfil.store import symbols
+from gfil.store.engine import connection
+from gfil.store.retention import rules
+from gfil.store.retention.rules import FOREVER, WHATS, Period
 from gfil.store.symbols import Symbol
 
 PATIENCE_MS = 30_000  # for the write lock: nobody waits for a prune
@@ -26,47 +27,49 @@ def retention(name: str | None, wishes: tuple[str, ...], as_json: bool) -> None:
     """Show or set how long what is kept: 7d, 3months, 1y, forever; of a symbol also default."""
     path = config.read().db
     wanted = dict(map(_parse, wishes))
-    connection = db.connect(path, readonly=not wanted)
-    symbol = symbols.read(connection, name) if name is not None else None
+    db = connection.connect(path, readonly=not wanted)
+    symbol = symbols.read(db, name) if name is not None else None
     if wanted:
-        with db.transaction(connection):
-            rules.put(connection, symbol, wanted)
-            for other in [] if symbol else _list_ruled(connection):
-                rules.put(connection, other, {})  # nothing new, but it may contradict by now
-    told = {"symbol": symbol.name} if symbol else {"symbols": _own(connection)}
-    kept = rules.read(connection, symbol)
+        with connection.transaction(db):
+            rules.set_rules(db, symbol, wanted)
+            for other in [] if symbol else _list_ruled(db):
+                rules.set_rules(db, other, {})  # nothing new, but it may contradict by now
+    told = {"symbol": symbol.name} if symbol else {"symbols": _own(db)}
+    kept = rules.read_rules(db, symbol)
     whose = symbol.name if symbol else "every symbol"
     lines = [f"{path}: {whose}: {_spell(kept)}, all else forever"]
     if symbol is None:
-        for other in _list_ruled(connection):
-            lines.append(f"{other.name}: {_spell(rules.read_own(connection, other))}")
+        for other in _list_ruled(db):
+            lines.append(f"{other.name}: {_spell(rules.read_own_rules(db, other))}")
     if wanted:
         lines.append("`gfil prune --dry-run` tells what the next prune would remove")
     named = {what: keep.name for what, keep in kept.items()}
     say("\n".join(lines), as_json, db=path, **told, retention=named)
 
 
-def _parse(wish: str) -> tuple[str, Keep | None]:
+def _parse(wish: str) -> tuple[str, Period | None]:
     what, equals, keep = wish.partition("=")
     if not equals:
         raise BadParameter(f"bad rule {wish[:64]!r}: say TF=KEEP, such as M1=3months or ticks=7d")
     is_default = keep.strip().casefold() == "default"
-    return rules.parse_what(what), None if is_default else rules.parse_keep(keep)
+    return rules.parse_subject(what), None if is_default else rules.parse_period(keep)
 
 
 def _list_ruled(connection: apsw.Connection) -> list[Symbol]:
-    ruled = rules.list_ruled(connection)
-    return [symbol for symbol in symbols.list(connection) if symbol.id in ruled]
+    ruled = rules.list_symbols_with_rules(connection)
+    return [symbol for symbol in symbols.list_symbols(connection) if symbol.id in ruled]
 
 
 def _own(connection: apsw.Connection) -> dict[str, dict[str, str]]:
     return {
-        symbol.name: {what: keep.name for what, keep in rules.read_own(connection, symbol).items()}
+        symbol.name: {
+            what: keep.name for what, keep in rules.read_own_rules(connection, symbol).items()
+        }
         for symbol in _list_ruled(connection)
     }
 
 
-def _spell(kept: Mapping[str, Keep]) -> str:
+def _spell(kept: Mapping[str, Period]) -> str:
     # Those that are kept for ever only where somebody said so.
     named = [what for what in WHATS if what in kept and kept[what] != FOREVER]
     return " ".join(f"{what}={kept[what].name}" for what in named) or "nothing is pruned"
@@ -78,28 +81,29 @@ def _spell(kept: Mapping[str, Keep]) -> str:
 @json_option
 def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
     """Remove what is older than it is kept, and give its room back; for the nightly cron."""
-    from gfil.upkeep import ballast, originals
-    from gfil.upkeep.retention import prune as run
+    from gfil.maintenance import ballast
+    from gfil.maintenance.prune import prune as run
+    from gfil.migration import cleanup
 
     settings, now = config.read(), time.time()
     path = settings.db
     if dry_run:
-        connection = db.connect(path, readonly=True)
-        report = run(connection, now=now, imported=imported, dry_run=True)
-        migrated = originals.delete_migrated(connection, now, dry_run=True)
+        db = connection.connect(path, readonly=True)
+        report = run(db, now=now, imported=imported, dry_run=True)
+        migrated = cleanup.delete_migrated(db, now, dry_run=True)
     else:
-        with ballast.thrown_off(path, settings.min_free_mb):
-            connection = db.connect(path)
-            connection.set_busy_timeout(PATIENCE_MS)
+        with ballast.released(path, settings.min_free_mb):
+            db = connection.connect(path)
+            db.set_busy_timeout(PATIENCE_MS)
             report = run(
-                connection,
+                db,
                 now=now,
                 imported=imported,
                 is_tight=lambda: ballast.is_needed(path),
                 progress=_show,
             )
-            migrated = originals.delete_migrated(connection, now)
-            connection.close()
+            migrated = cleanup.delete_migrated(db, now)
+            db.close()
     lines = [f"{path}: {'would be done: ' if dry_run else ''}{report.describe()}"]
     lines += [
         f"{each.symbol} {each.tf}: {each.days} imported days from "

@@ -20,7 +20,7 @@ DEMO_DB = "data/demo.db"
 )
 def serve(bind: str, demo: bool) -> None:
     """Start the server; makes the database if there is none."""
-    from gfil import serve as server
+    from gfil.server import gunicorn_conf as server
 
     settings = config.read()
     if demo:
@@ -31,23 +31,24 @@ def serve(bind: str, demo: bool) -> None:
         click.echo("Making up a history for the demo…", err=True)
     _prepare(settings.db)
     if demo:
-        from gfil import demo as made_up
-        from gfil import feed
+        from gfil.demo import history as made_up
+        from gfil.demo import live_feed
 
         made_up.fill(settings.db)
-        feed.keep(listener.getsockname(), settings.db)
+        live_feed.keep(listener.getsockname(), settings.db)
     server.run(listener, settings.db, loopback=loopback)
 
 
 def _prepare(path: Path) -> None:
-    from gfil.store import db, deletion
+    from gfil.store.engine import connection
+    from gfil.store.removal import sweep
 
-    if upgrade := db.create(path):
+    if upgrade := connection.create(path):
         kept = f"as it was: {upgrade.copy}" if upgrade.copy else "no room for a copy as it was"
         click.echo(f"{path}: upgraded from schema {upgrade.schema_before}; {kept}", err=True)
-    connection = db.connect(path)
-    deletion.sweep_all(connection)  # what a deletion that was killed has left
-    connection.close()
+    db = connection.connect(path)
+    sweep.sweep_all(db)  # what a deletion that was killed has left
+    db.close()
 
 
 @click.command()

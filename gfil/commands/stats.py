@@ -8,8 +8,9 @@ import click
 
 from gfil import clocks, config
 from gfil.commands import json_option, say
-from gfil.store import db, figures
-from gfil.store.figures import KEPT_S, Summary
+from gfil.store import hourly_stats
+from gfil.store.engine import connection
+from gfil.store.hourly_stats import KEPT_S, Summary
 from gfil.timeframes import DAY, HOUR
 
 UNITS_S = {"h": HOUR, "d": DAY}
@@ -22,9 +23,9 @@ HEAD = ("", "requests", "a second", "rows", "a second", "p50 ms", "p95 ms", "p99
 def stats(since: str, as_json: bool) -> None:
     """Tell how much was taken in and read over HTTP, and how long that took."""
     path, now = config.read().db, time.time()
-    connection = db.connect(path, readonly=True)
-    with db.snapshot(connection):
-        first, found = figures.summarise(connection, now - _parse(since), now)
+    db = connection.connect(path, readonly=True)
+    with connection.snapshot(db):
+        first, found = hourly_stats.summarise(db, now - _parse(since), now)
     lines = [
         *_align([HEAD, *map(_row, found)]),
         *(f"{each.kind} refused: {_list(each.reasons)}" for each in found if each.reasons),

@@ -7,7 +7,10 @@ import click
 from gfil import clocks, config, timeframes
 from gfil.commands import json_option, say
 from gfil.errors import BadParameter
-from gfil.store import candles, db, deletion, holdings, symbols
+from gfil.store import symbol_settings, symbols
+from gfil.store.candles import inventory
+from gfil.store.engine import connection
+from gfil.store.removal import delete_range, sweep
 
 
 @click.group(name="symbol")
@@ -20,10 +23,10 @@ def symbol_group() -> None:
 def list_symbols(as_json: bool) -> None:
     """Name every symbol with its clock, digits and newest candle."""
     path = config.read().db
-    connection = db.connect(path, readonly=True)
+    db = connection.connect(path, readonly=True)
     described = []
-    for symbol in symbols.list(connection):
-        latest = holdings.read_latest(connection, symbol)
+    for symbol in symbols.list_symbols(db):
+        latest = inventory.read_latest(db, symbol)
         facts = symbol._asdict() | {"digits": symbol.digits_shown, "symbol": symbol.name}
         del facts["id"], facts["name"], facts["digits_seen"]
         described.append(facts | {"last_time": latest.time if latest else None})
@@ -52,9 +55,9 @@ def set_symbol(name: str, as_json: bool, **facts: Any) -> None:
     given = {fact: value for fact, value in facts.items() if value is not None}
     if not given:
         raise click.UsageError("name at least one fact to set", click.get_current_context())
-    connection = db.connect(path)
-    with db.transaction(connection):
-        symbol = candles.set_facts(connection, symbols.read(connection, name), given)
+    db = connection.connect(path)
+    with connection.transaction(db):
+        symbol = symbol_settings.update_settings(db, symbols.read(db, name), given)
     say(f"{path}: {symbol.name} is set", as_json, db=path, symbol=symbol.name, clock=symbol.clock)
 
 
@@ -65,10 +68,10 @@ def set_symbol(name: str, as_json: bool, **facts: Any) -> None:
 def rename_symbol(old: str, new: str, as_json: bool) -> None:
     """Give a symbol a name that no other has."""
     path = config.read().db
-    connection = db.connect(path)
-    with db.transaction(connection):
-        symbol = symbols.read(connection, old)
-        symbols.rename(connection, symbol, new)
+    db = connection.connect(path)
+    with connection.transaction(db):
+        symbol = symbols.read(db, old)
+        symbols.rename(db, symbol, new)
     say(f"{path}: {symbol.name} is now {new}", as_json, db=path, symbol=new, was=symbol.name)
 
 
@@ -78,11 +81,11 @@ def rename_symbol(old: str, new: str, as_json: bool) -> None:
 def delete_symbol(name: str, as_json: bool) -> None:
     """Delete a symbol, all its candles and ticks."""
     path = config.read().db
-    connection = db.connect(path)
-    with db.transaction(connection):
-        symbol = symbols.read(connection, name)
-        symbols.delete(connection, symbol)
-    deletion.sweep_all(connection)
+    db = connection.connect(path)
+    with connection.transaction(db):
+        symbol = symbols.read(db, name)
+        symbols.delete(db, symbol)
+    sweep.sweep_all(db)
     say(f"{path}: {symbol.name} is deleted", as_json, db=path, symbol=symbol.name)
 
 
@@ -103,10 +106,10 @@ def delete(
     if start > stop:
         raise BadParameter("--from is after --to")
     timeframe = timeframes.parse(tf) if tf else None
-    connection = db.connect(path)
-    symbol = symbols.read(connection, name)
-    run = deletion.count_range if dry_run else deletion.delete_range
-    done = run(connection, symbol, start, stop, timeframe)
+    db = connection.connect(path)
+    symbol = symbols.read(db, name)
+    run = delete_range.count_range if dry_run else delete_range.delete_range
+    done = run(db, symbol, start, stop, timeframe)
     verb = "would go" if dry_run else "deleted"
     line = f"{path}: {done.deleted} candles and {done.ticks} ticks of {symbol.name} {verb}"
     told = {"deleted": done.deleted, "ticks": done.ticks, "warnings": done.warnings}

@@ -13,8 +13,9 @@ import orjson
 
 from gfil.clocks import TIME_MAX, TIME_MIN, Clock, format_instant
 from gfil.errors import BadParameter, Conflict
-from gfil.store import candles, symbols, ticks
-from gfil.store import db as store
+from gfil.store import symbols
+from gfil.store.candles import read, ticks
+from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, Timeframe
 
@@ -139,11 +140,11 @@ def _pages(db: apsw.Connection, series: Series) -> Iterator[list[Any]]:
     place: Any = series.start if series.timeframe else (series.start * 1000, 0)
     epoch: str | None = None
     while place is not None and series.start < series.stop:
-        with store.snapshot(db):
-            now, _ = store.read_state(db)
+        with connection.snapshot(db):
+            now, _ = connection.read_state(db)
             if epoch not in (None, now):
                 raise Conflict(f"the database changed under the export of {series.name}")
-            symbol = symbols.read_again(db, series.symbol)  # what is kept depends on its clock
+            symbol = symbols.reload(db, series.symbol)  # what is kept depends on its clock
             rows, place = _read(db, series._replace(symbol=symbol), place)
         epoch = now
         yield rows
@@ -152,8 +153,8 @@ def _pages(db: apsw.Connection, series: Series) -> Iterator[list[Any]]:
 def _read(db: apsw.Connection, series: Series, place: Any) -> tuple[list[Any], Any]:
     symbol, timeframe, clock, _, stop = series
     if timeframe is None:
-        return ticks.read(db, symbol, place, (stop * 1000, 0), limit=PAGE_ROWS)
-    return candles.read(db, symbol, timeframe, clock, place, stop, PAGE_ROWS)
+        return ticks.read_ticks(db, symbol, place, (stop * 1000, 0), limit=PAGE_ROWS)
+    return read.read_candles(db, symbol, timeframe, clock, place, stop, PAGE_ROWS)
 
 
 def _text_format(

@@ -10,18 +10,20 @@ import apsw
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
 from gfil.errors import BadParameter, BadRequest, GfilError, Refused
-from gfil.ingest import formats, names, spacing, table
-from gfil.ingest.batches import Batches
-from gfil.ingest.groups import Group, Groups, Told
-from gfil.ingest.head import Format
-from gfil.ingest.layout import TICKS
-from gfil.ingest.pieces import Pieces
-from gfil.ingest.placing import NumberedTicks
-from gfil.ingest.prepared import Prepared
+from gfil.ingest import formats
+from gfil.ingest.detect import file_name, timeframe_check
+from gfil.ingest.detect.sniff import Format
+from gfil.ingest.load.atomic import AtomicWrite
+from gfil.ingest.load.batched import BatchWriter
+from gfil.ingest.load.bucketing import NumberedTicks
+from gfil.ingest.load.series import SeriesHint, SeriesRows, SeriesSplitter
+from gfil.ingest.load.writing import Columns, WriteOptions
+from gfil.ingest.parse import rows as row_tables
+from gfil.ingest.parse.columns import TICKS
 from gfil.ingest.report import Report, show_time
-from gfil.ingest.storing import Columns, Manner
-from gfil.store import db as store
+from gfil.ingest.source.byte_stream import ByteStream
 from gfil.store import symbols
+from gfil.store.engine import connection
 from gfil.timeframes import Timeframe
 
 Kind = Literal["candles", "ticks"]  # the name of a `layout.Kind`
@@ -70,11 +72,11 @@ class Reading(NamedTuple):
 
 
 class _Source(NamedTuple):
-    pieces: Pieces
+    pieces: ByteStream
     found: Format
     clock: Clock
     is_clock_told: bool
-    groups: Groups
+    groups: SeriesSplitter
     report: Report
 
 
@@ -101,13 +103,13 @@ def load(
     """
     if db is not None and options.abort and not options.dry_run:
         prepared = prepare(db, chunks, options, now=now, name=name)
-        with store.transaction(db):
+        with connection.transaction(db):
             return prepared.store(db)
     source = _open(db, chunks, options, now, name)
     report = source.report
     sink: Sink = _Nowhere(report)
     if db is not None:
-        sink = Batches(db, report, _manner(source, options, now), trial=options.dry_run)
+        sink = BatchWriter(db, report, _manner(source, options, now), trial=options.dry_run)
     with _telling_what_is_stored(report, options):
         sample = _pump(source, sink)
         sink.finish()
@@ -116,7 +118,7 @@ def load(
     return report
 
 
-def check(
+def dry_run(
     db: apsw.Connection | None,
     chunks: Iterable[bytes],
     options: Options,
@@ -132,7 +134,7 @@ def check(
     source = _open(db, chunks, options, now, name)
     sink: Sink = _Nowhere(source.report)
     if db is not None and source.found.kind == TICKS:  # only the store knows what is settled
-        sink = Batches(db, source.report, _manner(source, options, now), trial=True)
+        sink = BatchWriter(db, source.report, _manner(source, options, now), trial=True)
     _pump(source, sink)
     sink.finish()
     if source.report.rejected:
@@ -147,7 +149,7 @@ def prepare(
     *,
     now: float,
     name: str = "-",
-) -> Prepared:
+) -> AtomicWrite:
     """Read and check a small request as a whole, and write nothing: `Prepared.store` does.
 
     Raises:
@@ -157,7 +159,7 @@ def prepare(
     source = _open(db, chunks, options, now, name)
     report = source.report
     manner = _manner(source, options, now)
-    prepared = Prepared(report, manner, abort=options.abort, dry_run=options.dry_run)
+    prepared = AtomicWrite(report, manner, abort=options.abort, dry_run=options.dry_run)
     sample = _pump(source, prepared)
     if report.reasons["truncated"]:
         raise BadRequest("it breaks off in the middle: nothing was stored")
@@ -213,7 +215,7 @@ def _open(
     name: str,
     found: Format | None = None,
 ) -> _Source:
-    pieces = Pieces(chunks)
+    pieces = ByteStream(chunks)
     if found is None:
         found = formats.recognise(pieces.head(), options.format, options.columns, options.kind)
     kind = found.kind.name
@@ -232,12 +234,12 @@ def _open(
     known = find_known(symbols.check_name(told.symbol)) if told.symbol else None
     if told.symbol and known not in (None, told.symbol):
         raise symbols.SymbolCase(told.symbol, known or "")
-    groups = Groups(told, clock, now, report.refuse, find_known, found.kind)
+    groups = SeriesSplitter(told, clock, now, report.refuse, find_known, found.kind)
     return _Source(pieces, found, clock, options.clock is not None, groups, report)
 
 
-def _manner(source: _Source, options: Options, now: float) -> Manner:
-    return Manner(source.clock, options.fill, now)
+def _manner(source: _Source, options: Options, now: float) -> WriteOptions:
+    return WriteOptions(source.clock, options.fill, now)
 
 
 @contextmanager
@@ -267,16 +269,18 @@ def _read(
     source: _Source, sample: list[int]
 ) -> Iterator[list[tuple[str, Timeframe | None, Columns]]]:
     pieces, found, groups, report = source.pieces, source.found, source.groups, source.report
-    check_law = table.check_ticks if found.kind == TICKS else table.check
+    check_law = row_tables.check_ticks if found.kind == TICKS else row_tables.check
 
-    def see(some: Iterable[tuple[Group, Columns]]) -> list[tuple[str, Timeframe | None, Columns]]:
+    def see(
+        some: Iterable[tuple[SeriesRows, Columns]],
+    ) -> list[tuple[str, Timeframe | None, Columns]]:
         placed = [(group.symbol, group.timeframe, rows) for group, rows in some]
         for each in placed:
             report.see(*each)
         return placed
 
     for rows in found.read(pieces, report.refuse):
-        sample += rows.time[: spacing.SAMPLE_ROWS - len(sample)]
+        sample += rows.time[: timeframe_check.SAMPLE_ROWS - len(sample)]
         yield see(groups.place(check_law(rows, report.refuse)))
     yield see(groups.finish())
     if pieces.names_clock_late and source.found.clock is None and not source.is_clock_told:
@@ -300,13 +304,15 @@ class _Nowhere:
         pass
 
 
-def _told(found: Format, options: Options, file: str) -> Told:
+def _told(found: Format, options: Options, file: str) -> SeriesHint:
     if found.kind == TICKS:
         if options.timeframe is not None:
             raise BadParameter("these are ticks, which have no timeframe: leave out --tf")
-        return Told(options.symbol or found.symbol or names.read_of_ticks(file), None, "")
+        return SeriesHint(
+            options.symbol or found.symbol or file_name.read_tick_hint(file), None, ""
+        )
     in_file = timeframes.parse(found.timeframe) if found.timeframe else None
-    named = names.read(file, options.timeframe or in_file)
+    named = file_name.read_hint(file, options.timeframe or in_file)
     symbol = options.symbol or found.symbol or named.symbol
     for timeframe, teller in (
         (options.timeframe, "--tf"),
@@ -314,8 +320,8 @@ def _told(found: Format, options: Options, file: str) -> Told:
         (named.timeframe, "the file's name"),
     ):
         if timeframe is not None:
-            return Told(symbol, timeframe, teller, options.force_timeframe)
-    return Told(symbol, None, "", options.force_timeframe)
+            return SeriesHint(symbol, timeframe, teller, options.force_timeframe)
+    return SeriesHint(symbol, None, "", options.force_timeframe)
 
 
 def _tell(source: _Source, sample: list[int]) -> dict[str, Any]:
@@ -326,13 +332,13 @@ def _tell(source: _Source, sample: list[int]) -> dict[str, Any]:
             return None
         return {"utc": show_time(time, UTC), "clock": show_time(time, clock)}
 
-    distance = spacing.commonest(sample)
+    distance = timeframe_check.commonest(sample)
     return {
         "dry_run": True,
         "encoding": pieces.encoding,
         "gzip": pieces.gzipped,
         "columns": list(found.columns),
-        "spacing": distance and spacing.say(distance),
+        "spacing": distance and timeframe_check.say(distance),
         "first": show(report.first),
         "last": show(report.last),
     }

@@ -7,10 +7,10 @@ from typing import Any
 
 from gfil.clocks import Clock, format_instant
 from gfil.errors import Refused
-from gfil.ingest.placing import NumberedTicks
-from gfil.ingest.table import TEXT_MAX
-from gfil.store import candles, ticks
-from gfil.store.candles import Rows
+from gfil.ingest.load.bucketing import NumberedTicks
+from gfil.ingest.parse.rows import TEXT_MAX
+from gfil.store.candles import ticks, write
+from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import Timeframe
 
 ERRORS_MAX = 100  # refused rows that are told in full
@@ -77,7 +77,9 @@ class Report:
             shown = text[:TEXT_MAX].encode("utf-8", "replace").decode()
             self.errors.append({"row": row, "reason": reason, "text": shown})
 
-    def see(self, symbol: str, timeframe: Timeframe | None, rows: Rows | NumberedTicks) -> None:
+    def see(
+        self, symbol: str, timeframe: Timeframe | None, rows: CandleColumns | NumberedTicks
+    ) -> None:
         """Remember good rows: whose they are and how far they reach."""
         if symbol not in self.symbols:
             self.symbols.append(symbol)
@@ -85,8 +87,8 @@ class Report:
             self.is_on_ticks = True
         elif timeframe.name not in self.timeframes:
             self.timeframes.append(timeframe.name)
-        times = rows.time if isinstance(rows, Rows) else rows.time_msc
-        unit = 1 if isinstance(rows, Rows) else 1000
+        times = rows.time if isinstance(rows, CandleColumns) else rows.time_msc
+        unit = 1 if isinstance(rows, CandleColumns) else 1000
         self.good += len(times)
         if times:
             low, high = min(times) // unit, max(times) // unit
@@ -106,7 +108,7 @@ class Report:
         )
         return Refused(detail, self.as_json())
 
-    def count(self, rows: int, written: candles.Written) -> None:
+    def count(self, rows: int, written: write.WriteResult) -> None:
         """Add what the store made of so many candles."""
         self.rows += rows
         self.inserted += written.inserted
@@ -118,7 +120,7 @@ class Report:
         for warning in written.warnings:
             self.warn(warning)
 
-    def count_ticks(self, given: NumberedTicks, written: ticks.Written) -> None:
+    def count_ticks(self, given: NumberedTicks, written: ticks.TickWriteResult) -> None:
         """Add what the store made of ticks; those that are settled are refused rows."""
         self.rows += written.inserted + written.duplicates
         self.inserted += written.inserted

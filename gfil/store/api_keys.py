@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apsw
 
 from gfil.errors import BadParameter, NotFound
-from gfil.store import db as store
+from gfil.store.engine import connection
 from gfil.timeframes import DAY
 
 SCOPES = ("read", "write", "admin")  # each may do all that those before it may
@@ -76,9 +76,9 @@ ORDER BY created, id
 """
 
 
-def list(db: apsw.Connection) -> Sequence[ApiKey]:  # noqa: A001 (as in `api_keys.list`)
+def list_keys(db: apsw.Connection) -> Sequence[ApiKey]:
     """Return every key there is or was, the oldest first."""
-    return [ApiKey(*row) for row in store.query(db, LIST)]
+    return [ApiKey(*row) for row in connection.query_all(db, LIST)]
 
 
 REVOKE = "UPDATE api_key SET revoked = :now WHERE id = :id AND revoked IS NULL"
@@ -106,14 +106,14 @@ WHERE id = :id
 
 def find(db: apsw.Connection, key_id: str) -> ApiKey | None:
     """Return a key by its id, valid or not."""
-    row = store.value(db, FIND, {"id": key_id})
+    row = connection.query_one(db, FIND, {"id": key_id})
     return ApiKey(*row[:-1]) if row else None
 
 
 def check(db: apsw.Connection, secret: str, *, now: float) -> ApiKey | None:
     """Return the valid key whose secret this is, or None."""
     match = KEY.fullmatch(secret)
-    row = store.value(db, FIND, {"id": match[1]}) if match else None
+    row = connection.query_one(db, FIND, {"id": match[1]}) if match else None
     if row is None or not hmac.compare_digest(row[-1], _digest(secret)):
         return None
     key = ApiKey(*row[:-1])

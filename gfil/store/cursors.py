@@ -20,12 +20,12 @@ class MalformedCursor(BadParameter):
         super().__init__("malformed cursor: pass next_cursor on as it is")
 
 
-def format(query: Sequence[Any], place: Sequence[int]) -> str:  # noqa: A001 (as in `cursors.format`)
+def format_cursor(query: Sequence[Any], place: Sequence[int]) -> str:
     """Return base64url of the JSON of a query and the place in its answer."""
     return base64.urlsafe_b64encode(orjson.dumps([*query, *place])).decode().rstrip("=")
 
 
-def parse(cursor: str, query: Sequence[Any], numbers: int) -> list[int]:
+def parse_cursor(cursor: str, query: Sequence[Any], numbers: int) -> list[int]:
     """Return the so many numbers of the place.
 
     Raises:

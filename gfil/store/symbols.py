@@ -9,8 +9,8 @@ import apsw
 from gfil import clocks
 from gfil.clocks import Bucket, Clock
 from gfil.errors import BadParameter, Conflict, SymbolUnknown
-from gfil.store import changes
-from gfil.store import db as store
+from gfil.store import change_log
+from gfil.store.engine import connection
 from gfil.timeframes import M1, Timeframe
 
 NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._#+-]{1,32}")
@@ -76,7 +76,7 @@ WHERE name = :name
 
 def find(db: apsw.Connection, name: str) -> Symbol | None:
     """Return a symbol by its name in any case; a blank in it is read as `+`."""
-    row = store.value(db, FIND, {"name": name.replace(" ", "+")})
+    row = connection.query_one(db, FIND, {"name": name.replace(" ", "+")})
     return Symbol(*row) if row else None
 
 
@@ -92,20 +92,20 @@ def read(db: apsw.Connection, name: str) -> Symbol:
     return symbol
 
 
-FIND_AGAIN = """
+RELOAD = """
 SELECT id, name, clock, description, digits, digits_seen, price, base, quote, change
 FROM symbol
 WHERE id = :id
 """
 
 
-def read_again(db: apsw.Connection, symbol: Symbol) -> Symbol:
+def reload(db: apsw.Connection, symbol: Symbol) -> Symbol:
     """Return a symbol as it is by now: its clock may have changed since it was read.
 
     Raises:
         SymbolUnknown: it has been deleted.
     """
-    row = store.value(db, FIND_AGAIN, {"id": symbol.id})
+    row = connection.query_one(db, RELOAD, {"id": symbol.id})
     if row is None:
         raise SymbolUnknown(symbol.name)
     return Symbol(*row)
@@ -118,9 +118,9 @@ ORDER BY name
 """
 
 
-def list(db: apsw.Connection) -> Sequence[Symbol]:  # noqa: A001 (as in `symbols.list`)
+def list_symbols(db: apsw.Connection) -> Sequence[Symbol]:
     """Return every symbol, by name."""
-    return [Symbol(*row) for row in store.query(db, LIST)]
+    return [Symbol(*row) for row in connection.query_all(db, LIST)]
 
 
 def check_name(name: str) -> str:
@@ -165,10 +165,10 @@ def _guess_currencies(name: str) -> tuple[str, str]:
     return (match[1] or match[3], match[2] or match[4]) if match else ("", "")
 
 
-TOUCH = "UPDATE symbol SET change = :change WHERE id = :id"
+LOG_CHANGE = "UPDATE symbol SET change = :change WHERE id = :id"
 
 
-def touch(
+def log_change(
     db: apsw.Connection,
     symbol: Symbol,
     timeframe: Timeframe = M1,
@@ -178,32 +178,32 @@ def touch(
 
     `spans` are where candles of a timeframe have changed, and with them longer ones, ascending.
     """
-    change = store.next_change(db)
-    db.execute(TOUCH, {"change": change, "id": symbol.id})
-    changes.log(db, change, symbol.series(timeframe.number), spans)
+    change = connection.next_change(db)
+    db.execute(LOG_CHANGE, {"change": change, "id": symbol.id})
+    change_log.append(db, change, symbol.series(timeframe.number), spans)
     if not symbol.change:  # it is new: its name may have been another's, whom somebody still shows
-        changes.log_anew(db, change, symbol.series(M1.number))
+        change_log.append_reset(db, change, symbol.series(M1.number))
     return change
 
 
-def touch_all(db: apsw.Connection, symbol: Symbol) -> int:
+def log_reset(db: apsw.Connection, symbol: Symbol) -> int:
     """Count one change after which all of a symbol is to be read anew; return its number."""
-    change = touch(db, symbol)
-    changes.log_anew(db, change, symbol.series(M1.number))
+    change = log_change(db, symbol)
+    change_log.append_reset(db, change, symbol.series(M1.number))
     return change
 
 
-SEE_DIGITS = "UPDATE symbol SET digits_seen = :digits WHERE id = :id AND digits_seen < :digits"
+RECORD_DIGITS = "UPDATE symbol SET digits_seen = :digits WHERE id = :id AND digits_seen < :digits"
 
 
-def see_prices(db: apsw.Connection, symbol: Symbol, *columns: Sequence[float]) -> None:
+def record_digits(db: apsw.Connection, symbol: Symbol, *columns: Sequence[float]) -> None:
     """Remember how many decimals prices have, if they are more than any before."""
     digits = symbol.digits_seen
     distinct = set().union(*(column[:SAMPLE_ROWS] for column in columns))
     while digits < DIGITS_MAX and not all(price == round(price, digits) for price in distinct):
         digits += 1
     if digits > symbol.digits_seen:
-        db.execute(SEE_DIGITS, {"digits": digits, "id": symbol.id})
+        db.execute(RECORD_DIGITS, {"digits": digits, "id": symbol.id})
 
 
 OWN_CLOCKS = "SELECT clock FROM symbol_clock WHERE symbol_id = :id ORDER BY clock"
@@ -211,7 +211,9 @@ OWN_CLOCKS = "SELECT clock FROM symbol_clock WHERE symbol_id = :id ORDER BY cloc
 
 def own_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
     """Return the clocks that the symbol has stored candles of, beyond UTC's."""
-    return [clocks.parse(name) for (name,) in store.query(db, OWN_CLOCKS, {"id": symbol.id})]
+    return [
+        clocks.parse(name) for (name,) in connection.query_all(db, OWN_CLOCKS, {"id": symbol.id})
+    ]
 
 
 def kept_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
@@ -264,7 +266,7 @@ def update(db: apsw.Connection, symbol: Symbol) -> Symbol:
         if not CURRENCY.fullmatch(currency):
             raise BadParameter(f"bad currency {currency[:32]!r}: up to 16 letters and digits")
     db.execute(UPDATE, symbol._asdict())
-    return symbol._replace(change=touch(db, symbol))
+    return symbol._replace(change=log_change(db, symbol))
 
 
 def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
@@ -278,7 +280,7 @@ def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
     if other is not None and other.id != symbol.id:
         raise Conflict(f"there is a symbol {other.name!r} already")
     renamed = update(db, symbol._replace(name=name))
-    return renamed._replace(change=touch_all(db, renamed))
+    return renamed._replace(change=log_reset(db, renamed))
 
 
 DELETE = "DELETE FROM symbol WHERE id = :id"
@@ -292,5 +294,5 @@ def delete(db: apsw.Connection, symbol: Symbol) -> int:
     """
     db.execute(REMEMBER_DELETED, {"id": symbol.id})
     db.execute(DELETE, {"id": symbol.id})
-    store.renew_epoch(db)
-    return store.next_change(db)
+    connection.renew_epoch(db)
+    return connection.next_change(db)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
-from gfil.store import db
+from gfil.store.engine import connection
 from tests.web.walks import Candle, store, walk
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -53,7 +53,7 @@ def browser() -> Iterator[Browser]:
 def site(server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Serve EURUSD (eight past days of M1), BTCUSD (M1 up to the forming one), DAILY (one D1)."""
     path = tmp_path_factory.mktemp("site") / "gfil.db"
-    db.create(path)
+    connection.create(path)
     now = int(time.time()) // MINUTE * MINUTE
     euro = walk("euro", 1736121600, 8 * 1440, price=1.08, digits=5)
     coin = walk("coin", now - 3000 * MINUTE, 3001, price=64_000)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from gfil.store import api_keys, db
+from gfil.store import api_keys
+from gfil.store.engine import connection
 from tests.browser.chart_page import OpenPage, expose_chart
 from tests.browser.conftest import MINUTE, wait_drawn
 from tests.conftest import Server, wait_for
@@ -39,11 +40,11 @@ class LiveServer:
     def __init__(self, start: Callable[..., Server], path: Path, **settings: str) -> None:
         self.path = path
         self._start = partial(start, GFIL_DB=str(path), **settings)
-        db.create(path)
-        connection = db.connect(path)
-        with db.transaction(connection):
-            _, self.key = api_keys.create(connection, "pump", "admin", now=int(time.time()))
-        connection.close()
+        connection.create(path)
+        db = connection.connect(path)
+        with connection.transaction(db):
+            _, self.key = api_keys.create(db, "pump", "admin", now=int(time.time()))
+        db.close()
         self.server = self._start()
         self.url = self.server.url
 

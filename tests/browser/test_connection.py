@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from gfil.store import api_keys, db
+from gfil.store import api_keys
+from gfil.store.engine import connection
 from tests.browser.chart_page import OpenPage, expose_chart, serve_changed
 from tests.browser.conftest import PageLog
 from tests.browser.live_server import (
@@ -148,10 +149,10 @@ def test_page_with_revoked_key_shows_refusal_and_stops_retrying(
     page.fill("[name=key]", live_server.key)
     page.click("main button")
     expect_live(page)
-    connection = db.connect(live_server.path)
-    with db.transaction(connection):
-        api_keys.revoke(connection, live_server.key.split("_")[1], now=int(time.time()))
-    connection.close()
+    db = connection.connect(live_server.path)
+    with connection.transaction(db):
+        api_keys.revoke(db, live_server.key.split("_")[1], now=int(time.time()))
+    db.close()
     for worker in workers(live_server.server):  # or the stream ends at the next check of its key
         os.kill(worker, signal.SIGKILL)
     expect(page.locator("#stream-status")).to_contain_text("Not live: ", timeout=1000 * RECONNECT_S)

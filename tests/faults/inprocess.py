@@ -10,11 +10,12 @@ from werkzeug.test import TestResponse
 
 from gfil import config, create_app
 from gfil.errors import GfilError
-from gfil.store import symbols, ticks
-from gfil.store.pool import Pool, Writer
-from gfil.store.ticks import Ticks
-from gfil.upkeep.checkpoint import Checkpointer
-from tests.faults import works
+from gfil.maintenance.checkpoint import Checkpointer
+from gfil.store import symbols
+from gfil.store.candles import ticks
+from gfil.store.candles.ticks import Ticks
+from gfil.store.engine.pool import Pool, Writer
+from tests.faults import workloads
 from tests.faults.laws import State, read_state
 from tests.faults.senders import Job
 from tests.store.reference import Tick
@@ -30,8 +31,8 @@ class Serving:
     def send(self, batch: list[Tick]) -> None:
         """Store ticks, as one request does."""
         with self.writer.transaction() as connection:
-            symbol = symbols.ensure(connection, works.SYMBOL)
-            ticks.write(connection, symbol, Ticks(*zip(*batch, strict=True)))
+            symbol = symbols.ensure(connection, workloads.SYMBOL)
+            ticks.write_ticks(connection, symbol, Ticks(*zip(*batch, strict=True)))
 
     def look(self) -> State:
         """Read everything, as charts read."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from gfil.timeframes import TIMEFRAMES
 from tests.store.model import close
 from tests.store.reference import (
@@ -28,17 +28,17 @@ from tests.store.reference import (
 DERIVED, STORED, SETTLED = 0, 1, 2
 SERIES_PER_SYMBOL = 32
 STATE = (  # not the hourly figures: they are counted beside the requests, not with them
-    *("store", "symbol", "symbol_clock", "candle", "yielded", "tick", "early"),
-    *("api_key", "request", "deleted_symbol", "change_log", "migrated_file"),
-    *("retention", "imported_day", "received_day"),
+    *("store", "symbol", "symbol_clock", "candle", "superseded", "tick", "provisional"),
+    *("api_key", "idempotency_record", "deleted_symbol", "change_log", "migrated_file"),
+    *("retention_rule", "backdated_day", "received_day"),
 )
 State = dict[str, list[Any]]
 
 
-def read_state(connection: apsw.Connection) -> State:
+def read_state(db: apsw.Connection) -> State:
     """Everything a database holds, in the order of its keys."""
     return {
-        name: store.query(connection, f"SELECT * FROM {name}")  # noqa: S608 (names above)
+        name: connection.query_all(db, f"SELECT * FROM {name}")  # noqa: S608 (names above)
         for name in STATE
     }
 
@@ -46,17 +46,17 @@ def read_state(connection: apsw.Connection) -> State:
 SYMBOLS = "SELECT id, name, clock, price FROM symbol ORDER BY id"
 OWN = "SELECT clock FROM symbol_clock WHERE symbol_id = :id"
 CANDLES = """
-SELECT series % 32, time, stretch, kind, open, high, low, close, volume
-FROM candle WHERE series / 32 = :id ORDER BY series, time, stretch
+SELECT series % 32, time, extra_s, kind, open, high, low, close, volume
+FROM candle WHERE series / 32 = :id ORDER BY series, time, extra_s
 """
 YIELDED = """
-SELECT series % 32, time, stretch, 0, open, high, low, close, volume
-FROM yielded WHERE series / 32 = :id ORDER BY series, time, stretch
+SELECT series % 32, time, extra_s, 0, open, high, low, close, volume
+FROM superseded WHERE series / 32 = :id ORDER BY series, time, extra_s
 """
-EARLY = "SELECT time FROM early WHERE series = :id * 32"
+EARLY = "SELECT time FROM provisional WHERE series = :id * 32"
 TICKS = """
 SELECT time_msc, bid, ask, last, volume, flags
-FROM tick WHERE symbol_id = :id ORDER BY time_msc, place
+FROM tick WHERE symbol_id = :id ORDER BY time_msc, seq
 """
 
 
@@ -79,16 +79,16 @@ def bucket_of(timeframe: str, clock: str, time: int) -> Bucket:
 
 class _Holding:
     # One symbol as its tables have it, and what each kept bucket should show of it.
-    def __init__(self, connection: apsw.Connection, symbol: tuple[int, str, str, str | None]):
+    def __init__(self, db: apsw.Connection, symbol: tuple[int, str, str, str | None]):
         symbol_id, self.name, clock, rule = symbol
         which = {"id": symbol_id}
-        self.candles = _by_key(store.query(connection, CANDLES, which))
-        self.yielded = _by_key(store.query(connection, YIELDED, which))
-        self.early = {time for (time,) in store.query(connection, EARLY, which)}
-        self.from_ticks = fold_minutes(store.query(connection, TICKS, which), rule)
+        self.candles = _by_key(connection.query_all(db, CANDLES, which))
+        self.yielded = _by_key(connection.query_all(db, YIELDED, which))
+        self.early = {time for (time,) in connection.query_all(db, EARLY, which)}
+        self.from_ticks = fold_minutes(connection.query_all(db, TICKS, which), rule)
         self.laws = Reference()
         self.laws.clock = clock
-        self.laws.own = {name for (name,) in store.query(connection, OWN, which)}
+        self.laws.own = {name for (name,) in connection.query_all(db, OWN, which)}
         self.starts: dict[str, list[Key]] = defaultdict(list)
         for key in sorted(self.candles):
             self.starts[key[0]].append(key)
@@ -143,17 +143,17 @@ class _Holding:
 
 def _by_key(rows: list[tuple[Any, ...]]) -> dict[Key, tuple[int, Candle]]:
     found = {}
-    for number, time, stretch, kind, *values in rows:
+    for number, time, extra_s, kind, *values in rows:
         timeframe = TIMEFRAMES[number]
-        key = (timeframe.name, time, time + timeframe.seconds + stretch)
+        key = (timeframe.name, time, time + timeframe.seconds + extra_s)
         found[key] = (kind, tuple(values))
     return found
 
 
-def check_derived(connection: apsw.Connection) -> None:
+def check_derived(db: apsw.Connection) -> None:
     """DERIVED=BASE: each kept candle is what the candles below it, or its ticks, make it."""
-    for symbol in store.query(connection, SYMBOLS):
-        wrongs = _Holding(connection, symbol).wrongs()
+    for symbol in connection.query_all(db, SYMBOLS):
+        wrongs = _Holding(db, symbol).wrongs()
         assert wrongs == [], f"{len(wrongs)} candles are not what their base makes them"
 
 
@@ -182,10 +182,10 @@ def check_logged(before: State, after: State, *, is_pruning: bool = False) -> No
         derived = {row[:-1] for row in before["candle"] if row[-1] == DERIVED}
         made = touched & set(after["candle"])
         touched = {row for row in made if row[-1] != SETTLED or row[:-1] not in derived}
-    for series, start, stretch, *_, kind in touched:
+    for series, start, extra_s, *_, kind in touched:
         symbol, number = divmod(series, SERIES_PER_SYMBOL)
         timeframe = TIMEFRAMES[number]
-        stop = start + timeframe.seconds + stretch
+        stop = start + timeframe.seconds + extra_s
         if symbol in known and (kept or kind != DERIVED or timeframe.seconds <= HOUR):
             told = spans[symbol]
             assert any(_tells(span, number, start, stop) for span in told), (series, start, told)

@@ -8,14 +8,14 @@ from typing import Any
 
 import apsw
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.faults.disk import Tape, recorded
 from tests.faults.images import Image, images, lay
 from tests.faults.laws import State, check_derived, check_logged, read_state
 from tests.faults.sizes import LONG
 
 IMAGES_MIN = 20_000 if LONG else 2000
-OF_CANDLES = ("symbol", "symbol_clock", "candle", "yielded", "tick", "early")
+OF_CANDLES = ("symbol", "symbol_clock", "candle", "superseded", "tick", "provisional")
 RETRIED_EVERY = 150  # images
 Step = Callable[[apsw.Connection], Any]
 
@@ -26,11 +26,11 @@ class Lost(AssertionError):
 
 def record(database: Path, steps: list[Step]) -> Tape:
     """Do one step after another; what each has left is promised when it has returned."""
-    with recorded(database) as tape, closing(store.connect(database)) as connection:
-        promise(tape, connection)
+    with recorded(database) as tape, closing(connection.connect(database)) as db:
+        promise(tape, db)
         for step in steps:
-            step(connection)
-            promise(tape, connection)
+            step(db)
+            promise(tape, db)
     return tape
 
 
@@ -50,12 +50,12 @@ def record_commits(database: Path, work: Step, *, is_pruning: bool = False) -> T
     with (
         recorded(database) as tape,
         _told_of_commits(lambda: told[0]()),
-        closing(store.connect(database)) as connection,
-        closing(store.connect(database, readonly=True)) as seeing,
+        closing(connection.connect(database)) as db,
+        closing(connection.connect(database, readonly=True)) as seeing,
     ):
         promise(tape, seeing)
         told.append(lambda: promise(tape, seeing, is_pruning=is_pruning))
-        work(connection)
+        work(db)
     return tape
 
 
@@ -126,10 +126,10 @@ def _when(image: Image) -> str:
 def _retry(
     database: Path, image: Image, again: Callable[[apsw.Connection, int], Any], wanted: State
 ) -> None:
-    connection = store.connect(database)
-    again(connection, image.promised - 1)
-    found = read_state(connection)
-    connection.close()
+    db = connection.connect(database)
+    again(db, image.promised - 1)
+    found = read_state(db)
+    db.close()
     if comparable(found) != comparable(wanted):
         raise Lost(f"{_when(image)}: done again it ends elsewhere")
 
@@ -140,6 +140,6 @@ def comparable(state: State) -> State:
     return state | {
         "store": [row[2:] for row in state["store"]],
         "received_day": [row[:2] for row in state["received_day"]],
-        "request": [(*row[:4], *row[5:]) for row in state["request"]],
+        "idempotency_record": [(*row[:4], *row[5:]) for row in state["idempotency_record"]],
         "migrated_file": [row[:4] for row in state["migrated_file"]],
     }

@@ -21,7 +21,7 @@ import orjson
 import pytest
 
 from gfil.store import api_keys
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.store.reference import Candle, Tick
 
 TIMEOUT_S = 20
@@ -50,9 +50,9 @@ class Done(NamedTuple):
 
 def make_key(database: Path, scope: str = "write") -> str:
     """Return the secret of a new key; makes the database if need be."""
-    store.create(database)
-    with contextlib.closing(store.connect(database)) as connection, store.transaction(connection):
-        return api_keys.create(connection, "sender", scope, now=int(time.time()))[1]
+    connection.create(database)
+    with contextlib.closing(connection.connect(database)) as db, connection.transaction(db):
+        return api_keys.create(db, "sender", scope, now=int(time.time()))[1]
 
 
 def tick_job(name: str, symbol: str, ticks: Iterable[Tick]) -> Job:

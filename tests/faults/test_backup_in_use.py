@@ -8,12 +8,12 @@ from pathlib import Path
 
 import orjson
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import Server, wait_for
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.senders import make_key
 from tests.faults.sizes import seeded
-from tests.upkeep.test_backup import gfil
+from tests.maintenance.test_backup import gfil
 
 TICKS = "SELECT time_msc, bid FROM tick ORDER BY time_msc, place"
 FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")
@@ -59,8 +59,8 @@ def test_a_backup_under_full_ingest_restores_to_what_doctor_passes(
     database, folder = tmp_path / "gfil.db", tmp_path / "backups"
     folder.mkdir()
     secret = make_key(database)
-    with closing(store.connect(database)) as connection:
-        works.send("M1", works.minutes(seeded("history"), works.DAY, 3000))(connection)
+    with closing(connection.connect(database)) as db:
+        workloads.send("M1", workloads.minutes(seeded("history"), workloads.DAY, 3000))(db)
     running = server(GFIL_DB=str(database))
     pump = Pump(running, secret)
     made: list[tuple[Path, int]] = []
@@ -77,8 +77,8 @@ def test_a_backup_under_full_ingest_restores_to_what_doctor_passes(
     assert running.stop() == 0
     for path, before in made:
         assert gfil(database, "restore", str(path))[0] == 0
-        with closing(store.connect(database, readonly=True)) as connection:
-            held = set(store.query(connection, TICKS))
+        with closing(connection.connect(database, readonly=True)) as db:
+            held = set(connection.query_all(db, TICKS))
         assert held >= set(pump.acknowledged[:before])
         found = orjson.loads(gfil(database, "doctor", "--json")[1])["checks"]
         assert [check for check in found[:2] if not check["ok"]] == []

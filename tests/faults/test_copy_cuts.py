@@ -10,10 +10,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gfil.store import copies
-from gfil.store import db as store
-from gfil.upkeep import backup, restore
-from tests.faults import works
+from gfil.maintenance import backup, restore
+from gfil.store.engine import connection, file_copy
+from tests.faults import workloads
 from tests.faults.disk import Op, Tape, recorded
 from tests.faults.images import images, lay
 from tests.faults.laws import State, check_derived, read_state
@@ -40,7 +39,7 @@ def renaming(monkeypatch: pytest.MonkeyPatch, database: Path, last: str) -> Iter
         return replace(path, target)
 
     with recorded(database) as tape, monkeypatch.context() as patched:
-        patched.setattr(copies, "sync", note_sync)
+        patched.setattr(file_copy, "sync_file", note_sync)
         patched.setattr(Path, "replace", note_replace)
         yield tape
     tape.ops += [Op("sync", "another")] * AFTER
@@ -59,9 +58,9 @@ def read(path: Path) -> State:
 @pytest.fixture
 def state(db_path: Path) -> State:
     """What the database holds, which nobody has open."""
-    with closing(store.connect(db_path)) as connection:
-        for step in works.late_candles(seeded("copies"))[:12]:
-            step(connection)
+    with closing(connection.connect(db_path)) as db:
+        for step in workloads.late_candles(seeded("copies"))[:12]:
+            step(db)
     return read(db_path)
 
 
@@ -80,27 +79,27 @@ def test_what_is_called_a_backup_is_one_whenever_the_power_is_cut(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = db_path.with_name("gfil.db.copy")
-    with renaming(monkeypatch, db_path, target.name) as tape, closing(store.connect(db_path)):
+    with renaming(monkeypatch, db_path, target.name) as tape, closing(connection.connect(db_path)):
         backup.write(db_path, target, now=NOW)
     assert cut_backup(tape, folder, "gfil.db.copy.part", state) > 0
 
 
 def too_early(db: apsw.Connection, target: Path, check: Callable[[Path], object]) -> None:
     """The mutant: a name before anything is safe."""
-    part = target.with_name(target.name + copies.PART)
+    part = target.with_name(target.name + file_copy.PART)
     db.pragma("synchronous", "OFF")
-    db.execute(copies.WRITE_COPY, {"path": str(part)})
+    db.execute(file_copy.WRITE_COPY, {"path": str(part)})
     check(part)
     part.replace(target)
-    copies.sync(target)
+    file_copy.sync_file(target)
 
 
 def test_a_name_before_the_sync_is_caught(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = db_path.with_name("gfil.db.copy")
-    monkeypatch.setattr(copies, "write", too_early)
-    with renaming(monkeypatch, db_path, target.name) as tape, closing(store.connect(db_path)):
+    monkeypatch.setattr(file_copy, "write_copy", too_early)
+    with renaming(monkeypatch, db_path, target.name) as tape, closing(connection.connect(db_path)):
         backup.write(db_path, target, now=NOW)
     with pytest.raises(Lost):
         cut_backup(tape, folder, "gfil.db.copy.part", state)
@@ -125,8 +124,8 @@ def test_the_old_or_the_new_one_is_there_whenever_the_power_is_cut(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = backup.write(db_path, db_path.with_name("backup.db"), now=NOW).path
-    with closing(store.connect(db_path)) as connection:
-        works.send("M1", works.minutes(seeded("since"), works.DAY + 86400, 20))(connection)
+    with closing(connection.connect(db_path)) as db:
+        workloads.send("M1", workloads.minutes(seeded("since"), workloads.DAY + 86400, 20))(db)
     old = read(db_path)
     with renaming(monkeypatch, db_path, "gfil.db") as tape:
         restore.run(source, db_path, now=NOW)
@@ -139,16 +138,18 @@ def test_a_restore_that_does_not_sync_is_caught(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = backup.write(db_path, db_path.with_name("backup.db"), now=NOW).path
-    monkeypatch.setattr(copies, "write", too_early)
-    configure = store._configure_writer
+    monkeypatch.setattr(file_copy, "write_copy", too_early)
+    configure = connection._configure_writer
 
     def lax(db: apsw.Connection) -> None:
         configure(db)
         db.pragma("synchronous", "OFF")
 
-    monkeypatch.setattr(store, "_configure_writer", lax)
+    monkeypatch.setattr(connection, "_configure_writer", lax)
     with renaming(monkeypatch, db_path, "gfil.db") as tape, monkeypatch.context() as inner:
-        inner.setattr(copies, "sync", lambda path: None)  # taken back before that of the tape
+        inner.setattr(
+            file_copy, "sync_file", lambda path: None
+        )  # taken back before that of the tape
         restore.run(source, db_path, now=NOW)
     with pytest.raises(Lost):
         cut_restore(tape, folder, state, read(db_path))

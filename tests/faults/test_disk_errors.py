@@ -12,10 +12,9 @@ import apsw
 import pytest
 
 from gfil.errors import DiskFull, GfilError
-from gfil.store import db as store
-from gfil.store import failstop
-from gfil.store.failstop import InDoubt
-from tests.faults import works
+from gfil.store.engine import connection, failstop
+from gfil.store.engine.failstop import InDoubt
+from tests.faults import workloads
 from tests.faults.disk import Fault, broken, full, mounted
 from tests.faults.images import lay
 from tests.faults.inprocess import Serving, head, post, serve, serving
@@ -37,9 +36,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def before(db_path: Path) -> bytes:
     """The file of a database that has something in it."""
-    with closing(store.connect(db_path)) as connection:
-        for step in works.pumped_ticks(seeded("before"))[:10]:
-            step(connection)
+    with closing(connection.connect(db_path)) as db:
+        for step in workloads.pumped_ticks(seeded("before"))[:10]:
+            step(db)
     return db_path.read_bytes()
 
 
@@ -57,8 +56,8 @@ def standing(folder: Path, before: bytes) -> Callable[[], AbstractContextManager
 def batches() -> list[list[Tick]]:
     """Ticks, request for request."""
     rng = seeded("disk errors")
-    start = works.DAY * 1000 + 3_600_000
-    return [works.ticks_of(rng, start + number * 100_000, 10) for number in range(REQUESTS)]
+    start = workloads.DAY * 1000 + 3_600_000
+    return [workloads.ticks_of(rng, start + number * 100_000, 10) for number in range(REQUESTS)]
 
 
 def wanted_states(it: Serving) -> list[State]:
@@ -144,14 +143,14 @@ def test_a_client_is_told_what_is_wrong_and_charts_go_on(
     with serving(path) as app:
         app.test_client().get("/api/v1/symbols", headers=head(secret))  # marks the key as used
     ready = path.read_bytes()
-    job = tick_job("one", works.SYMBOL, batches()[0])
+    job = tick_job("one", workloads.SYMBOL, batches()[0])
     for first in itertools.count(1, 1 if LONG or times == 1 else 8):
         lay({"gfil.db": ready}, folder)
         with mounted() as disk, serving(path) as app:
             disk.fault = fault = Fault(kind, first, times, error)
             for _ in range(ATTEMPTS_MAX):
                 answer = post(app, secret, job)
-                chart = app.test_client().get(f"/api/v1/candles?symbol={works.SYMBOL}&tf=M1")
+                chart = app.test_client().get(f"/api/v1/candles?symbol={workloads.SYMBOL}&tf=M1")
                 assert chart.status_code == 200
                 if answer.status_code == 200:
                     break

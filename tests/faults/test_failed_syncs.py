@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from gfil.errors import GfilError
-from gfil.store import db as store
-from gfil.store import failstop
-from gfil.store.failstop import InDoubt
-from tests.faults import works
+from gfil.store.engine import connection, failstop
+from gfil.store.engine.failstop import InDoubt
+from tests.faults import workloads
 from tests.faults.disk import Fault, Tape, broken, mounted
 from tests.faults.images import lay
 from tests.faults.inprocess import Serving, serve
@@ -38,15 +37,17 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def days(rng: random.Random, count: int) -> list[list[Tick]]:
     """So many ticks on each of some days: no two of the days share a page of the database."""
-    return [works.ticks_of(rng, (works.DAY + n * 86400) * 1000, count) for n in range(REQUESTS)]
+    return [
+        workloads.ticks_of(rng, (workloads.DAY + n * 86400) * 1000, count) for n in range(REQUESTS)
+    ]
 
 
 @pytest.fixture
 def before(db_path: Path) -> bytes:
     """The file of a database with ticks of some days."""
-    with closing(store.connect(db_path)) as connection:
+    with closing(connection.connect(db_path)) as db:
         for ticks in days(seeded("before"), 300):
-            write_ticks(connection, works.SYMBOL, ticks)
+            write_ticks(db, workloads.SYMBOL, ticks)
     return db_path.read_bytes()
 
 
@@ -117,9 +118,9 @@ def test_going_on_without_a_check_is_caught(
 
 def test_a_wal_of_megabytes_is_written_again(db_path: Path) -> None:
     rng = seeded("long wal")
-    batch = works.ticks_of(rng, works.DAY * 1000, 10)
+    batch = workloads.ticks_of(rng, workloads.DAY * 1000, 10)
     with mounted() as disk, serve(db_path) as it:
-        it.send(works.ticks_of(rng, (works.DAY + 86400) * 1000, 50_000))
+        it.send(workloads.ticks_of(rng, (workloads.DAY + 86400) * 1000, 50_000))
         it.look()  # its connection stays, or the WAL would go with the writer's
         assert (db_path.parent / "gfil.db-wal").stat().st_size > 2 * 1024 * 1024
         disk.fault = Fault("sync", 1, 1, broken)

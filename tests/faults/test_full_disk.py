@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from tests.conftest import Server, clean_environment, wait_for
-from tests.faults import works
-from tests.test_serve import started
+from tests.faults import workloads
+from tests.server.test_gunicorn_conf import started
 
 DISK_MB = 24
 BATCH_TICKS = 2000
@@ -39,7 +39,7 @@ class Small:
 
     def post(self) -> tuple[int, dict[str, object]]:
         """Send the next ticks; the same again after a failure."""
-        start = works.DAY * 1000 + self.sent * 10
+        start = workloads.DAY * 1000 + self.sent * 10
         ticks = [
             {"symbol": "EURUSD", "time_msc": start + 10 * n, "bid": 1.5 + n % 9 / 8, "ask": 3.0}
             for n in range(BATCH_TICKS)

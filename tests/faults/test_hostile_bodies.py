@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, seed
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import Server
 from tests.faults import hostile
 from tests.faults.laws import check_derived
@@ -61,11 +61,11 @@ def test_each_gets_a_clear_refusal_and_the_next_request_works(
     for case in hostile.bodies(kind):
         with subtests.test(kind=kind, name=case.name):
             before = worker.begin()
-            connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=30)
-            connection.request("POST", PATHS[kind], case.body, {**headers, **case.headers})
-            response = connection.getresponse()
+            db = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=30)
+            db.request("POST", PATHS[kind], case.body, {**headers, **case.headers})
+            response = db.getresponse()
             content = response.read()
-            connection.close()
+            db.close()
             told = check_answer(response.status, response.headers["Content-Type"], content)
             assert (told.get("inserted", 0), told.get("updated", 0)) == (0, 0)
             assert worker.peak() - before < GROWTH_MAX_MB
@@ -74,11 +74,11 @@ def test_each_gets_a_clear_refusal_and_the_next_request_works(
     path = PATHS[kind].replace("HOSTILE", f"GOOD.{kind}")
     told = orjson.loads(running.request("POST", path, good, **headers).body)
     assert (told["rows"], told["inserted"]) == (1, 1)
-    connection = store.connect(running.db, readonly=True)
-    names = {name for (name,) in connection.execute("SELECT name FROM symbol")}
+    db = connection.connect(running.db, readonly=True)
+    names = {name for (name,) in db.execute("SELECT name FROM symbol")}
     assert names <= {"GOOD.candles", "GOOD.ticks"}
-    check_derived(connection)
-    connection.close()
+    check_derived(db)
+    db.close()
     assert "Traceback" not in running.log.read_text()
 
 
@@ -134,6 +134,6 @@ def test_no_body_at_all_makes_a_500(client: FlaskClient, db_path: Path, kind: st
 
     print(f"GFIL_SEED={SEED}")
     post()
-    connection = store.connect(db_path, readonly=True)
-    check_derived(connection)
-    connection.close()
+    db = connection.connect(db_path, readonly=True)
+    check_derived(db)
+    db.close()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import apsw
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import clean_environment, wait_for
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.laws import check_derived
 from tests.faults.sizes import LONG, seeded
 from tests.store.model import everything
@@ -33,28 +33,30 @@ def begin(source: Path, database: Path) -> subprocess.Popen[bytes]:
 
 def kill_soon(started: subprocess.Popen[bytes], reader: apsw.Connection, later_s: float) -> int:
     """Kill an import a little after it has stored one more batch; return the rows it left."""
-    _, change = store.read_state(reader)
+    _, change = connection.read_state(reader)
     wait_for(
-        lambda: store.read_state(reader)[1] > change or started.poll() is not None,
+        lambda: connection.read_state(reader)[1] > change or started.poll() is not None,
         "one more batch",
         60,
     )
     time.sleep(later_s)  # not to wait for anything: to hit the next batch anywhere
     started.kill()
     started.wait()
-    return store.value(reader, M1)
+    return connection.query_one(reader, M1)
 
 
 def test_an_import_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Path) -> None:
     """IMPORT-RESUME and DERIVED=BASE."""
     rng = seeded("import kills")
     source = tmp_path / "EURUSD_M1.csv"
-    source.write_bytes(works.csv(works.minutes(rng, works.DAY - 10**7, KILLS * ROWS_BETWEEN)))
+    source.write_bytes(
+        workloads.csv(workloads.minutes(rng, workloads.DAY - 10**7, KILLS * ROWS_BETWEEN))
+    )
     whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
     assert begin(source, whole).wait(120) == 0
-    store.create(killed)
+    connection.create(killed)
     left = []
-    with closing(store.connect(killed, readonly=True)) as reader:
+    with closing(connection.connect(killed, readonly=True)) as reader:
         for _ in range(KILLS):
             left.append(kill_soon(begin(source, killed), reader, rng.uniform(0, LATER_MAX_S)))
             check_derived(reader)

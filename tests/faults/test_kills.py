@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import Server
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.killing import VICTIMS, Standing, kill_while_sending
 from tests.faults.laws import check_derived
 from tests.faults.senders import Job, Senders, candle_job, distinct, make_key, tick_jobs
@@ -35,8 +35,8 @@ ORDER BY time
 
 def make(rng: random.Random) -> tuple[list[Job], list[Tick], list[tuple[int, Candle]]]:
     """Requests with ticks and with candles mixed, and what they hold in all."""
-    ticks = works.ticks_of(rng, works.DAY * 1000, CYCLES * APART * 8)
-    rows = [(works.DAY + 60 * n, works.candle(rng)) for n in range(CYCLES * APART * 2)]
+    ticks = workloads.ticks_of(rng, workloads.DAY * 1000, CYCLES * APART * 8)
+    rows = [(workloads.DAY + 60 * n, workloads.candle(rng)) for n in range(CYCLES * APART * 2)]
     jobs = tick_jobs(rng, "TICKS", ticks, 8)
     jobs += [
         candle_job(
@@ -67,11 +67,11 @@ def test_nothing_acknowledged_is_lost_or_done_twice_whoever_is_killed(
     assert sum(answer["inserted"] for answer in answers) == len(ticks) + len(rows)
     changes = sorted(answer["change"] for answer in answers if answer["inserted"])
     assert changes == list(range(1, len(changes) + 1))
-    with closing(store.connect(path, readonly=True)) as connection:
-        assert store.read_state(connection)[1] == len(changes)
-        assert store.query(connection, TICKS, {"symbol": "TICKS"}) == ticks
-        stored = store.query(connection, STORED, {"symbol": "CANDLES"})
+    with closing(connection.connect(path, readonly=True)) as db:
+        assert connection.read_state(db)[1] == len(changes)
+        assert connection.query_all(db, TICKS, {"symbol": "TICKS"}) == ticks
+        stored = connection.query_all(db, STORED, {"symbol": "CANDLES"})
         assert [(time, tuple(values)) for time, *values in stored] == rows
-        assert connection.pragma("integrity_check") == "ok"
-        check_derived(connection)
+        assert db.pragma("integrity_check") == "ok"
+        check_derived(db)
     standing.running.stop()

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import Server
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.laws import check_derived
 from tests.faults.senders import Job, Senders, candle_job, make_key, tick_job
 from tests.faults.sizes import LONG, seeded
@@ -90,13 +90,13 @@ def make(rng: random.Random, count: int) -> tuple[list[Job], int]:
     """Requests with ticks and candles, and how many different ones they hold in all."""
     jobs, sent = [], 0
     for number in range(count):
-        start = works.DAY + number * 60
+        start = workloads.DAY + number * 60
         if number % 3:
-            ticks = works.ticks_of(rng, start * 1000, 4)
+            ticks = workloads.ticks_of(rng, start * 1000, 4)
             jobs.append(tick_job(f"ticks {number}", "TICKS", ticks))
             sent += len(set(ticks))
         else:
-            jobs.append(candle_job(f"candle {number}", "CANDLES", [(start, works.candle(rng))]))
+            jobs.append(candle_job(f"candle {number}", "CANDLES", [(start, workloads.candle(rng))]))
             sent += 1
     return jobs, sent
 
@@ -123,9 +123,9 @@ def test_a_request_sent_until_it_is_answered_is_done_once(
         again = running.request("POST", job.path, job.body, **head(job, secret))
         assert again.headers["Idempotent-Replayed"] == "true"
         assert orjson.loads(again.body) == answer
-    with contextlib.closing(store.connect(running.db, readonly=True)) as connection:
-        check_derived(connection)
-        assert store.read_state(connection)[1] == REQUESTS
+    with contextlib.closing(connection.connect(running.db, readonly=True)) as db:
+        check_derived(db)
+        assert connection.read_state(db)[1] == REQUESTS
 
 
 def test_a_request_sent_by_four_at_once_is_done_once(proxied: tuple[Server, Proxy, str]) -> None:
@@ -140,5 +140,5 @@ def test_a_request_sent_by_four_at_once_is_done_once(proxied: tuple[Server, Prox
     assert [done.answer for done in senders.done] == [answers[job.name] for job, *_ in senders.done]
     assert len(senders.done) == len(four_of_each)
     assert sum(answer["inserted"] for answer in answers.values()) == sent
-    with contextlib.closing(store.connect(running.db, readonly=True)) as connection:
-        assert store.read_state(connection)[1] == len(jobs)
+    with contextlib.closing(connection.connect(running.db, readonly=True)) as db:
+        assert connection.read_state(db)[1] == len(jobs)

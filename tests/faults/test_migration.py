@@ -18,21 +18,21 @@ import apsw
 import pytest
 
 from gfil.errors import DiskFull
-from gfil.ingest import batches
-from gfil.store import db as store
+from gfil.ingest.load import batched
+from gfil.store.engine import connection
 from tests.conftest import clean_environment, wait_for
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
 from tests.faults.laws import State, check_derived, read_state
 from tests.faults.power import comparable, cut_everywhere, record_commits
 from tests.faults.sizes import LONG, seeded
-from tests.ingest import old_files
-from tests.ingest.old_files import fold, objects, save
+from tests.migration import legacy_samples
+from tests.migration.legacy_samples import fold, objects, save
 from tests.store.model import everything
 
 KILLS = 25 if LONG else 5
 LATER_MAX_S = 0.03
-START = works.DAY
+START = workloads.DAY
 MIGRATED = "SELECT digest, path, delete_after IS NULL FROM migrated_file ORDER BY path"
 
 
@@ -40,13 +40,13 @@ MIGRATED = "SELECT digest, path, delete_after IS NULL FROM migrated_file ORDER B
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """One process, in batches of a few rows."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    monkeypatch.setattr(batches, "BATCH_ROWS_FIRST", 10)
-    monkeypatch.setattr(batches, "BATCH_ROWS_MAX", 10)
+    monkeypatch.setattr(batched, "BATCH_ROWS_FIRST", 10)
+    monkeypatch.setattr(batched, "BATCH_ROWS_MAX", 10)
 
 
 def old_system(folder: Path, rng: random.Random, count: int) -> Path:
     """The files of a symbol, with rows twice, one of them cut off."""
-    rows = old_files.minutes(count, START, rng.randrange(10**6))
+    rows = legacy_samples.minutes(count, START, rng.randrange(10**6))
     twice = [row for row in rows for _ in range(1 + (rng.random() < 0.05))]
     save(folder, "EURUSD_1m", objects(twice), cut=0.9)
     for tf in ("5m", "1h", "1d"):
@@ -58,7 +58,7 @@ def test_a_cut_of_the_power_leaves_what_a_second_run_completes(
     db_path: Path, folder: Path, tmp_path: Path, here: None
 ) -> None:
     rng = seeded("migration")
-    work = works.migration_of(old_system(tmp_path / "klines", rng, 260))
+    work = workloads.migration_of(old_system(tmp_path / "klines", rng, 260))
     tape = record_commits(db_path, work)
     assert len(tape.marks) > 25
     cut_everywhere(tape, folder, rng, again=lambda connection, _: work(connection))
@@ -67,16 +67,16 @@ def test_a_cut_of_the_power_leaves_what_a_second_run_completes(
 def migrate_until_done(database: Path, work: Callable[[apsw.Connection], Any]) -> int:
     """Run it as often as it takes; return how often it found no room."""
     for failures in itertools.count():
-        connection = store.connect(database)
+        db = connection.connect(database)
         try:
-            work(connection)
+            work(db)
         except DiskFull:
-            check_derived(connection)
+            check_derived(db)
         else:
             return failures
         finally:
             with suppress(apsw.FullError):  # the last one to close checkpoints
-                connection.close()
+                db.close()
         assert failures < 100
     raise AssertionError
 
@@ -86,17 +86,17 @@ def test_a_disk_without_room_stops_it_and_it_goes_on_where_it_was(
     folder: Path, tmp_path: Path, here: None, times: int
 ) -> None:
     rng = seeded("migration without room")
-    work = works.migration_of(old_system(tmp_path / "klines", rng, 60))
+    work = workloads.migration_of(old_system(tmp_path / "klines", rng, 60))
 
     def state_after(first: int | None) -> tuple[State, bool, int]:
         database = folder / f"{first}.db"
-        store.create(database)
+        connection.create(database)
         with mounted() as disk:
             fault = Fault("write", first or 10**9, times, full)
             disk.fault = fault
             failures = migrate_until_done(database, work)
-        with closing(store.connect(database, readonly=True)) as connection:
-            return comparable(read_state(connection)), fault.has_fired, failures
+        with closing(connection.connect(database, readonly=True)) as db:
+            return comparable(read_state(db)), fault.has_fired, failures
 
     wanted, _, _ = state_after(None)
     failed = 0
@@ -167,8 +167,8 @@ def test_a_migration_killed_again_and_again_ends_as_one_that_never_was(tmp_path:
             path.rename(path.with_name(path.name.replace("EURUSD", f"SYM{number:02}")))
     whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
     assert begin(source, whole).wait(120) == 3
-    store.create(killed)
-    with closing(store.connect(killed, readonly=True)) as reader:
+    connection.create(killed)
+    with closing(connection.connect(killed, readonly=True)) as reader:
         kills = [
             kill_soon(begin(source, killed), reader, rng.uniform(0, LATER_MAX_S))
             for _ in range(KILLS)
@@ -177,5 +177,5 @@ def test_a_migration_killed_again_and_again_ends_as_one_that_never_was(tmp_path:
     assert any(kills)
     assert begin(source, killed).wait(120) == 3
     assert everything(killed) == everything(whole)
-    with closing(store.connect(killed)) as one, closing(store.connect(whole)) as other:
-        assert store.query(one, MIGRATED) == store.query(other, MIGRATED)
+    with closing(connection.connect(killed)) as one, closing(connection.connect(whole)) as other:
+        assert connection.query_all(one, MIGRATED) == connection.query_all(other, MIGRATED)

@@ -11,9 +11,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gfil.store import chain
-from gfil.store import db as store
-from tests.faults import works
+from gfil.store.candles import derive as candle_derive
+from gfil.store.engine import connection
+from tests.faults import workloads
 from tests.faults.disk import recorded
 from tests.faults.power import Lost, Step, cut_everywhere, promise, record, record_commits
 from tests.faults.sizes import seeded
@@ -30,7 +30,7 @@ def in_weak_mode(step: Step, synchronous: str) -> Step:
 
 
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
-@pytest.mark.parametrize("work", [works.pumped_candles, works.pumped_ticks])
+@pytest.mark.parametrize("work", [workloads.pumped_candles, workloads.pumped_ticks])
 def test_weaker_syncs_are_caught(
     work: Callable[[random.Random], list[Step]], synchronous: str, db_path: Path, folder: Path
 ) -> None:
@@ -48,7 +48,7 @@ def checkpoint(connection: apsw.Connection) -> None:
 def test_an_unsynced_checkpoint_is_caught(db_path: Path, folder: Path) -> None:
     """With checkpoints between, synchronous OFF does not only lose: it breaks the file."""
     rng = seeded("unsynced checkpoint")
-    steps = [in_weak_mode(step, "OFF") for step in works.pumped_candles(rng)[:12]]
+    steps = [in_weak_mode(step, "OFF") for step in workloads.pumped_candles(rng)[:12]]
     tape = record(db_path, [each for step in steps for each in (step, checkpoint)])
     with pytest.raises(Lost):
         cut_everywhere(tape, folder, rng)
@@ -56,7 +56,7 @@ def test_an_unsynced_checkpoint_is_caught(db_path: Path, folder: Path) -> None:
 
 def test_a_disk_that_lies_about_syncs_is_caught(db_path: Path, folder: Path) -> None:
     rng = seeded("lying disk")
-    tape = record(db_path, works.pumped_candles(rng))
+    tape = record(db_path, workloads.pumped_candles(rng))
     with pytest.raises(Lost):
         cut_everywhere(tape, folder, rng, syncs_hold=False)
 
@@ -65,10 +65,10 @@ def test_an_answer_before_the_commit_is_caught(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = seeded("early answer")
-    in_time = store.transaction
+    in_time = connection.transaction
     with recorded(db_path) as tape:
-        connection = store.connect(db_path)
-        promise(tape, connection)
+        db = connection.connect(db_path)
+        promise(tape, db)
 
         @contextmanager
         def too_early(db: apsw.Connection) -> Iterator[None]:
@@ -76,10 +76,10 @@ def test_an_answer_before_the_commit_is_caught(
                 yield
                 promise(tape, db)
 
-        monkeypatch.setattr(store, "transaction", too_early)
-        for step in works.pumped_candles(rng):
-            step(connection)
-        connection.close()
+        monkeypatch.setattr(connection, "transaction", too_early)
+        for step in workloads.pumped_candles(rng):
+            step(db)
+        db.close()
     with pytest.raises(Lost, match="back at promise"):
         cut_everywhere(tape, folder, rng)
 
@@ -87,7 +87,7 @@ def test_an_answer_before_the_commit_is_caught(
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Let nothing be derived until the function returned is called."""
     waiting: list[Callable[[], None]] = []
-    at_once = chain.derive
+    at_once = candle_derive.derive_above
 
     def put_off(*arguments: object, **options: object) -> None:
         waiting.append(lambda: at_once(*arguments, **options))
@@ -96,7 +96,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         while waiting:
             waiting.pop(0)()
 
-    monkeypatch.setattr(chain, "derive", put_off)
+    monkeypatch.setattr(candle_derive, "derive_above", put_off)
     return derive
 
 
@@ -107,14 +107,14 @@ def test_deriving_in_a_second_transaction_is_caught(
     derive = later(monkeypatch)
 
     def in_two(step: Step) -> Step:
-        def both(connection: apsw.Connection) -> None:
-            step(connection)
-            with store.transaction(connection):
+        def both(db: apsw.Connection) -> None:
+            step(db)
+            with connection.transaction(db):
                 derive()
 
         return both
 
-    tape = record(db_path, [in_two(step) for step in works.pumped_candles(rng)])
+    tape = record(db_path, [in_two(step) for step in workloads.pumped_candles(rng)])
     with pytest.raises(Lost, match="half of something"):
         cut_everywhere(tape, folder, rng)
 
@@ -124,6 +124,6 @@ def test_a_commit_without_what_is_derived_is_caught_at_once(
 ) -> None:
     """DERIVED=BASE is asked of every commit, not only of disks after a cut."""
     later(monkeypatch)
-    step = works.pumped_candles(seeded("never derived"))[0]
+    step = workloads.pumped_candles(seeded("never derived"))[0]
     with pytest.raises(AssertionError, match="are not what their base makes them"):
         record_commits(db_path, step)

@@ -10,8 +10,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gfil.ingest import batches
-from tests.faults import works
+from gfil.ingest.load import batched
+from tests.faults import workloads
 from tests.faults.power import IMAGES_MIN, Step, cut_everywhere, record, record_commits
 from tests.faults.sizes import seeded
 
@@ -29,10 +29,10 @@ def repeat(steps: list[Step]) -> Callable[[apsw.Connection, int], None]:
 @pytest.mark.parametrize(
     ("work", "at_least"),
     [
-        (works.pumped_ticks, IMAGES_MIN),
-        (works.late_ticks, IMAGES_MIN // 2),
-        (works.pumped_candles, IMAGES_MIN // 2),  # checkpoints and keys have them too
-        (works.late_candles, IMAGES_MIN),
+        (workloads.pumped_ticks, IMAGES_MIN),
+        (workloads.late_ticks, IMAGES_MIN // 2),
+        (workloads.pumped_candles, IMAGES_MIN // 2),  # checkpoints and keys have them too
+        (workloads.late_candles, IMAGES_MIN),
     ],
 )
 def test_ticks_and_candles_survive_a_cut_at_any_write(
@@ -46,13 +46,13 @@ def test_ticks_and_candles_survive_a_cut_at_any_write(
 
 def test_a_revoked_key_stays_revoked_after_a_cut_at_any_write(db_path: Path, folder: Path) -> None:
     rng = seeded("keys")
-    tape = record(db_path, works.keys_made_and_revoked(rng))
+    tape = record(db_path, workloads.keys_made_and_revoked(rng))
     cut_everywhere(tape, folder, rng)
 
 
 def test_a_cut_in_a_checkpoint_loses_nothing(db_path: Path, folder: Path) -> None:
     rng = seeded("checkpoints")
-    steps = works.checkpoints(rng, db_path)
+    steps = workloads.checkpoints(rng, db_path)
     tape = record(db_path, steps)
     assert {op.file for op in tape.ops} == {"gfil.db", "gfil.db-wal"}
     cut_everywhere(tape, folder, rng)
@@ -60,7 +60,7 @@ def test_a_cut_in_a_checkpoint_loses_nothing(db_path: Path, folder: Path) -> Non
 
 def test_what_two_workers_wrote_in_turn_survives(db_path: Path, folder: Path) -> None:
     rng = seeded("two writers")
-    tape = record(db_path, works.two_writers(rng, db_path))
+    tape = record(db_path, workloads.two_writers(rng, db_path))
     cut_everywhere(tape, folder, rng, at_least=IMAGES_MIN // 2)
 
 
@@ -68,11 +68,11 @@ def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IMPORT-RESUME: each batch is whole, and the file sent again completes it."""
-    monkeypatch.setattr(batches, "BATCH_ROWS_FIRST", 8)
-    monkeypatch.setattr(batches, "BATCH_ROWS_MAX", 10)
+    monkeypatch.setattr(batched, "BATCH_ROWS_FIRST", 8)
+    monkeypatch.setattr(batched, "BATCH_ROWS_MAX", 10)
     rng = seeded("import")
-    rows = works.minutes(rng, works.DAY, 320)
-    work = works.load(works.csv(rows))
+    rows = workloads.minutes(rng, workloads.DAY, 320)
+    work = workloads.load(workloads.csv(rows))
     tape = record_commits(db_path, work)
     assert len(tape.marks) > 30
     cut_everywhere(tape, folder, rng, again=lambda connection, _: work(connection))
@@ -80,7 +80,7 @@ def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
 
 def test_a_deletion_is_whole_piece_by_piece(db_path: Path, folder: Path) -> None:
     rng = seeded("deletions")
-    steps = works.deletions(rng)
+    steps = workloads.deletions(rng)
 
     def work(connection: apsw.Connection) -> None:
         for step in steps:

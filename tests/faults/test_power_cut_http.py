@@ -10,8 +10,8 @@ from pathlib import Path
 import apsw
 from werkzeug.test import TestResponse
 
-from gfil.store import db as store
-from tests.faults import works
+from gfil.store.engine import connection
+from tests.faults import workloads
 from tests.faults.disk import recorded
 from tests.faults.inprocess import head, post, serving
 from tests.faults.power import IMAGES_MIN, cut_everywhere, promise
@@ -25,11 +25,11 @@ def make(rng: random.Random) -> list[Job]:
     """Requests with ticks and with candles, new and late ones."""
     jobs = []
     for number in range(REQUESTS):
-        time = works.DAY + 60 * rng.randrange(300)
+        time = workloads.DAY + 60 * rng.randrange(300)
         if number % 3:
-            jobs.append(tick_job(f"{number}", "TICKS", works.ticks_of(rng, time * 1000, 8)))
+            jobs.append(tick_job(f"{number}", "TICKS", workloads.ticks_of(rng, time * 1000, 8)))
         else:
-            rows = [(start, works.candle(rng)) for start in range(time, time + 180, 60)]
+            rows = [(start, workloads.candle(rng)) for start in range(time, time + 180, 60)]
             jobs.append(candle_job(f"{number}", "CANDLES", rows))
     return jobs
 
@@ -52,7 +52,7 @@ def test_an_answer_of_success_survives_a_cut_and_is_given_again(
     with (
         recorded(db_path) as tape,
         serving(db_path) as app,
-        closing(store.connect(db_path, readonly=True)) as seeing,
+        closing(connection.connect(db_path, readonly=True)) as seeing,
     ):
         promise(tape, seeing)
         for job in jobs:

@@ -14,45 +14,45 @@ import apsw
 import pytest
 
 from gfil.ingest import importer
-from gfil.store import db as store
-from gfil.store import retention
-from gfil.store.retention import parse_keep
+from gfil.maintenance import prune as pruning
+from gfil.store.engine import connection
+from gfil.store.retention import rules as retention_rules
+from gfil.store.retention.rules import parse_period
 from gfil.timeframes import M1
-from gfil.upkeep import retention as pruning
 from tests.conftest import clean_environment, wait_for
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.laws import check_derived
 from tests.faults.power import cut_everywhere, record_commits
 from tests.faults.sizes import LONG, seeded
-from tests.faults.works import DAY
+from tests.faults.workloads import DAY
 from tests.store.model import everything
 
-LATER = works.NOW + 10 * 86400
+LATER = workloads.NOW + 10 * 86400
 KILLS = 25 if LONG else 6
 COUNT = "SELECT COUNT(*) FROM candle WHERE series = 32"
 
 
 def fill(database: Path, rng: random.Random) -> None:
     """Minutes, ticks, days of a clock of its own, of more than a week; most of it too old."""
-    connection = store.connect(database)
+    db = connection.connect(database)
     day_s = 86400
     for day in range(10):
         start = DAY - day * day_s
-        works.send("M1", works.minutes(rng, start + 3600 * (day % 20), 12))(connection)
-        works.send_ticks(works.ticks_of(rng, (start + 50_000) * 1000, 25))(connection)
-    late = works.minutes(rng, DAY - 3 * day_s, 3)
-    works.send("M1", late, now=works.NOW - 100 * day_s)(connection)
-    for step in works.late_candles(rng)[:12]:
-        step(connection)
-    works.send("M1", works.minutes(rng, DAY + 6 * day_s, 5), "+00:01")(connection)
-    set_rules(connection, ticks="1d", M1="3d", M5="4d", M15="4d", M30="5d", H1="6d", H4="8d")
-    connection.close()
+        workloads.send("M1", workloads.minutes(rng, start + 3600 * (day % 20), 12))(db)
+        workloads.send_ticks(workloads.ticks_of(rng, (start + 50_000) * 1000, 25))(db)
+    late = workloads.minutes(rng, DAY - 3 * day_s, 3)
+    workloads.send("M1", late, now=workloads.NOW - 100 * day_s)(db)
+    for step in workloads.late_candles(rng)[:12]:
+        step(db)
+    workloads.send("M1", workloads.minutes(rng, DAY + 6 * day_s, 5), "+00:01")(db)
+    set_rules(db, ticks="1d", M1="3d", M5="4d", M15="4d", M30="5d", H1="6d", H4="8d")
+    db.close()
 
 
-def set_rules(connection: apsw.Connection, **rules: str) -> None:
-    with store.transaction(connection):
-        parsed = {what: parse_keep(text) for what, text in rules.items()}
-        retention.put(connection, None, parsed)
+def set_rules(db: apsw.Connection, **rules: str) -> None:
+    with connection.transaction(db):
+        parsed = {what: parse_period(text) for what, text in rules.items()}
+        retention_rules.set_rules(db, None, parsed)
 
 
 def test_a_prune_that_is_cut_off_goes_on_where_it_was(
@@ -75,13 +75,13 @@ def test_a_prune_that_is_cut_off_goes_on_where_it_was(
 
 def make_large(database: Path, days: int) -> None:
     """So many days of minutes, all but one of which are to be pruned."""
-    store.create(database)
+    connection.create(database)
     rng = random.Random(days)
-    rows = works.minutes(rng, DAY - days * 86400, days * 1440)
+    rows = workloads.minutes(rng, DAY - days * 86400, days * 1440)
     options = importer.Options(symbol="EURUSD", timeframe=M1)
-    with closing(store.connect(database)) as connection:
-        importer.load(connection, [works.csv(rows)], options, now=DAY)
-        set_rules(connection, ticks="1d", M1="1d")
+    with closing(connection.connect(database)) as db:
+        importer.load(db, [workloads.csv(rows)], options, now=DAY)
+        set_rules(db, ticks="1d", M1="1d")
 
 
 def begin(database: Path) -> subprocess.Popen[bytes]:
@@ -100,13 +100,13 @@ def test_a_prune_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Pat
         make_large(database, 20)
     assert begin(whole).wait(120) == 0
     left = []
-    with closing(store.connect(killed, readonly=True)) as reader:
+    with closing(connection.connect(killed, readonly=True)) as reader:
         for _ in range(KILLS):
             started = begin(killed)
-            before = store.value(reader, COUNT)
+            before = connection.query_one(reader, COUNT)
             wait_for(
                 lambda before=before, started=started: (
-                    store.value(reader, COUNT) < before - rng.randrange(3000)
+                    connection.query_one(reader, COUNT) < before - rng.randrange(3000)
                     or started.poll() is not None
                 ),
                 "some days are pruned",
@@ -115,7 +115,7 @@ def test_a_prune_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Pat
             with suppress(ProcessLookupError):
                 started.send_signal(signal.SIGKILL)
             started.wait()
-            left.append(store.value(reader, COUNT))
+            left.append(connection.query_one(reader, COUNT))
             check_derived(reader)
     assert left == sorted(left, reverse=True)
     assert left[0] > 1440

@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import Server
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.killing import Standing, kill_while_sending
 from tests.faults.laws import check_derived, fold_minutes
 from tests.faults.senders import Senders, distinct, make_key, tick_jobs
@@ -52,7 +52,7 @@ def real_ticks(shared_data: Path) -> list[Tick]:
 @pytest.fixture
 def made_ticks() -> list[Tick]:
     """Ticks for machines without the file: with prices of deals and volumes too."""
-    return works.ticks_of(seeded("made ticks"), works.DAY * 1000, MADE_TICKS)
+    return workloads.ticks_of(seeded("made ticks"), workloads.DAY * 1000, MADE_TICKS)
 
 
 @pytest.fixture(params=["real_ticks", "made_ticks"])
@@ -95,9 +95,9 @@ def check(server: Server, database: Path, senders: Senders, ticks: list[Tick]) -
     for timeframe, candles in fold_chain(wanted).items():
         found = read_all(server, "candles", tf=timeframe)
         assert [(time, tuple(values)) for time, *values in found] == candles, timeframe
-    with closing(store.connect(database, readonly=True)) as connection:
-        check_derived(connection)
-        assert store.read_state(connection)[1] == sum(answer["change"] > 0 for answer in answers)
+    with closing(connection.connect(database, readonly=True)) as db:
+        check_derived(db)
+        assert connection.read_state(db)[1] == sum(answer["change"] > 0 for answer in answers)
 
 
 def groups_of_job(ticks: list[Tick]) -> int:

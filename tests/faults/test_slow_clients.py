@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gfil import worker
+from gfil.server import worker
 from tests.conftest import Server, wait_for
 from tests.faults.senders import make_key
-from tests.test_serve import started
+from tests.server.test_gunicorn_conf import started
 
 HEALTHZ_MAX_S = 2.0
 THREADS = 8

@@ -9,19 +9,19 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gfil.store import db as store
 from gfil.store import symbols
+from gfil.store.engine import connection
 from tests.conftest import Server
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.senders import candle_job, make_key
 from tests.faults.sizes import seeded
 from tests.faults.viewers import Viewer, Viewers
-from tests.store.test_db import HOLD, python
+from tests.store.engine.test_connection import HOLD, python
 
 SUBS = [
-    (works.SYMBOL, timeframe, clock)
+    (workloads.SYMBOL, timeframe, clock)
     for timeframe, clock in (
-        *(("M1", "UTC"), ("M2", "UTC"), ("H4", works.NEW_YORK), ("D1", works.NEW_YORK)),
+        *(("M1", "UTC"), ("M2", "UTC"), ("H4", workloads.NEW_YORK), ("D1", workloads.NEW_YORK)),
         *(("D1", "UTC"), ("W1", "Asia/Kathmandu")),
     )
 ]
@@ -42,15 +42,15 @@ class Scene:
         answer = self.running.request(method, path, body, **headers)
         assert answer.status == 200, (path, answer.body)
 
-    def send(self, symbol: str = works.SYMBOL, start: int = works.DAY) -> None:
+    def send(self, symbol: str = workloads.SYMBOL, start: int = workloads.DAY) -> None:
         """Send M1 and correct those that are there."""
-        rows = works.minutes(self.rng, start, MINUTES)
+        rows = workloads.minutes(self.rng, start, MINUTES)
         job = candle_job("", symbol, ((time, values) for (time, _), values in rows))
         self.ask("POST", job.path, job.body)
 
-    def database(self) -> "closing[store.Connection]":
+    def database(self) -> "closing[connection.Connection]":
         """A connection of another process, as good as."""
-        return closing(store.connect(self.running.db))
+        return closing(connection.connect(self.running.db))
 
     def resets(self) -> int:
         """How many resets all have seen."""
@@ -60,7 +60,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def running(server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
     path = tmp_path_factory.mktemp("scenes") / "gfil.db"
-    store.create(path)
+    connection.create(path)
     return server(GFIL_DB=str(path), GFIL_READ="public")
 
 
@@ -98,7 +98,7 @@ def test_a_database_that_is_rewritten_changes_nothing(scene: Scene) -> None:
 
 def test_another_clock_and_other_facts_of_a_symbol_leave_no_hole(scene: Scene) -> None:
     for facts in ({"clock": "nyclose"}, {"digits": 3}, {"clock": "UTC"}, {"price": "ask"}):
-        scene.ask("PATCH", f"/api/v1/symbols/{works.SYMBOL}", orjson.dumps(facts))
+        scene.ask("PATCH", f"/api/v1/symbols/{workloads.SYMBOL}", orjson.dumps(facts))
         scene.send()
         scene.viewers.check()
 
@@ -106,9 +106,9 @@ def test_another_clock_and_other_facts_of_a_symbol_leave_no_hole(scene: Scene) -
 def test_a_name_may_go_to_another_symbol_while_a_viewer_is_away(scene: Scene) -> None:
     """What it holds is the old one's, of which the new one has nothing."""
     scene.viewers.send_away(3)
-    with scene.database() as db, store.transaction(db):
-        symbols.rename(db, symbols.read(db, works.SYMBOL), OTHER)
-    scene.send(start=works.DAY + 86400)
+    with scene.database() as db, connection.transaction(db):
+        symbols.rename(db, symbols.read(db, workloads.SYMBOL), OTHER)
+    scene.send(start=workloads.DAY + 86400)
     scene.viewers.let_in()
     scene.viewers.check()
     assert min(viewer.events["reset"] for viewer in scene.viewers.viewers) == 1
@@ -117,8 +117,8 @@ def test_a_name_may_go_to_another_symbol_while_a_viewer_is_away(scene: Scene) ->
 def test_a_symbol_may_be_deleted_and_come_again(scene: Scene) -> None:
     for number in range(2):
         scene.viewers.send_away(2)
-        scene.ask("DELETE", f"/api/v1/symbols/{works.SYMBOL}")
-        scene.send(start=works.DAY + 86400 * number)
+        scene.ask("DELETE", f"/api/v1/symbols/{workloads.SYMBOL}")
+        scene.send(start=workloads.DAY + 86400 * number)
         scene.viewers.let_in()
         scene.viewers.check()
 
@@ -139,12 +139,12 @@ def test_another_file_in_the_databases_place_is_read_anew(scene: Scene, is_renew
         db.execute("VACUUM INTO ?", (str(other),))
     scene.send()
     scene.viewers.check()
-    with closing(store.connect(other)) as db:
+    with closing(connection.connect(other)) as db:
         for _ in range(4):
-            works.send("M1", works.minutes(scene.rng, works.DAY, MINUTES + 9))(db)
+            workloads.send("M1", workloads.minutes(scene.rng, workloads.DAY, MINUTES + 9))(db)
         if is_renewed:
-            with store.transaction(db):
-                store.renew_epoch(db)
+            with connection.transaction(db):
+                connection.renew_epoch(db)
     replace(path, other)
     scene.viewers.check()
     scene.send()

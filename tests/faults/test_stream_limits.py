@@ -15,19 +15,19 @@ import orjson
 import pytest
 
 from gfil.store import api_keys
-from gfil.store import db as store
+from gfil.store.engine import connection
 from tests.conftest import Server, wait_for
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.memory import GROWTH_MAX_MB, Worker
 from tests.faults.senders import Senders, candle_job, make_key
 from tests.faults.sizes import seeded
 from tests.faults.viewers import Viewer, Viewers
-from tests.test_serve import started
+from tests.server.test_gunicorn_conf import started
 
 # What takes half a minute takes 3 s here, what takes 15 s one.
 IMPATIENT = """
-from gfil.web import stream
-stream.UNTAKEN_MS, stream.CHECK_S = 3000, 1.0
+from gfil.web.stream import routes
+routes.UNTAKEN_MS, routes.CHECK_S = 3000, 1.0
 from gfil.cli import cli
 cli()
 """
@@ -37,7 +37,7 @@ LEFT_MAX_S = 5.0
 AT_ONCE_S = 2.0
 ROWS = 95  # corrected at once: as many states as are ever sent together
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-SUB = (works.SYMBOL, "M1", "UTC")
+SUB = (workloads.SYMBOL, "M1", "UTC")
 
 
 @pytest.fixture
@@ -106,17 +106,17 @@ def vanish(client: socket.socket) -> None:
 
 
 def rows(rng: random.Random) -> list[tuple[int, tuple[float, ...]]]:
-    return [(start, row) for (start, _), row in works.minutes(rng, works.DAY, ROWS)]
+    return [(start, row) for (start, _), row in workloads.minutes(rng, workloads.DAY, ROWS)]
 
 
 def check_at_once(own: Server, secret: str) -> None:
     """Pages, health and the ingest of ticks do not wait for a stream to end."""
-    tick = {"symbol": "OTHER", "time_msc": 1000 * works.DAY, "bid": 1.5, "ask": 1.6}
+    tick = {"symbol": "OTHER", "time_msc": 1000 * workloads.DAY, "bid": 1.5, "ask": 1.6}
     body = orjson.dumps({"ticks": [tick]})
     for method, path, sent in (
         ("GET", "/healthz", None),
-        ("GET", f"/chart/{works.SYMBOL}", None),
-        ("GET", f"/api/v1/candles?symbol={works.SYMBOL}&tf=M1", None),
+        ("GET", f"/chart/{workloads.SYMBOL}", None),
+        ("GET", f"/api/v1/candles?symbol={workloads.SYMBOL}&tf=M1", None),
         ("POST", "/api/v1/ticks", body),
     ):
         began = time.monotonic()
@@ -134,12 +134,12 @@ def test_who_vanishes_or_reads_nothing_holds_a_stream_not_for_long_and_delays_no
     sending = Senders(
         lambda: own.url,
         secret,
-        [candle_job(f"rows {number}", works.SYMBOL, rows(rng)) for number in range(120)],
+        [candle_job(f"rows {number}", workloads.SYMBOL, rows(rng)) for number in range(120)],
         rng,
         clients=1,
         rest_s=0.05,
     )
-    first = candle_job("first", works.SYMBOL, rows(rng))
+    first = candle_job("first", workloads.SYMBOL, rows(rng))
     assert own.request("POST", first.path, first.body, X_API_Key=secret).status == 200
     worker = Worker(own)
     with Viewers(lambda: own.url, [Viewer([SUB], {"X-API-Key": secret})], rng) as viewers:
@@ -187,7 +187,7 @@ def test_a_stream_that_is_left_is_free_at_once_however_it_is_left(
     own: Server, connect: Callable[..., socket.socket]
 ) -> None:
     secret = make_key(own.db)
-    job = candle_job("first", works.SYMBOL, rows(seeded("left")))
+    job = candle_job("first", workloads.SYMBOL, rows(seeded("left")))
     assert own.request("POST", job.path, job.body, X_API_Key=secret).status == 200
 
     def reset(client: socket.socket) -> None:
@@ -210,16 +210,16 @@ def test_a_stream_ends_with_its_key_and_others_go_on(
     own: Server, connect: Callable[..., socket.socket]
 ) -> None:
     secret, revoked = make_key(own.db), make_key(own.db, "read")
-    job = candle_job("first", works.SYMBOL, rows(seeded("keys")))
+    job = candle_job("first", workloads.SYMBOL, rows(seeded("keys")))
     assert own.request("POST", job.path, job.body, X_API_Key=secret).status == 200
-    with contextlib.closing(store.connect(own.db)) as db, store.transaction(db):
+    with contextlib.closing(connection.connect(own.db)) as db, connection.transaction(db):
         now = int(time.time())
         _, expiring = api_keys.create(db, "expiring", "read", now=now, expires=now + 3)
     streams = [connect(key) for key in (revoked, expiring, secret)]
     assert [status(client) for client in streams] == [200] * 3
     for bad in ("", "gfil_aaaaaaaa_x"):
         assert status(connect(bad)) == 401
-    with contextlib.closing(store.connect(own.db)) as db, store.transaction(db):
+    with contextlib.closing(connection.connect(own.db)) as db, connection.transaction(db):
         api_keys.revoke(db, revoked.split("_")[1], now=int(time.time()))
     for ended in streams[:2]:
         seen = b""
@@ -228,6 +228,6 @@ def test_a_stream_ends_with_its_key_and_others_go_on(
         assert seen.count(b"event: ") == 1  # the heartbeat it began with
     assert status(connect(revoked)) == status(connect(expiring)) == 401
     streams[2].recv(65536)
-    again = candle_job("again", works.SYMBOL, rows(seeded("keys again")))
+    again = candle_job("again", workloads.SYMBOL, rows(seeded("keys again")))
     assert own.request("POST", again.path, again.body, X_API_Key=secret).status == 200
     assert b"event: candle" in streams[2].recv(65536)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import Server, wait_for
-from tests.faults import works
+from tests.faults import workloads
 from tests.faults.killing import Standing
 from tests.faults.senders import Job, Senders, candle_job, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
@@ -19,7 +19,13 @@ SYMBOLS = ("EURUSD", "GBPUSD", "XAUUSD")
 KATHMANDU = "Asia/Kathmandu"
 FOLLOWED = (
     *(("M1", "UTC"), ("M1", "UTC"), ("M2", "UTC"), ("M5", "UTC"), ("H1", "UTC"), ("H4", "UTC")),
-    *(("D1", "UTC"), ("W1", "UTC"), ("MN1", "UTC"), ("D1", works.NEW_YORK), ("H4", works.NEW_YORK)),
+    *(
+        ("D1", "UTC"),
+        ("W1", "UTC"),
+        ("MN1", "UTC"),
+        ("D1", workloads.NEW_YORK),
+        ("H4", workloads.NEW_YORK),
+    ),
     *(("M15", KATHMANDU), ("H1", KATHMANDU), ("D1", KATHMANDU), ("W1", KATHMANDU)),
 )
 VIEWERS = 100
@@ -55,7 +61,7 @@ def history(rng: random.Random) -> list[Job]:
         candle_job(
             f"minutes of {symbol}",
             symbol,
-            ((start, row) for (start, _), row in works.minutes(rng, works.DAY, PRELOADED)),
+            ((start, row) for (start, _), row in workloads.minutes(rng, workloads.DAY, PRELOADED)),
         )
         for symbol in SYMBOLS
     ]
@@ -65,14 +71,14 @@ def traffic(rng: random.Random) -> list[Job]:
     """Ticks one by one and many at once, late candles, corrections and whole files, mixed."""
     jobs = []
     for symbol in SYMBOLS:
-        start_msc = (works.DAY + 60 * PRELOADED) * 1000
-        ticks = works.ticks_of(rng, start_msc, TICKS)
+        start_msc = (workloads.DAY + 60 * PRELOADED) * 1000
+        ticks = workloads.ticks_of(rng, start_msc, TICKS)
         some = TICKS // 3
         jobs += tick_jobs(rng, symbol, ticks[:some], 4)  # groups of one millisecond
         jobs += tick_jobs(rng, f"{symbol}", ticks[some:], 40)
         for number in range(len(jobs) // 12):
-            at = works.DAY + 60 * rng.randrange(PRELOADED)
-            rows = [(at + 60 * n, works.candle(rng)) for n in range(rng.choice((1, 1, 4, 90)))]
+            at = workloads.DAY + 60 * rng.randrange(PRELOADED)
+            rows = [(at + 60 * n, workloads.candle(rng)) for n in range(rng.choice((1, 1, 4, 90)))]
             jobs.append(candle_job(f"late {symbol} {number}", symbol, rows))
     distinct = {job.name: job for job in jobs}
     jobs = sorted(distinct.values(), key=lambda job: rng.random())
@@ -85,7 +91,7 @@ def bulk(rng: random.Random) -> list[Job]:
         Job(
             f"bulk {symbol}",
             f"/api/v1/candles?symbol={symbol}&tf=M1",
-            works.csv(works.minutes(rng, works.DAY - 60 * (BULK - 100), BULK)),
+            workloads.csv(workloads.minutes(rng, workloads.DAY - 60 * (BULK - 100), BULK)),
         )
         for symbol in SYMBOLS[:2]
     ]
@@ -100,11 +106,11 @@ def prepare(standing: Standing, secret: str, rng: random.Random) -> None:
 
 def abort(standing: Standing, secret: str) -> None:
     """Send candles of which the last is wrong: none of them is ever committed or shown."""
-    good = f"{works.DAY},{ABORTED},{ABORTED},{ABORTED},{ABORTED},1\n"
+    good = f"{workloads.DAY},{ABORTED},{ABORTED},{ABORTED},{ABORTED},1\n"
     answer = standing.running.request(
         "POST",
         f"/api/v1/candles?symbol={SYMBOLS[0]}&tf=M1&on_error=abort",
-        f"time,open,high,low,close,volume\n{good}{works.DAY + 60},1,0,2,1,1\n".encode(),
+        f"time,open,high,low,close,volume\n{good}{workloads.DAY + 60},1,0,2,1,1\n".encode(),
         X_API_Key=secret,
     )
     assert answer.status == 422
@@ -112,7 +118,7 @@ def abort(standing: Standing, secret: str) -> None:
 
 def delete(standing: Standing, secret: str, rng: random.Random) -> None:
     """Delete an hour or so of one symbol."""
-    start = works.DAY + 60 * rng.randrange(PRELOADED)
+    start = workloads.DAY + 60 * rng.randrange(PRELOADED)
     path = f"/api/v1/candles?symbol={rng.choice(SYMBOLS)}&from={start}&to={start + 4000}"
     answer = standing.running.request("DELETE", path, X_API_Key=secret)
     assert answer.status == 200, answer.body

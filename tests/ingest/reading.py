@@ -5,15 +5,18 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from gfil.ingest import delimited, elements, formats, splitter, table
-from gfil.ingest.layout import TICKS
-from gfil.ingest.pieces import Pieces
+from gfil.ingest import formats
+from gfil.ingest.parse import delimited, json_rows
+from gfil.ingest.parse import rows as row_tables
+from gfil.ingest.parse.columns import TICKS
+from gfil.ingest.source import json_stream
+from gfil.ingest.source.byte_stream import ByteStream
 
 Row = tuple[Any, ...]
 Refused = tuple[int, str, str]
 
 
-def rows_of(read: table.Table, ticks: bool = False) -> list[Row]:
+def rows_of(read: row_tables.RowTable, ticks: bool = False) -> list[Row]:
     """Return each row as (number, seconds, zoned, its five numbers, symbol, tf); milliseconds
     follow the seconds' zone where the rows are ticks."""
     count = len(read)
@@ -35,7 +38,7 @@ def read_rows(
 ) -> tuple[list[Row], list[Refused]]:
     """Return the lawful rows of a source, and its refused ones by number."""
     chunks = (data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes))
-    pieces = Pieces(chunks)
+    pieces = ByteStream(chunks)
     found = formats.recognise(pieces.head(), announced, columns)
     refused: list[Refused] = []
 
@@ -43,7 +46,7 @@ def read_rows(
         refused.append((row, reason, text[:200]))
 
     ticks = found.kind == TICKS
-    check = table.check_ticks if ticks else table.check
+    check = row_tables.check_ticks if ticks else row_tables.check
     rows = [
         row for read in found.read(pieces, refuse) for row in rows_of(check(read, refuse), ticks)
     ]
@@ -57,17 +60,17 @@ def one_by_one() -> Iterator[None]:
     def fail(*_: Any) -> Any:
         raise ValueError("told to take a closer look")
 
-    nothing_at_once = splitter._Splitter._at_once
+    nothing_at_once = json_stream._Splitter._at_once
 
     def hold(self: Any, data: bytes) -> Any:
         return nothing_at_once(self, b"")[0], data
 
     with (
         patch.object(delimited, "read_at_once", fail),
-        patch.object(elements, "_read_at_once", fail),
-        patch.object(elements, "_load_short", lambda *_: None),
-        patch.object(splitter._Splitter, "_at_once", hold),
-        patch.object(table, "_is_lawful", lambda *_: False),
-        patch.object(table, "_are_ticks", lambda *_: False),
+        patch.object(json_rows, "_read_at_once", fail),
+        patch.object(json_rows, "_load_short", lambda *_: None),
+        patch.object(json_stream._Splitter, "_at_once", hold),
+        patch.object(row_tables, "_is_lawful", lambda *_: False),
+        patch.object(row_tables, "_are_ticks", lambda *_: False),
     ):
         yield

@@ -15,9 +15,11 @@ from gfil.errors import BadParameter, Conflict, SymbolUnknown
 from gfil.ingest import export, importer
 from gfil.ingest.export import Series
 from gfil.ingest.importer import Options
-from gfil.store import candles, symbols
-from gfil.store import db as store
-from gfil.store.candles import Rows
+from gfil.store import symbol_settings, symbols
+from gfil.store.candles import read as candle_read
+from gfil.store.candles import write
+from gfil.store.candles.write import CandleColumns
+from gfil.store.engine import connection
 from gfil.timeframes import D1, H1, M1, Timeframe
 
 START = 1709251200
@@ -32,11 +34,11 @@ def put(
     clock: Clock = UTC,
     name: str = "EURUSD",
 ) -> symbols.Symbol:
-    with store.transaction(db):
+    with connection.transaction(db):
         symbol = symbols.ensure(db, name)
         buckets = [clock.bucket(tf, time) for time in times]
         prices = [ODD[place % len(ODD)] for place in range(len(times))]
-        rows = Rows(
+        rows = CandleColumns(
             [bucket.start for bucket in buckets],
             [bucket.stop - bucket.start - tf.seconds for bucket in buckets],
             prices,
@@ -45,7 +47,7 @@ def put(
             prices,
             [float(place % 7) or 0.25 for place in range(len(times))],
         )
-        candles.write(db, symbol, tf, rows, clock=clock)
+        write.write_candles(db, symbol, tf, rows, clock=clock)
     return symbol
 
 
@@ -54,7 +56,7 @@ def text(db: apsw.Connection, series: Series, form: str) -> str:
 
 
 def read(db: apsw.Connection, series: Series) -> list[Any]:
-    page = candles.read(
+    page = candle_read.read_candles(
         db, series.symbol, series.timeframe, series.clock, series.start, series.stop, 100_000
     )
     return page.candles
@@ -142,8 +144,8 @@ def test_what_was_exported_imports_back(
     times = list(range(START, START + 250 * step, step))  # over both changes of the clocks
     series = Series(put(db, times, timeframe, named), timeframe, named)
     exported = text(db, series, form)
-    store.create(tmp_path / "back.db")
-    back = store.connect(tmp_path / "back.db")
+    connection.create(tmp_path / "back.db")
+    back = connection.connect(tmp_path / "back.db")
     try:
         report = importer.load(
             back,
@@ -191,7 +193,7 @@ def test_a_file_that_fails_leaves_what_was_there(
     def fail(*_: Any) -> Any:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(candles, "read", fail)
+    monkeypatch.setattr(candle_read, "read_candles", fail)
     with pytest.raises(OSError, match="the disk is gone"):
         list(export.write_files(db, [series], "csv", target))
     assert [path.name for path in tmp_path.glob("*EURUSD*")] == ["EURUSD_M1.csv"]
@@ -205,7 +207,7 @@ def test_a_symbol_deleted_under_its_export_does_not_look_complete(
     series = Series(put(db, [START + 60 * minute for minute in range(10)]), M1, UTC)
     pieces = export.stream(db, series, "csv")
     assert [next(pieces).count(b"\n") for _ in range(2)] == [1, 5]
-    with store.transaction(db):
+    with connection.transaction(db):
         symbols.delete(db, series.symbol)
     with pytest.raises(Conflict, match="the database changed under the export of EURUSD_M1"):
         list(pieces)
@@ -220,7 +222,7 @@ def test_a_file_whose_symbol_is_deleted_meanwhile_does_not_appear(
 
     def delete_then_write(candle: Any) -> str:
         if symbols.find(db, "EURUSD"):
-            with store.transaction(db):
+            with connection.transaction(db):
                 symbols.delete(db, series.symbol)
         return whole(candle)
 
@@ -249,7 +251,7 @@ def test_the_first_page_is_read_before_the_first_piece_is_given(
     def fail(*_: Any) -> Any:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(candles, "read", fail)
+    monkeypatch.setattr(candle_read, "read_candles", fail)
     for form in ("csv", "ndjson", "json"):
         with pytest.raises(OSError, match="the disk is gone"):
             next(export.stream(db, series, form))
@@ -263,15 +265,15 @@ def test_days_are_all_there_while_the_symbol_changes_its_clock(
     symbol = put(db, list(range(START, START + 20 * 86400, 3600)), H1)
     whole = text(db, Series(symbol, D1, ATHENS), "csv")
     assert whole.count("\n") == 22
-    with store.transaction(db):
-        symbol = candles.set_clock(db, symbol, before)
-    reader = store.connect(db_path, readonly=True)
+    with connection.transaction(db):
+        symbol = symbol_settings.set_clock(db, symbol, before)
+    reader = connection.connect(db_path, readonly=True)
     statements = itertools.count()
 
     def change_the_clock(*_: Any) -> bool:
         if next(statements) == place:  # just before this one of the export's statements
-            with store.transaction(db):
-                candles.set_clock(db, symbol, UTC if before == ATHENS else ATHENS)
+            with connection.transaction(db):
+                symbol_settings.set_clock(db, symbol, UTC if before == ATHENS else ATHENS)
         return True
 
     try:
@@ -284,7 +286,7 @@ def test_days_are_all_there_while_the_symbol_changes_its_clock(
 
 def test_a_symbol_deleted_before_its_export_is_unknown(db: apsw.Connection) -> None:
     series = Series(put(db, [START]), M1, UTC)
-    with store.transaction(db):
+    with connection.transaction(db):
         symbols.delete(db, series.symbol)
     with pytest.raises(SymbolUnknown):
         next(export.stream(db, series, "json"))

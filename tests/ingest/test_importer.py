@@ -13,8 +13,9 @@ from gfil.errors import BadParameter, GfilError, Refused
 from gfil.ingest import importer
 from gfil.ingest.importer import Options
 from gfil.ingest.report import Report
-from gfil.store import candles, symbols
-from gfil.store import db as store
+from gfil.store import symbols
+from gfil.store.candles import read
+from gfil.store.engine import connection
 from gfil.store.symbols import BadSymbol, SymbolCase
 from gfil.timeframes import D1, H1, M1
 
@@ -47,13 +48,13 @@ def load(
 
 
 def contents(db: apsw.Connection) -> list[Any]:
-    return db.execute("SELECT * FROM candle ORDER BY series, time, stretch").fetchall()
+    return db.execute("SELECT * FROM candle ORDER BY series, time, extra_s").fetchall()
 
 
 def names_and_counts(db: apsw.Connection) -> dict[str, int]:
     return {
-        symbol.name: len(candles.read(db, symbol, M1, UTC, limit=10_000).candles)
-        for symbol in symbols.list(db)
+        symbol.name: len(read.read_candles(db, symbol, M1, UTC, limit=10_000).candles)
+        for symbol in symbols.list_symbols(db)
     }
 
 
@@ -85,7 +86,7 @@ def test_rows_are_stored_and_counted(db: apsw.Connection) -> None:
     }
     again = load(db, data)
     assert again.counts() == {**report.counts(), "inserted": 0, "unchanged": 3}
-    assert (again.change, again.has_changed, store.read_state(db)[1]) == (1, False, 1)
+    assert (again.change, again.has_changed, connection.read_state(db)[1]) == (1, False, 1)
 
 
 def test_bad_rows_are_named_and_the_good_ones_stored(db: apsw.Connection) -> None:
@@ -121,7 +122,7 @@ def test_abort_stores_nothing_if_any_row_is_bad(db: apsw.Connection) -> None:
     report = refused.value.report
     assert (report["rows"], report["rejected"], report["inserted"]) == (3, 3, 0)
     assert report["reasons"] == {"missing_field": 1}
-    assert (contents(db), store.read_state(db)[1]) == ([], 0)
+    assert (contents(db), connection.read_state(db)[1]) == ([], 0)
     assert load(db, HEADER + b"".join(minutes(2)), abort=True).inserted == 2
 
 
@@ -151,10 +152,10 @@ def test_of_two_rows_in_one_bucket_the_larger_volume_wins(db: apsw.Connection) -
 class TestADryRun:
     def test_it_tells_what_was_recognised_and_stores_nothing(self, db: apsw.Connection) -> None:
         load(db, HEADER + b"".join(minutes(1)))
-        before = contents(db), store.read_state(db)
+        before = contents(db), connection.read_state(db)
         data = HEADER + b"".join(minutes(3)) + b"oops\n"
         report = load(db, data, dry_run=True, clock=clocks.parse("+00:00")).as_json()
-        assert (contents(db), store.read_state(db)) == before
+        assert (contents(db), connection.read_state(db)) == before
         assert {name: report[name] for name in ("inserted", "unchanged", "rejected")} == {
             "inserted": 2,
             "unchanged": 1,
@@ -172,7 +173,7 @@ class TestADryRun:
 
     def test_it_makes_no_symbol(self, db: apsw.Connection) -> None:
         load(db, HEADER + b"".join(minutes(3)), dry_run=True)
-        assert symbols.list(db) == []
+        assert symbols.list_symbols(db) == []
 
     def test_it_needs_no_database(self) -> None:
         data = HEADER + b"".join(minutes(3)) + minutes(1)[0]
@@ -241,7 +242,7 @@ class TestWhoseRows:
             b"xauusd,1709251200,1,2,0.5,1\n"
             b",1709251200,1,2,0.5,1\n"
         )
-        with store.transaction(db):
+        with connection.transaction(db):
             symbols.ensure(db, "XAUUSD")
         report = load(db, data, name="-", timeframe=M1)
         assert report.reasons == {"bad_symbol": 1, "symbol_case": 2, "missing_field": 1}
@@ -323,7 +324,7 @@ def test_what_follows_an_array_is_warned_of(db: apsw.Connection) -> None:
 def test_what_is_no_candles_leaves_no_trace(db: apsw.Connection, data: bytes) -> None:
     with pytest.raises(GfilError):
         load(db, data)
-    assert (symbols.list(db), store.read_state(db)[1]) == ([], 0)
+    assert (symbols.list_symbols(db), connection.read_state(db)[1]) == ([], 0)
 
 
 def test_a_lone_surrogate_in_a_refused_row_can_still_be_told(db: apsw.Connection) -> None:
@@ -346,8 +347,8 @@ def test_the_order_and_the_form_of_arrival_do_not_matter(
         "json": [[b"[" + b",".join(b"[%s]" % line.strip() for line in lines) + b"]"]],
     }
     path = tmp_path / "whole.db"
-    store.create(path)
-    whole, other = store.connect(path), store.connect(db_path)
+    connection.create(path)
+    whole, other = connection.connect(path), connection.connect(db_path)
     load(whole, HEADER + b"".join(lines))
     for part in orders[how]:
         head = b"" if how == "json" else HEADER
@@ -363,6 +364,6 @@ def test_a_large_file_comes_in_batches_that_agree_with_one_piece(db: apsw.Connec
     assert load(db, HEADER + b"".join(lines)).unchanged == 50_000
     symbol, page = symbols.read(db, "EURUSD"), {}
     for tf in ("M5", "H1", "D1"):
-        page[tf] = candles.read(db, symbol, timeframes.parse(tf), UTC, limit=10_000).candles
+        page[tf] = read.read_candles(db, symbol, timeframes.parse(tf), UTC, limit=10_000).candles
     assert sum(candle[5] for candle in page["D1"]) == sum(1 + n % 50 for n in range(50_000))
     assert len(page["M5"]) == 10_000

@@ -14,9 +14,10 @@ from gfil.clocks import UTC
 from gfil.ingest import export, importer
 from gfil.ingest.export import PAGE_ROWS, Series
 from gfil.ingest.importer import Options
-from gfil.store import db as store
-from gfil.store import symbols, ticks
-from gfil.store.ticks import Ticks
+from gfil.store import symbols
+from gfil.store.candles import ticks
+from gfil.store.candles.ticks import Ticks
+from gfil.store.engine import connection
 
 START = 1709251200_000
 NOW = START // 1000 + 400 * 86400
@@ -25,7 +26,7 @@ COUNT = PAGE_ROWS + 50
 
 @pytest.fixture
 def db(db_path: Path) -> Iterator[apsw.Connection]:
-    connection = store.connect(db_path)
+    db = connection.connect(db_path)
     seed = random.Random(7)
     bids = [seed.randrange(10**5, 10**6) / 10**5 for _ in range(COUNT)]
     given = Ticks(
@@ -36,14 +37,14 @@ def db(db_path: Path) -> Iterator[apsw.Connection]:
         [0.0] * (COUNT - 1) + [2.5],
         [seed.choice((2, 4, 6)) for _ in range(COUNT)],
     )
-    with store.transaction(connection):
-        ticks.write(connection, symbols.ensure(connection, "EURUSD"), given)
-    yield connection
-    connection.close()
+    with connection.transaction(db):
+        ticks.write_ticks(db, symbols.ensure(db, "EURUSD"), given)
+    yield db
+    db.close()
 
 
 def all_of(db: apsw.Connection) -> list[ticks.Tick]:
-    return ticks.read(db, symbols.read(db, "EURUSD"), limit=10**6).ticks
+    return ticks.read_ticks(db, symbols.read(db, "EURUSD"), limit=10**6).ticks
 
 
 def text(db: apsw.Connection, form: str, start: int = 0, stop: int = NOW) -> bytes:
@@ -55,8 +56,8 @@ def text(db: apsw.Connection, form: str, start: int = 0, stop: int = NOW) -> byt
 def test_what_was_exported_imports_back_to_the_same_ticks(
     db: apsw.Connection, tmp_path: Path, form: str
 ) -> None:
-    store.create(tmp_path / "back.db")
-    back = store.connect(tmp_path / "back.db")
+    connection.create(tmp_path / "back.db")
+    back = connection.connect(tmp_path / "back.db")
     name = f"EURUSD_ticks.{form}"
     report = importer.load(back, [text(db, form)], Options(), now=NOW, name=name)
     assert (report.inserted, report.rejected) == (COUNT, 0)

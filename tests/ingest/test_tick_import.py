@@ -11,10 +11,11 @@ from gfil.errors import BadParameter, BadRequest, Refused
 from gfil.ingest import importer
 from gfil.ingest.formats import UnknownFormat
 from gfil.ingest.importer import Options
-from gfil.ingest.pieces import PIECE_BYTES
 from gfil.ingest.report import Report
-from gfil.store import db as store
-from gfil.store import symbols, ticks
+from gfil.ingest.source.byte_stream import PIECE_BYTES
+from gfil.store import symbols
+from gfil.store.candles import ticks
+from gfil.store.engine import connection
 from gfil.store.symbols import SymbolCase
 from gfil.timeframes import M1
 
@@ -39,7 +40,7 @@ def load(db: apsw.Connection, data: bytes, name: str = "X_ticks.csv", **options:
 
 
 def stored(db: apsw.Connection, name: str = "X") -> list[ticks.Tick]:
-    return ticks.read(db, symbols.read(db, name), limit=1000).ticks
+    return ticks.read_ticks(db, symbols.read(db, name), limit=1000).ticks
 
 
 def msc(text: str) -> int:
@@ -215,7 +216,7 @@ class TestTheClock:
         )
         data = b"time_msc,bid,ask\n" + rows
         importer.load(db, [data], Options(symbol="X", clock=self.ATHENS), now=NOW)
-        page = ticks.read(db, symbols.read(db, "X"), limit=10**6)
+        page = ticks.read_ticks(db, symbols.read(db, "X"), limit=10**6)
         assert [tick[0] for tick in page.ticks] == instants
 
     def test_an_hour_that_never_was_is_refused(self, db: apsw.Connection) -> None:
@@ -239,7 +240,7 @@ class TestTheClock:
         long = self.BODY % (b"", START, more, b"," + self.CLOCK)
         with pytest.raises(BadRequest, match="names its clock behind the rows: put it before"):
             load(db, long)
-        assert symbols.list(db) == []
+        assert symbols.list_symbols(db) == []
         assert load(db, long, clock=self.ATHENS).inserted == 1
 
     def test_candles_in_json_are_not_left_on_the_wrong_clock_either(
@@ -272,7 +273,7 @@ def test_abort_looks_for_settled_ticks_too(db: apsw.Connection) -> None:
     load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
     db.execute("UPDATE candle SET kind = 2 WHERE series % 32 = 0")
     data = HEADER + b"%d,1.5,2,0,0,6\n" * 2 % (START + 60_000, START + 1)
-    for look in (importer.check, importer.load):
+    for look in (importer.dry_run, importer.load):
         with pytest.raises(Refused, match=r"row 3 \(settled\): nothing of the 2 was stored"):
             look(db, [data], Options(symbol="X", abort=True), now=NOW)
     assert len(stored(db)) == 1
@@ -302,7 +303,7 @@ def test_what_does_not_go_with_ticks_is_told(
 ) -> None:
     with pytest.raises(error, match=line):
         load(db, data, "-", **options)
-    assert symbols.list(db) == []
+    assert symbols.list_symbols(db) == []
 
 
 def test_a_symbol_in_another_case_refuses_the_file(db: apsw.Connection) -> None:
@@ -339,13 +340,13 @@ def test_a_dry_run_tells_what_was_recognised(db: apsw.Connection) -> None:
         assert (report.inserted, report.duplicates) == (1, 1)
         assert report.recognised["columns"] == ["time", "bid", "ask", "last", "volume", "flags"]
         assert report.recognised["last"] == {"utc": "2024-03-01 00:00", "clock": "2024-03-01 00:00"}
-    assert symbols.list(db) == []
+    assert symbols.list_symbols(db) == []
 
 
 def test_ticks_of_a_millisecond_keep_their_order_over_batches(db: apsw.Connection) -> None:
     count = 30_000
     rows = b"".join(b"%d,%d,2,0,0,6\n" % (START + n // 7, n % 7 + 1) for n in range(count))
     report = importer.load(db, [HEADER + rows], Options(symbol="X"), now=NOW)
-    assert (report.inserted, store.read_state(db)[1] > 2) == (count, True)
-    page = ticks.read(db, symbols.read(db, "X"), limit=count)
+    assert (report.inserted, connection.read_state(db)[1] > 2) == (count, True)
+    page = ticks.read_ticks(db, symbols.read(db, "X"), limit=count)
     assert [tick[:2] for tick in page.ticks] == [(START + n // 7, n % 7 + 1) for n in range(count)]

@@ -9,12 +9,19 @@ import apsw
 
 from gfil import clocks, timeframes
 from gfil.clocks import TIME_MIN
-from gfil.store import candles, chain, db, deletion, pruning, retention, symbols, ticks
-from gfil.store.candles import Rows, Written
+from gfil.maintenance.prune import prune
+from gfil.store import symbol_settings, symbols
+from gfil.store.candles import derive, ticks
+from gfil.store.candles import read as candle_read
+from gfil.store.candles import write as candle_write
+from gfil.store.candles.ticks import Ticks
+from gfil.store.candles.write import CandleColumns, WriteResult
+from gfil.store.engine import connection
+from gfil.store.removal import delete_range
+from gfil.store.removal import prune as removal
+from gfil.store.retention import rules
 from gfil.store.symbols import SERIES_PER_SYMBOL
-from gfil.store.ticks import Ticks
 from gfil.timeframes import TIMEFRAMES
-from gfil.upkeep.retention import prune
 from tests.store.reference import (
     CHAIN,
     DAY,
@@ -33,34 +40,38 @@ PAGED_MAX = 20
 Row = tuple[Bucket, Candle]
 
 CANDLES = """
-SELECT series, time, stretch, kind, open, high, low, close, volume
-FROM candle ORDER BY series, time, stretch
+SELECT series, time, extra_s, kind, open, high, low, close, volume
+FROM candle ORDER BY series, time, extra_s
 """
 YIELDED = """
-SELECT series, time, stretch, open, high, low, close, volume
-FROM yielded ORDER BY series, time, stretch
+SELECT series, time, extra_s, open, high, low, close, volume
+FROM superseded ORDER BY series, time, extra_s
 """
 
 
-def columns(timeframe: str, rows: Sequence[Row]) -> Rows:
+def columns(timeframe: str, rows: Sequence[Row]) -> CandleColumns:
     """Rows as `candles.write` takes them."""
     flat = [(start, stop - start - SECONDS[timeframe], *values) for (start, stop), values in rows]
-    return Rows(*map(list, zip(*flat, strict=True))) if flat else Rows(*([] for _ in range(7)))
+    return (
+        CandleColumns(*map(list, zip(*flat, strict=True)))
+        if flat
+        else CandleColumns(*([] for _ in range(7)))
+    )
 
 
 def write(
-    connection: apsw.Connection,
+    db: apsw.Connection,
     symbol: str,
     timeframe: str,
     rows: Sequence[Row],
     clock: str = "UTC",
     **options: Any,
-) -> Written:
+) -> WriteResult:
     """Send rows of one timeframe and clock in one transaction."""
-    with db.transaction(connection):
-        return candles.write(
-            connection,
-            symbols.ensure(connection, symbol),
+    with connection.transaction(db):
+        return candle_write.write_candles(
+            db,
+            symbols.ensure(db, symbol),
             timeframes.parse(timeframe),
             columns(timeframe, rows),
             clock=clocks.parse(clock),
@@ -68,11 +79,11 @@ def write(
         )
 
 
-def write_ticks(connection: apsw.Connection, symbol: str, given: Sequence[Tick]) -> ticks.Written:
+def write_ticks(db: apsw.Connection, symbol: str, given: Sequence[Tick]) -> ticks.TickWriteResult:
     """Send ticks of one symbol in one transaction."""
-    with db.transaction(connection):
+    with connection.transaction(db):
         columns = Ticks(*zip(*given, strict=True)) if given else Ticks(*[()] * 6)
-        return ticks.write(connection, symbols.ensure(connection, symbol), columns)
+        return ticks.write_ticks(db, symbols.ensure(db, symbol), columns)
 
 
 def read(
@@ -83,16 +94,16 @@ def read(
     start: int | None = TIME_MIN,
     stop: int | None = None,
     limit: int = EVERYTHING,
-) -> candles.Page:
+) -> candle_read.CandleSlice:
     """Read candles by names; everything unless told."""
     found = symbols.read(connection, symbol)
     parsed = timeframes.parse(timeframe), clocks.parse(clock)
-    return candles.read(connection, found, *parsed, start, stop, limit)
+    return candle_read.read_candles(connection, found, *parsed, start, stop, limit)
 
 
-def tables(connection: apsw.Connection) -> tuple[list[Any], list[Any]]:
+def tables(db: apsw.Connection) -> tuple[list[Any], list[Any]]:
     """The whole contents of the two tables that hold candles."""
-    return db.query(connection, CANDLES), db.query(connection, YIELDED)
+    return connection.query_all(db, CANDLES), connection.query_all(db, YIELDED)
 
 
 def close(found: Candle, wanted: Candle) -> bool:
@@ -107,10 +118,10 @@ class Model:
     symbol = "EURUSD"
 
     def __init__(self, path: Path) -> None:
-        db.create(path)
-        self.connection = db.connect(path)
+        connection.create(path)
+        self.connection = connection.connect(path)
         self.reference = Reference()
-        with db.transaction(self.connection):
+        with connection.transaction(self.connection):
             symbols.ensure(self.connection, self.symbol)
 
     def close(self) -> None:
@@ -118,7 +129,7 @@ class Model:
 
     @property
     def change(self) -> int:
-        return db.read_state(self.connection)[1]
+        return connection.read_state(self.connection)[1]
 
     def write(self, timeframe: str, clock: str, rows: Sequence[Row], **options: Any) -> None:
         """Send rows to both and compare what is said of them."""
@@ -142,16 +153,18 @@ class Model:
 
     def set_price(self, price: str | None) -> None:
         """Let another price of a tick count in both."""
-        with db.transaction(self.connection):
-            candles.set_price(self.connection, symbols.read(self.connection, self.symbol), price)
+        with connection.transaction(self.connection):
+            symbol_settings.set_price(
+                self.connection, symbols.read(self.connection, self.symbol), price
+            )
         self.reference.set_price(price)
 
     def delete(self, start: int, stop: int, timeframe: str | None = None) -> None:
         """Delete a range in both."""
         parsed = timeframes.parse(timeframe) if timeframe else None
         symbol = symbols.read(self.connection, self.symbol)
-        foretold = deletion.count_range(self.connection, symbol, start, stop, parsed)
-        done = deletion.delete_range(self.connection, symbol, start, stop, parsed)
+        foretold = delete_range.count_range(self.connection, symbol, start, stop, parsed)
+        done = delete_range.delete_range(self.connection, symbol, start, stop, parsed)
         gone = self.reference.delete(start, stop, timeframe)
         gone_ticks = 0 if timeframe else self.reference.delete_ticks(start, stop)
         assert (foretold.deleted, done.deleted) == (gone, gone)
@@ -159,12 +172,12 @@ class Model:
 
     def prune(self, now: int, days: dict[str, int]) -> None:
         """Prune both, what is named after so many days, all else never."""
-        never = dict.fromkeys(retention.WHATS) | dict.fromkeys(CHAIN, retention.FOREVER)
-        wishes = never | {what: retention.Keep(count, "days") for what, count in days.items()}
-        with db.transaction(self.connection):
-            retention.put(self.connection, None, wishes)
+        never = dict.fromkeys(rules.WHATS) | dict.fromkeys(CHAIN, rules.FOREVER)
+        wishes = never | {what: rules.Period(count, "days") for what, count in days.items()}
+        with connection.transaction(self.connection):
+            rules.set_rules(self.connection, None, wishes)
         foretold = prune(self.connection, now=now, dry_run=True)
-        newest = pruning.read_newest(self.connection)
+        newest = removal.read_newest(self.connection)
         done = prune(self.connection, now=now, rest=lambda _: None)
         self.reference.days = days
         counted = {
@@ -182,13 +195,13 @@ class Model:
 
     def _cutoffs(self, until: int, days: dict[str, int]) -> list[tuple[str, int]]:
         today = until - until % DAY
-        return [(what, today - days[what] * DAY) for what in retention.WHATS if what in days]
+        return [(what, today - days[what] * DAY) for what in rules.WHATS if what in days]
 
     def set_clock(self, clock: str) -> None:
         """Draw the symbol on another clock in both."""
-        with db.transaction(self.connection):
+        with connection.transaction(self.connection):
             symbol = symbols.read(self.connection, self.symbol)
-            candles.set_clock(self.connection, symbol, clocks.parse(clock))
+            symbol_settings.set_clock(self.connection, symbol, clocks.parse(clock))
         self.reference.set_clock(clock)
 
     def check_tables(self) -> None:
@@ -205,16 +218,18 @@ class Model:
         }
         assert wrong == {}
         assert {self._key(row): row[3:] for row in found_yielded} == wanted_yielded
-        received = dict(db.query(self.connection, "SELECT day, time FROM received_day"))
+        received = dict(connection.query_all(self.connection, "SELECT day, time FROM received_day"))
         assert received == self.reference.received
-        imported = db.query(self.connection, "SELECT series % 32, day FROM imported_day")
+        imported = connection.query_all(
+            self.connection, "SELECT series % 32, day FROM backdated_day"
+        )
         named = {(TIMEFRAMES[number].name, day) for number, day in imported}
         assert named == self.reference.imported
 
     def _kind(self, key: Key, is_stored: bool) -> int:
         if key in self.reference.settled:
-            return chain.SETTLED
-        return chain.STORED if is_stored else chain.DERIVED
+            return derive.SETTLED
+        return derive.STORED if is_stored else derive.DERIVED
 
     def _key(self, row: tuple[Any, ...]) -> Key:
         timeframe = TIMEFRAMES[row[0] % SERIES_PER_SYMBOL]
@@ -253,7 +268,7 @@ class Model:
 
     def _read_page(
         self, timeframe: str, clock: str, start: int | None, stop: int, limit: int
-    ) -> candles.Page:
+    ) -> candle_read.CandleSlice:
         page = read(self.connection, self.symbol, timeframe, clock, start, stop, limit)
         assert len(page.candles) == limit or page.next is None
         return page
@@ -275,8 +290,8 @@ def _first_difference(found: list[Any], wanted: list[Any]) -> dict[str, Any]:
 
 def everything(path: Path) -> tuple[list[Any], list[Any]]:
     """The tables of a database file."""
-    connection = db.connect(path, readonly=True)
+    db = connection.connect(path, readonly=True)
     try:
-        return tables(connection)
+        return tables(db)
     finally:
-        connection.close()
+        db.close()

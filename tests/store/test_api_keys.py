@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gfil.errors import BadParameter, NotFound
-from gfil.store import api_keys, db
+from gfil.store import api_keys
+from gfil.store.engine import connection
 
 NOW = 1_700_000_000
 DAY = 86400
@@ -13,12 +14,12 @@ DAY = 86400
 
 def test_a_key_is_found_by_its_secret_alone(db_path: Path) -> None:
     """The secret is nowhere in the file, in no form that gives it back."""
-    connection = db.connect(db_path)
-    with db.transaction(connection):
-        key, secret = api_keys.create(connection, "pump", "write", now=NOW)
-    assert api_keys.check(connection, secret, now=NOW) == key
+    db = connection.connect(db_path)
+    with connection.transaction(db):
+        key, secret = api_keys.create(db, "pump", "write", now=NOW)
+    assert api_keys.check(db, secret, now=NOW) == key
     assert secret.startswith(f"gfil_{key.id}_")
-    connection.close()
+    db.close()
     raw = b"".join(path.read_bytes() for path in db_path.parent.glob("gfil.db*"))
     assert secret[14:].encode() not in raw
 
@@ -38,31 +39,31 @@ def test_a_key_is_found_by_its_secret_alone(db_path: Path) -> None:
 )
 def test_anything_else_is_no_key(db_path: Path, change) -> None:  # type: ignore[no-untyped-def]
     """Not even nearly the secret."""
-    connection = db.connect(db_path)
-    with db.transaction(connection):
-        _, secret = api_keys.create(connection, "pump", "write", now=NOW)
-    assert api_keys.check(connection, change(secret), now=NOW) is None
+    db = connection.connect(db_path)
+    with connection.transaction(db):
+        _, secret = api_keys.create(db, "pump", "write", now=NOW)
+    assert api_keys.check(db, change(secret), now=NOW) is None
 
 
 def test_a_key_dies_when_it_expires_and_when_it_is_revoked(db_path: Path) -> None:
     """To the second; revoking twice keeps the first time."""
-    connection = db.connect(db_path)
-    with db.transaction(connection):
-        key, secret = api_keys.create(connection, "me", "read", now=NOW, expires=NOW + DAY)
-    assert api_keys.check(connection, secret, now=NOW + DAY - 1) == key
-    assert api_keys.check(connection, secret, now=NOW + DAY) is None
+    db = connection.connect(db_path)
+    with connection.transaction(db):
+        key, secret = api_keys.create(db, "me", "read", now=NOW, expires=NOW + DAY)
+    assert api_keys.check(db, secret, now=NOW + DAY - 1) == key
+    assert api_keys.check(db, secret, now=NOW + DAY) is None
     for now in (NOW + 5, NOW + 9):
-        with db.transaction(connection):
-            assert api_keys.revoke(connection, key.id, now=now).revoked == NOW + 5
-    assert api_keys.check(connection, secret, now=NOW + 6) is None
-    assert [each.revoked for each in api_keys.list(connection)] == [NOW + 5]
+        with connection.transaction(db):
+            assert api_keys.revoke(db, key.id, now=now).revoked == NOW + 5
+    assert api_keys.check(db, secret, now=NOW + 6) is None
+    assert [each.revoked for each in api_keys.list_keys(db)] == [NOW + 5]
 
 
 def test_scopes_include_the_narrower_ones(db_path: Path) -> None:
     """read < write < admin."""
-    connection = db.connect(db_path)
-    with db.transaction(connection):
-        keys = [api_keys.create(connection, s, s, now=NOW)[0] for s in api_keys.SCOPES]
+    db = connection.connect(db_path)
+    with connection.transaction(db):
+        keys = [api_keys.create(db, s, s, now=NOW)[0] for s in api_keys.SCOPES]
     assert [[key.allows(scope) for scope in api_keys.SCOPES] for key in keys] == [
         [True, False, False],
         [True, True, False],
@@ -83,14 +84,14 @@ def test_scopes_include_the_narrower_ones(db_path: Path) -> None:
 )
 def test_a_key_that_makes_no_sense_is_refused(db_path: Path, arguments: dict[str, object]) -> None:
     """And none is made."""
-    connection = db.connect(db_path)
-    with pytest.raises(BadParameter), db.transaction(connection):
-        api_keys.create(connection, now=NOW, **arguments)  # type: ignore[arg-type]
-    assert api_keys.list(connection) == []
+    db = connection.connect(db_path)
+    with pytest.raises(BadParameter), connection.transaction(db):
+        api_keys.create(db, now=NOW, **arguments)  # type: ignore[arg-type]
+    assert api_keys.list_keys(db) == []
 
 
 def test_revoking_what_is_not_there_says_so(db_path: Path) -> None:
     """Rather than nothing."""
-    connection = db.connect(db_path)
-    with pytest.raises(NotFound, match="no key 'abcdefgh'"), db.transaction(connection):
-        api_keys.revoke(connection, "abcdefgh", now=NOW)
+    db = connection.connect(db_path)
+    with pytest.raises(NotFound, match="no key 'abcdefgh'"), connection.transaction(db):
+        api_keys.revoke(db, "abcdefgh", now=NOW)

@@ -5,8 +5,8 @@ import pytest
 
 from gfil import clocks
 from gfil.errors import BadParameter, Conflict, SymbolUnknown
-from gfil.store import candles, symbols
-from gfil.store import db as store
+from gfil.store import symbol_settings, symbols
+from gfil.store.engine import connection
 from gfil.store.symbols import BadSymbol, Symbol, SymbolCase
 from tests.store.model import read, write
 
@@ -15,7 +15,7 @@ DAY_OF_ATHENS = ((1_700_085_600, 1_700_172_000), (1.0, 2.0, 1.0, 1.0, 9.0))
 
 
 def make(db: apsw.Connection, name: str) -> Symbol:
-    with store.transaction(db):
+    with connection.transaction(db):
         return symbols.ensure(db, name)
 
 
@@ -37,7 +37,7 @@ def test_names_that_none_can_have(db: apsw.Connection, name: str) -> None:
     with pytest.raises(BadSymbol) as refused:
         make(db, name)
     assert (refused.value.status, refused.value.type) == (400, "bad_symbol")
-    assert symbols.list(db) == []
+    assert symbols.list_symbols(db) == []
 
 
 def test_one_that_differs_only_in_case_is_refused(db: apsw.Connection) -> None:
@@ -45,7 +45,7 @@ def test_one_that_differs_only_in_case_is_refused(db: apsw.Connection) -> None:
     with pytest.raises(SymbolCase) as refused:
         make(db, "EURUSD.R")
     assert refused.value.type == "symbol_case"
-    assert [symbol.name for symbol in symbols.list(db)] == ["EURUSD.r"]
+    assert [symbol.name for symbol in symbols.list_symbols(db)] == ["EURUSD.r"]
 
 
 @pytest.mark.parametrize("name", ["EURUSD.r", "eurusd.R", "EURUSD.R"])
@@ -96,26 +96,26 @@ def test_currencies_are_guessed_from_the_name(
 def test_they_are_listed_by_name(db: apsw.Connection) -> None:
     for name in ("XAUUSD", "audusd", "EURUSD"):
         make(db, name)
-    assert [symbol.name for symbol in symbols.list(db)] == ["audusd", "EURUSD", "XAUUSD"]
+    assert [symbol.name for symbol in symbols.list_symbols(db)] == ["audusd", "EURUSD", "XAUUSD"]
 
 
 def test_facts_are_updated_and_counted_as_a_change(db: apsw.Connection) -> None:
     made = make(db, "XAUUSD")
     wanted = made._replace(description="Gold", digits=2, price="bid", base="XAU", quote="USD")
-    with store.transaction(db):
+    with connection.transaction(db):
         updated = symbols.update(db, wanted)
     assert updated == wanted._replace(change=1)
     assert symbols.read(db, "XAUUSD") == updated
-    assert store.read_state(db)[1] == 1
+    assert connection.read_state(db)[1] == 1
 
 
 @pytest.mark.parametrize("wrong", [{"digits": -1}, {"digits": 9}, {"price": "close"}])
 def test_facts_out_of_range_are_refused(db: apsw.Connection, wrong: dict[str, object]) -> None:
     made = make(db, "XAUUSD")
-    with pytest.raises(BadParameter), store.transaction(db):
+    with pytest.raises(BadParameter), connection.transaction(db):
         symbols.update(db, made._replace(**wrong))
     assert symbols.read(db, "XAUUSD") == made
-    assert store.read_state(db)[1] == 0
+    assert connection.read_state(db)[1] == 0
 
 
 def test_digits_are_the_most_that_prices_have_shown_unless_set(db: apsw.Connection) -> None:
@@ -123,7 +123,7 @@ def test_digits_are_the_most_that_prices_have_shown_unless_set(db: apsw.Connecti
         start = 1_700_006_400 + digits * 60
         write(db, "EURUSD", "M1", [((start, start + 60), (price, price, price, price, 0.0))])
         assert symbols.read(db, "EURUSD").digits_shown == digits
-    with store.transaction(db):
+    with connection.transaction(db):
         symbols.update(db, symbols.read(db, "EURUSD")._replace(digits=3))
     assert symbols.read(db, "EURUSD").digits_shown == 3
 
@@ -132,13 +132,13 @@ def test_each_symbol_knows_its_own_last_change(db: apsw.Connection) -> None:
     assert write(db, "EURUSD", "M1", [MINUTE]).change == 1
     assert write(db, "XAUUSD", "M1", [MINUTE]).change == 2
     assert write(db, "EURUSD", "M1", [MINUTE]).change == 0
-    changes = {symbol.name: symbol.change for symbol in symbols.list(db)}
+    changes = {symbol.name: symbol.change for symbol in symbols.list_symbols(db)}
     assert changes == {"EURUSD": 1, "XAUUSD": 2}
 
 
 def test_renaming_keeps_the_candles(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [MINUTE])
-    with store.transaction(db):
+    with connection.transaction(db):
         renamed = symbols.rename(db, symbols.read(db, "EURUSD"), "EURUSD.r")
     assert (renamed.name, renamed.change) == ("EURUSD.r", 2)
     assert symbols.find(db, "EURUSD") is None
@@ -147,9 +147,9 @@ def test_renaming_keeps_the_candles(db: apsw.Connection) -> None:
 
 def test_a_symbol_may_change_its_case(db: apsw.Connection) -> None:
     make(db, "eurusd")
-    with store.transaction(db):
+    with connection.transaction(db):
         symbols.rename(db, symbols.read(db, "eurusd"), "EURUSD")
-    assert [symbol.name for symbol in symbols.list(db)] == ["EURUSD"]
+    assert [symbol.name for symbol in symbols.list_symbols(db)] == ["EURUSD"]
 
 
 @pytest.mark.parametrize(("name", "error"), [("XAUUSD", Conflict), ("xauusd", Conflict),
@@ -159,19 +159,19 @@ def test_renaming_onto_another_or_to_no_name_is_refused(
 ) -> None:
     make(db, "EURUSD")
     make(db, "XAUUSD")
-    with pytest.raises(error), store.transaction(db):
+    with pytest.raises(error), connection.transaction(db):
         symbols.rename(db, symbols.read(db, "EURUSD"), name)
-    assert [symbol.name for symbol in symbols.list(db)] == ["EURUSD", "XAUUSD"]
+    assert [symbol.name for symbol in symbols.list_symbols(db)] == ["EURUSD", "XAUUSD"]
 
 
 def test_a_deleted_one_is_gone_at_once_and_its_name_free(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [MINUTE])
     before = symbols.read(db, "EURUSD")
-    epoch, change = store.read_state(db)
-    with store.transaction(db):
+    epoch, change = connection.read_state(db)
+    with connection.transaction(db):
         assert symbols.delete(db, before) == change + 1
     assert symbols.find(db, "EURUSD") is None
-    assert store.read_state(db)[0] != epoch
+    assert connection.read_state(db)[0] != epoch
     again = make(db, "EURUSD")
     assert again.id != before.id
     assert read(db, "EURUSD", "M1").candles == []
@@ -189,8 +189,8 @@ def test_h4_and_d1_are_kept_on_utc_its_own_clock_and_those_of_its_candles(
     assert kept() == ["UTC"]
     write(db, "XAUUSD", "D1", [DAY_OF_ATHENS], "Europe/Athens")
     assert kept() == ["UTC", "Europe/Athens"]
-    with store.transaction(db):
-        candles.set_clock(db, symbols.read(db, "XAUUSD"), clocks.parse("nyclose"))
+    with connection.transaction(db):
+        symbol_settings.set_clock(db, symbols.read(db, "XAUUSD"), clocks.parse("nyclose"))
     assert kept() == ["UTC", "America/New_York+07:00", "Europe/Athens"]
 
 
@@ -202,8 +202,8 @@ def test_a_clock_is_kept_for_its_candles_when_the_symbol_leaves_it(
     make(db, "XAUUSD")
 
     def set_clock(name: str) -> None:
-        with store.transaction(db):
-            candles.set_clock(db, symbols.read(db, "XAUUSD"), clocks.parse(name))
+        with connection.transaction(db):
+            symbol_settings.set_clock(db, symbols.read(db, "XAUUSD"), clocks.parse(name))
 
     if first == "clock":
         set_clock("Europe/Athens")

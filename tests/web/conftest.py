@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from gfil import timeframes
-from gfil.store import candles, db, symbols
-from gfil.store.candles import Rows
+from gfil.store import symbols
+from gfil.store.candles import write
+from gfil.store.candles.write import CandleColumns
+from gfil.store.engine import connection
 
 MONDAY = 1735516800  # 2024-12-30T00:00Z
 HOURS = 72
@@ -15,13 +17,13 @@ HOURS = 72
 @pytest.fixture
 def hours(db_path: Path) -> Path:
     """Three days of hours: hour n opens and closes at n, and has one more of volume."""
-    connection = db.connect(db_path)
+    db = connection.connect(db_path)
     times = [MONDAY + 3600 * hour for hour in range(HOURS)]
     prices = [float(hour) for hour in range(HOURS)]
     volumes = [hour + 1.0 for hour in range(HOURS)]
-    rows = Rows(times, [0] * HOURS, prices, prices, prices, prices, volumes)
-    with db.transaction(connection):
-        symbol = symbols.ensure(connection, "EUR_USD")
-        candles.write(connection, symbol, timeframes.H1, rows)
-    connection.close()
+    rows = CandleColumns(times, [0] * HOURS, prices, prices, prices, prices, volumes)
+    with connection.transaction(db):
+        symbol = symbols.ensure(db, "EUR_USD")
+        write.write_candles(db, symbol, timeframes.H1, rows)
+    db.close()
     return db_path

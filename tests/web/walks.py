@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gfil import clocks, timeframes
-from gfil.store import candles, db, symbols
+from gfil.store import symbol_settings, symbols
+from gfil.store.candles import write
+from gfil.store.engine import connection
 
 BATCH_ROWS = 10_000
 
@@ -40,19 +42,19 @@ def store(
     description: str = "",
 ) -> None:
     """Store candles of a symbol whose charts are drawn on `clock`."""
-    connection = db.connect(path)
+    db = connection.connect(path)
     try:
         for first in range(0, len(made), BATCH_ROWS):
             columns = [
                 list(column) for column in zip(*made[first : first + BATCH_ROWS], strict=True)
             ]
-            rows = candles.Rows(columns[0], [0] * len(columns[0]), *columns[1:])
-            with db.transaction(connection):
-                symbol = symbols.ensure(connection, name)
-                candles.write(connection, symbol, timeframes.parse(tf), rows)
-        with db.transaction(connection):
-            symbol = symbols.ensure(connection, name)
-            symbol = symbols.update(connection, symbol._replace(description=description))
-            candles.set_clock(connection, symbol, clocks.parse(clock))
+            rows = write.CandleColumns(columns[0], [0] * len(columns[0]), *columns[1:])
+            with connection.transaction(db):
+                symbol = symbols.ensure(db, name)
+                write.write_candles(db, symbol, timeframes.parse(tf), rows)
+        with connection.transaction(db):
+            symbol = symbols.ensure(db, name)
+            symbol = symbols.update(db, symbol._replace(description=description))
+            symbol_settings.set_clock(db, symbol, clocks.parse(clock))
     finally:
-        connection.close()
+        db.close()

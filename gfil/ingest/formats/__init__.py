@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gfil.errors import BadParameter, BadRequest
+from gfil.ingest.detect.sniff import Format, Sniff
 from gfil.ingest.formats import (
     binance,
     csv_header,
@@ -17,7 +18,6 @@ from gfil.ingest.formats import (
     ticks,
     udf,
 )
-from gfil.ingest.head import Format, Head
 
 TEXTS: tuple[Any, ...] = (ticks, mt5, dukascopy, csv_header, mt4, histdata, binance, csv_plain)
 JSONS: tuple[Any, ...] = (ticks, udf, binance, json_rows, ndjson)
@@ -59,7 +59,7 @@ def recognise(
     Raises:
         UnknownFormat: it has none, or another than announced.
     """
-    head = Head(data, columns, kind)
+    head = Sniff(data, columns, kind)
     if not head.lines:
         raise UnknownFormat("there is nothing in it")
     dialects = JSONS if head.is_json else TEXTS

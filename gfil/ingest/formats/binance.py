@@ -1,16 +1,16 @@
 """Binance's klines of 12 elements: JSON arrays with prices as texts, or the same as CSV rows."""
 
-from gfil.ingest.elements import ARRAY, read_array
-from gfil.ingest.head import Format, Head, of_rows
-from gfil.ingest.head import is_row as is_row_of_cells
-from gfil.ingest.jsonhead import is_row, read_sample
+from gfil.ingest.detect.json_sniff import is_row, read_sample
+from gfil.ingest.detect.sniff import Format, Sniff, of_rows
+from gfil.ingest.detect.sniff import is_row as is_row_of_cells
+from gfil.ingest.parse.json_rows import ARRAY, read_array
 
 NAME = "binance"
 NAMES = ("time", "open", "high", "low", "close", "volume")
 WIDTH = 12
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of the first row that is a kline."""
     if head.is_json:
         return None if head.columns else _recognise_json(head)
@@ -21,7 +21,7 @@ def recognise(head: Head) -> Format | None:
     return None
 
 
-def _recognise_json(head: Head) -> Format | None:
+def _recognise_json(head: Sniff) -> Format | None:
     data = head.data.lstrip()
     sample = read_sample(head, len(head.data) - len(data) + 1) if data.startswith(b"[") else None
     if sample is None or not any(

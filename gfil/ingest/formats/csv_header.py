@@ -1,12 +1,20 @@
 """CSV with a header that names its columns, or with columns the user names."""
 
-from gfil.ingest.head import SEPARATORS, Format, Head, is_row, is_unknown_header, of_header, of_rows
-from gfil.ingest.header import name_cells, read_words
+from gfil.ingest.detect.csv_header import name_cells, read_words
+from gfil.ingest.detect.sniff import (
+    SEPARATORS,
+    Format,
+    Sniff,
+    is_row,
+    is_unknown_header,
+    of_header,
+    of_rows,
+)
 
 NAME = "csv"
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of a header with time and prices, or of the columns named."""
     if head.columns:
         return _recognise_named(head)
@@ -16,7 +24,7 @@ def recognise(head: Head) -> Format | None:
     return of_header(NAME, head, names, separator) if names else None
 
 
-def _recognise_named(head: Head) -> Format | None:
+def _recognise_named(head: Sniff) -> Format | None:
     assert head.columns is not None
     for line in range(len(head.lines)):
         for separator in SEPARATORS:

@@ -1,13 +1,13 @@
 """Rows of time, open, high, low, close and perhaps volume, no header."""
 
-from gfil.ingest.head import SEPARATORS, Format, Head, is_row, is_unknown_header, of_rows
+from gfil.ingest.detect.sniff import SEPARATORS, Format, Sniff, is_row, is_unknown_header, of_rows
 
 NAME = "plain"
 NAMES = ("time", "open", "high", "low", "close", "volume")
 WIDTHS = range(5, 9)  # MetaTrader adds spread and real volume; more cells are decimal commas
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of the first line that is such a row."""
     for separator in SEPARATORS:
         if is_unknown_header(head.cells(0, separator)):

@@ -1,12 +1,12 @@
 """Dukascopy's CSV: a header with `Gmt time`, stamps such as `08.05.2017 00:00:00.000`."""
 
-from gfil.ingest.head import Format, Head, of_header
-from gfil.ingest.header import name_cells, read_words
+from gfil.ingest.detect.csv_header import name_cells, read_words
+from gfil.ingest.detect.sniff import Format, Sniff, of_header
 
 NAME = "dukascopy"
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of a header that opens with Dukascopy's name for the time."""
     separator, words = read_words(head)
     if words[0] not in ("gmt time", "local time"):

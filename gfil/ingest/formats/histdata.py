@@ -2,14 +2,14 @@
 
 import re
 
-from gfil.ingest.head import Format, Head, is_row, of_rows
+from gfil.ingest.detect.sniff import Format, Sniff, is_row, of_rows
 
 NAME = "histdata"
 NAMES = ("time", "open", "high", "low", "close", "volume")
 _STAMP = re.compile(r"[0-9]{8} [0-9]{6}")
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of rows that begin with a date and a time without signs."""
     for line in range(len(head.lines)):
         cells = head.cells(line, ";")

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gfil.errors import BadParameter
-from gfil.ingest.elements import ARRAY, keys_of, read_array
-from gfil.ingest.head import Format, Head
-from gfil.ingest.jsonhead import is_row, read_opening, read_sample
-from gfil.ingest.layout import CANDLES, Kind, kind_of, place
+from gfil.ingest.detect.json_sniff import is_row, read_opening, read_sample
+from gfil.ingest.detect.sniff import Format, Sniff
+from gfil.ingest.parse.columns import CANDLES, Kind, kind_of, place_columns
+from gfil.ingest.parse.json_rows import ARRAY, keys_of, read_array
 
 NAME = "json"
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of an array whose elements may be rows."""
     if kind_of(head.columns or ()) != CANDLES:
         return None
@@ -27,7 +27,7 @@ def recognise(head: Head) -> Format | None:
     first = next((value for value in sample.values if head.columns or is_row(value)), None)
     if first is None and sample.values:
         return None
-    layout = place(head.columns) if head.columns else ARRAY
+    layout = place_columns(head.columns) if head.columns else ARRAY
     told = opening.told if opening else {}
     return Format(
         NAME,

@@ -2,14 +2,14 @@
 
 import re
 
-from gfil.ingest.head import SEPARATORS, Format, Head, is_row, of_rows
+from gfil.ingest.detect.sniff import SEPARATORS, Format, Sniff, is_row, of_rows
 
 NAME = "mt4"
 NAMES = ("date", "time", "open", "high", "low", "close", "volume")
 _DAY = re.compile(r"[0-9]{4}[-./][0-9]{2}[-./][0-9]{2}")
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of rows whose date and time of day are two cells."""
     for separator in SEPARATORS:
         for line in range(len(head.lines)):

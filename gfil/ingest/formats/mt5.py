@@ -1,12 +1,12 @@
 """MetaTrader 5's bar export: `<DATE> <TIME> <OPEN> …`, where TIME may be missing."""
 
-from gfil.ingest.head import SEPARATORS, Format, Head, of_header
-from gfil.ingest.header import name_cells, read_words
+from gfil.ingest.detect.csv_header import name_cells, read_words
+from gfil.ingest.detect.sniff import SEPARATORS, Format, Sniff, of_header
 
 NAME = "mt5"
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of a header whose words stand in angle brackets."""
     if not head.lines[0].lstrip('"').startswith("<"):
         return None

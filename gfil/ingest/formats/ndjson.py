@@ -4,23 +4,23 @@ from typing import Any
 
 import orjson
 
-from gfil.ingest.elements import ARRAY, read_lines
+from gfil.ingest.detect.json_sniff import is_row
+from gfil.ingest.detect.sniff import Format, Sniff
 from gfil.ingest.formats.json_rows import name_columns
-from gfil.ingest.head import Format, Head
-from gfil.ingest.jsonhead import is_row
-from gfil.ingest.layout import CANDLES, kind_of, place
+from gfil.ingest.parse.columns import CANDLES, kind_of, place_columns
+from gfil.ingest.parse.json_rows import ARRAY, read_lines
 
 NAME = "ndjson"
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of lines of which one is a row by itself."""
     if kind_of(head.columns or ()) != CANDLES:
         return None
     value = next(filter(lambda value: _may_be_row(value, head), map(_load, head.lines)), None)
     if value is None:
         return None
-    layout = place(head.columns) if head.columns else ARRAY
+    layout = place_columns(head.columns) if head.columns else ARRAY
     return Format(
         NAME,
         name_columns(value, head.columns),
@@ -28,7 +28,7 @@ def recognise(head: Head) -> Format | None:
     )
 
 
-def _may_be_row(value: Any, head: Head) -> bool:
+def _may_be_row(value: Any, head: Sniff) -> bool:
     return is_row(value) or (bool(head.columns) and isinstance(value, list))
 
 

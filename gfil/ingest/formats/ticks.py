@@ -5,24 +5,24 @@ from typing import Any
 
 import orjson
 
-from gfil.ingest.elements import TICK_ARRAY, read_array, read_lines
+from gfil.ingest.detect.csv_header import name_tick_cells, read_words
+from gfil.ingest.detect.json_sniff import is_row, is_tick, read_opening, read_sample
+from gfil.ingest.detect.sniff import SEPARATORS, Format, Sniff, of_header
 from gfil.ingest.formats.json_rows import name_columns, text_of
-from gfil.ingest.head import SEPARATORS, Format, Head, of_header
-from gfil.ingest.header import name_tick_cells, read_words
-from gfil.ingest.jsonhead import is_row, is_tick, read_opening, read_sample
-from gfil.ingest.layout import PRICES, TICKS, kind_of, place
+from gfil.ingest.parse.columns import PRICES, TICKS, kind_of, place_columns
+from gfil.ingest.parse.json_rows import TICK_ARRAY, read_array, read_lines
 
 NAME = "ticks"
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of rows that have bid and ask where candles have prices."""
     if head.is_json:
         return _recognise_json(head)
     return None if head.columns else _recognise_header(head)
 
 
-def _recognise_header(head: Head) -> Format | None:
+def _recognise_header(head: Sniff) -> Format | None:
     is_mt5 = head.lines[0].lstrip('"').startswith("<")
     separator, words = read_words(head, (*SEPARATORS, " ") if is_mt5 else SEPARATORS)
     sample = head.cells(1, separator) if len(head.lines) > 1 and not is_mt5 else ()
@@ -32,7 +32,7 @@ def _recognise_header(head: Head) -> Format | None:
     return of_header(NAME, head, names, separator, keeps_sides=is_mt5)
 
 
-def _recognise_json(head: Head) -> Format | None:
+def _recognise_json(head: Sniff) -> Format | None:
     if head.columns and kind_of(head.columns) != TICKS:
         return None
     opening = read_opening(head)
@@ -47,7 +47,7 @@ def _recognise_json(head: Head) -> Format | None:
     first = next((value for value in sample.values if is_told or is_tick(value)), None)
     if first is None and not is_told:
         return None
-    layout = place(head.columns) if head.columns else TICK_ARRAY
+    layout = place_columns(head.columns) if head.columns else TICK_ARRAY
     told = opening.told if opening else {}
     return Format(
         NAME,
@@ -61,7 +61,7 @@ def _recognise_json(head: Head) -> Format | None:
     )
 
 
-def _recognise_lines(head: Head) -> Format | None:
+def _recognise_lines(head: Sniff) -> Format | None:
     values = [value for value in map(_load, head.lines) if isinstance(value, dict)]
     is_told = bool(values) and _is_said(head, values)
     value = next((value for value in values if is_told or is_tick(value)), None)
@@ -75,7 +75,7 @@ def _recognise_lines(head: Head) -> Format | None:
     )
 
 
-def _is_said(head: Head, values: Sequence[Any]) -> bool:
+def _is_said(head: Sniff, values: Sequence[Any]) -> bool:
     # They may lack bid and ask, which are 0 then, but not look like candles.
     return head.kind == TICKS.name and not any(map(is_row, values))
 

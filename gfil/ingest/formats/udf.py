@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from gfil.ingest.elements import ARRAY, read_values
-from gfil.ingest.head import Format, Head
-from gfil.ingest.jsonhead import read_opening
-from gfil.ingest.pieces import Pieces
-from gfil.ingest.table import Refuse, Table
+from gfil.ingest.detect.json_sniff import read_opening
+from gfil.ingest.detect.sniff import Format, Sniff
+from gfil.ingest.parse.json_rows import ARRAY, read_values
+from gfil.ingest.parse.rows import Refuse, RowTable
+from gfil.ingest.source.byte_stream import ByteStream
 
 NAME = "udf"
 COLUMNS = ("t", "o", "h", "l", "c", "v")
@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 4_000
 _COLUMN = re.compile(rb'"([tohlcv])"\s*:\s*\[([^\]]*)\]')
 
 
-def recognise(head: Head) -> Format | None:
+def recognise(head: Sniff) -> Format | None:
     """Return the format of an object of such columns, or of its answer that there are none."""
     opening = read_opening(head)
     if opening is None:
@@ -31,7 +31,7 @@ def recognise(head: Head) -> Format | None:
     return Format(NAME, COLUMNS, read) if opening.key in COLUMNS else None
 
 
-def _says_no_data(head: Head) -> bool:
+def _says_no_data(head: Sniff) -> bool:
     try:
         value = orjson.loads(head.data)
     except orjson.JSONDecodeError:
@@ -39,7 +39,7 @@ def _says_no_data(head: Head) -> bool:
     return isinstance(value, dict) and value.get("s") == "no_data"
 
 
-def read(pieces: Pieces, refuse: Refuse) -> Iterator[Table]:
+def read(pieces: ByteStream, refuse: Refuse) -> Iterator[RowTable]:
     """Yield the rows of the columns, numbered from 0."""
     data = bytearray()
     for piece in pieces:

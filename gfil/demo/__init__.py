@@ -1,0 +1,1 @@
+"""The demo database: made-up history and live feed."""

@@ -1,0 +1,1 @@
+"""Detection: format, columns, file name and timeframe of a source."""

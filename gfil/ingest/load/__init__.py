@@ -1,0 +1,1 @@
+"""Loading: rows to buckets, series and transactions."""

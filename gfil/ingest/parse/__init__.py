@@ -1,0 +1,1 @@
+"""Parsing: cells and JSON values to typed columns."""

@@ -1,0 +1,188 @@
+"""Blocks of separated cells to typed columns: the whole block at once, else line by line."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from operator import methodcaller
+from typing import Any
+
+from gfil.ingest.parse import numbers, tick_timestamps, timestamps
+from gfil.ingest.parse.columns import SIDES, TICKS, Columns
+from gfil.ingest.parse.numbers import Sides
+from gfil.ingest.parse.rows import BadRow, Refuse, RowTable, assemble
+from gfil.ingest.source.byte_stream import ByteStream
+from gfil.ingest.source.lines import Block, read_blocks
+
+Column = Callable[[int], Sequence[str]]
+
+
+def read(pieces: ByteStream, layout: Columns, refuse: Refuse) -> Iterator[RowTable]:
+    """Yield the rows of a text of separated cells, block by block."""
+    sides = Sides()
+    for block in read_blocks(pieces, refuse):
+        if block.row <= layout.skip:
+            lines = block.text.split("\n")
+            over = layout.skip - block.row + 1
+            if over >= len(lines):
+                continue
+            block = Block(block.row + over, "\n".join(lines[over:]))
+        before = dict(sides.known)
+        try:
+            yield read_at_once(block, layout, sides)
+        except (ValueError, OverflowError, csv.Error):
+            sides.known = before
+            yield read_one_by_one(block, layout, refuse, sides)
+
+
+def read_at_once(block: Block, layout: Columns, sides: Sides) -> RowTable:
+    """Return the rows of a block of which every line is regular.
+
+    Raises:
+        ValueError, OverflowError, csv.Error: some line is not, or it takes a closer look to tell.
+    """
+    text, rows = block.text, block.text.count("\n") + 1
+    if '"' in text:
+        column = _unquote(text, layout, rows)
+    elif layout.date is None and layout.separator != " " and text.count(" ") == rows:
+        # The only blanks are those within the stamps: as separators they split date from time.
+        separated = text.replace(" ", layout.separator)
+        layout = _with_date_apart(layout)
+        column = _cut(separated, layout, rows)
+    else:
+        column = _cut(text, layout, rows)
+    time, zoned, msc = _read_times(column, layout)
+    return RowTable(
+        range(block.row, block.row + rows),
+        time,
+        zoned,
+        msc,
+        tuple(_read_numbers(name, column, layout, rows, sides) for name in layout.kind.numbers),
+        None if layout.symbol is None else list(column(layout.symbol)),
+        None if layout.timeframe is None else list(column(layout.timeframe)),
+        _text_of(block),
+    )
+
+
+def _read_times(column: Column, layout: Columns) -> tuple[list[int], bool, list[int] | None]:
+    cells = column(layout.time)
+    dates = None if layout.date is None else column(layout.date)
+    if layout.kind == TICKS:
+        if dates is None:
+            return tick_timestamps.read_texts(cells)
+        return tick_timestamps.read_split(dates, cells)
+    if dates is None:
+        return *timestamps.read_texts(cells), None
+    return *timestamps.read_split(dates, cells), None
+
+
+def _read_numbers(
+    name: str, column: Column, layout: Columns, rows: int, sides: Sides
+) -> list[float]:
+    at = layout.find(name)
+    if at is None:
+        return [0] * rows
+    if name in layout.kind.required:
+        return numbers.read_column(column(at))
+    if not layout.keeps_sides or name not in SIDES:
+        return numbers.read_optional(column(at))
+    if layout.symbol is not None:
+        raise ValueError("each symbol has sides of its own")
+    return sides.read_column(name, column(at))
+
+
+def _cut(text: str, layout: Columns, rows: int) -> Column:
+    separator, width = layout.separator, layout.width
+    cells = text.replace("\n", f"{separator}\n").split(separator)
+    first = "".join(cells[::width]).split("\n")
+    # The first cell of every line but the first begins with the line's end, and no other cell can:
+    # that these two agree proves that each line has `width` cells.
+    if len(cells) != rows * width or len(first) != rows:
+        raise ValueError("lines of different lengths")
+    return lambda at: cells[at::width] if at else first
+
+
+def _unquote(text: str, layout: Columns, rows: int) -> Column:
+    lines = list(csv.reader(text.split("\n"), delimiter=layout.separator))
+    if len(lines) != rows or set(map(len, lines)) != {layout.width}:
+        raise ValueError("lines of different lengths")
+    columns = list(zip(*lines, strict=True))
+    return lambda at: columns[at]
+
+
+def _with_date_apart(layout: Columns) -> Columns:
+    def later(at: int | None) -> int | None:
+        return at if at is None or at < layout.time else at + 1
+
+    return layout._replace(
+        width=layout.width + 1,
+        date=layout.time,
+        time=layout.time + 1,
+        numbers=tuple(map(later, layout.numbers)),
+        symbol=later(layout.symbol),
+        timeframe=later(layout.timeframe),
+    )
+
+
+def read_one_by_one(block: Block, layout: Columns, refuse: Refuse, sides: Sides) -> RowTable:
+    """Return the good rows of a block; tell the others and why. Blank lines are no rows."""
+    rows: list[int] = []
+    values: list[tuple[Any, ...]] = []
+    for row, line in enumerate(block.text.split("\n"), start=block.row):
+        if not line.strip() or (layout.header and line.strip() == layout.header):
+            continue
+        try:
+            values.append(_read_line(line, layout, sides))
+            rows.append(row)
+        except BadRow as error:
+            refuse(row, error.reason, line)
+    return assemble(rows, values, _text_of(block))
+
+
+def _read_line(line: str, layout: Columns, sides: Sides) -> tuple[Any, ...]:
+    cells = list(map(methodcaller("strip"), split_line(line, layout.separator)))
+    while len(cells) > layout.width and not cells[-1]:
+        cells.pop()
+    if not layout.needed <= len(cells) <= layout.width:
+        raise BadRow("missing_field")
+    stamp = cells[layout.time]
+    if layout.date is not None:
+        stamp = f"{cells[layout.date]} {stamp}"
+    symbol = "" if layout.symbol is None else cells[layout.symbol]
+
+    def number(name: str) -> float:
+        at = layout.find(name)
+        cell = "" if at is None else cells[at]
+        if layout.keeps_sides and name in SIDES:
+            return sides.parse(symbol, name, cell)
+        return numbers.parse(cell) if cell or name in layout.kind.required else 0
+
+    if layout.keeps_sides:  # also where the row is refused: they are the last ones all the same
+        for name, at in zip(layout.kind.numbers, layout.numbers, strict=True):
+            if name in SIDES and at is not None:
+                sides.see(symbol, name, cells[at])
+    return (
+        *timestamps.parse(stamp),
+        *map(number, layout.kind.numbers),
+        symbol,
+        "" if layout.timeframe is None else cells[layout.timeframe],
+    )
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """Return the cells of one line, without the quotes around them."""
+    if '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator), [line])
+    except csv.Error:
+        return [line]
+
+
+def _text_of(block: Block) -> Callable[[int], str]:
+    lines: list[str] = []
+
+    def text(row: int) -> str:
+        if not lines:
+            lines.extend(block.text.split("\n"))
+        return lines[row - block.row]
+
+    return text

@@ -1,0 +1,1 @@
+"""Sources of an import: bytes, lines, JSON elements and files."""

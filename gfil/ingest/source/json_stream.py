@@ -1,0 +1,233 @@
+"""Pieces of JSON to the elements of one array, however long, in flat memory."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import orjson
+
+from gfil.ingest.parse.rows import TEXT_MAX, Refuse
+from gfil.ingest.source.byte_stream import ByteStream
+from gfil.ingest.source.lines import LINE_BYTES_MAX, may_be_overlong
+
+_OUTSIDE = re.compile(rb'["\[\]{},]')
+_INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # of a string
+_BETWEEN = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
+_PARTNER = {b"}": b"{", b"]": b"["}
+_CLOCK = b'"clock"'
+_BLANKS = b" \t\r\n"
+DEPTH_MAX = 8  # brackets in brackets, where some do not match: each costs another look at them
+RAW_MAX = 1000  # elements given at once, where each is looked at by itself
+
+
+class JsonElements(NamedTuple):
+    """Elements one after another; `row` is the first one's place in the array, from 0.
+
+    Either `values` holds them parsed, or `raw` as they stand, where some may be no JSON.
+    """
+
+    row: int
+    values: list[object]
+    raw: list[bytes]
+
+
+def read_elements(
+    pieces: ByteStream, before: int, refuse: Refuse, wrapped: bool = False
+) -> Iterator[JsonElements]:
+    """Yield the elements of an array whose first one follows the `before` bytes of the source.
+
+    `wrapped`: the array stands in an object. An element beyond `LINE_BYTES_MAX` is refused and
+    passed over without being held. Where the source ends before the array does, one row is refused
+    as `truncated`.
+    """
+    splitter = _Splitter(refuse)
+    for number, piece in enumerate(pieces):
+        yield from splitter.feed(piece[before:] if number == 0 else piece)
+    if not splitter.ended:
+        yield from splitter.salvage()
+    whole = splitter.ended and (not wrapped or splitter.last_byte == b"}")
+    if not whole or pieces.cut:
+        splitter.refuse_next("truncated", splitter.rest)
+    elif splitter.names_clock:
+        pieces.names_clock_late = True
+    elif splitter.rest and not wrapped:
+        pieces.warnings.append("what follows the array was ignored")
+
+
+class _Between:
+    # Where one element seems to end and the next to begin.
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._from = 0
+        self._found = (-1, -1)
+
+    def find(self, at: int) -> tuple[int, int]:
+        """Return the first such place from `at` on, and where the next element begins.
+
+        Both are the length of the data if there is none.
+        """
+        if not self._from <= at <= self._found[0]:
+            match = _BETWEEN.search(self._data, at)
+            none = (len(self._data), len(self._data))
+            self._from, self._found = at, match.span() if match else none
+        return self._found
+
+
+class _Splitter:
+    def __init__(self, refuse: Refuse) -> None:
+        self.ended = False
+        self.rest = b""  # not yet read; once the array has ended, a little of what follows it
+        self.last_byte = b""
+        self.names_clock = False  # what follows the array does
+        self._tail = b""  # the last bytes that follow the array, as far as they are known
+        self._refuse = refuse
+        self._row = 0
+        self._end = _ElementEnd()
+        self._skipping = False  # an overlong element
+
+    def refuse_next(self, reason: str, element: bytes) -> None:
+        self._refuse(self._row, reason, element[: 4 * TEXT_MAX].decode("utf-8", "replace").strip())
+        self._row += 1
+
+    def feed(self, piece: bytes) -> Iterator[JsonElements]:
+        self.last_byte = piece.rstrip(_BLANKS)[-1:] or self.last_byte
+        if self.ended:
+            self._look_behind(piece)
+            self.rest = (self.rest + piece.strip(_BLANKS))[:TEXT_MAX]
+            return
+        data = self.rest + piece
+        if not self._skipping:
+            known, data = self._at_once(data)
+            if known.values:
+                yield known
+                if b"}" not in data and b"]" not in data:
+                    self.rest = data
+                    return
+        yield from self._one_by_one(data, final=False)
+
+    def salvage(self) -> Iterator[JsonElements]:
+        yield from self._one_by_one(self.rest, final=True)
+
+    def _at_once(self, data: bytes) -> tuple[JsonElements, bytes]:
+        cut = max(data.rfind(b"},"), data.rfind(b"],"))
+        if cut >= 0 and not may_be_overlong(data[:cut], b"}", b"]"):
+            try:
+                # If what stands before the cut is a list of whole values, then the cut is between
+                # two elements: in a string or deeper down it would leave something open.
+                values = orjson.loads(b"[%b]" % data[: cut + 1])
+            except orjson.JSONDecodeError:
+                pass
+            else:
+                known = JsonElements(self._row, values, [])
+                self._row += len(values)
+                return known, data[cut + 2 :]
+        return JsonElements(self._row, [], []), data
+
+    def _one_by_one(self, data: bytes, final: bool) -> Iterator[JsonElements]:
+        raw: list[bytes] = []
+        start = 0
+        between = _Between(data)
+        while not self.ended:
+            end, stop = self._next_end(data, start, final, between)
+            if end < 0:
+                break
+            element = data[start:end]
+            if self._skipping:
+                self._skipping = False
+            elif len(element) > LINE_BYTES_MAX:
+                yield self._give(raw)
+                raw = []
+                self.refuse_next("too_long", element)
+            elif element.strip(_BLANKS) or data[end : end + 1] == b",":
+                raw.append(element)
+                if len(raw) == RAW_MAX:
+                    yield self._give(raw)
+                    raw = []
+            self.ended = data[end : end + 1] == b"]"
+            start = stop
+        yield self._give(raw)
+        self._keep(data[start:])
+
+    def _next_end(self, data: bytes, start: int, final: bool, between: _Between) -> tuple[int, int]:
+        if not self._skipping:
+            self._end = _ElementEnd()
+        end = self._end.find(data, start, between)
+        if end >= 0 and self._end.suspect and not self._skipping and not _is_json(data[start:end]):
+            end = -1
+        if end < 0 and (self._end.broken or self._end.suspect or final):
+            # Its brackets or quotes do not match, so where it ends is a guess: where the next
+            # one seems to begin.
+            first, after = between.find(start)
+            if first < len(data):
+                return first + 1, after
+        return end, end + 1
+
+    def _give(self, raw: list[bytes]) -> JsonElements:
+        given = JsonElements(self._row, [], raw)
+        self._row += len(raw)
+        return given
+
+    def _look_behind(self, data: bytes) -> None:
+        self._tail += data
+        self.names_clock |= _CLOCK in self._tail
+        self._tail = self._tail[1 - len(_CLOCK) :]
+
+    def _keep(self, rest: bytes) -> None:
+        if self.ended:
+            self._look_behind(rest)
+            self.rest = rest.strip(_BLANKS)[:TEXT_MAX]
+        elif self._skipping:
+            self.rest = b""
+        elif len(rest) > LINE_BYTES_MAX:
+            self.refuse_next("too_long", rest)
+            self.rest, self._skipping = b"", True
+        else:
+            self.rest = rest
+
+
+class _ElementEnd:
+    def __init__(self) -> None:
+        self.broken = False  # brackets do not match: no end will be found
+        self.suspect = False  # a string holds what stands between elements: a quote may be missing
+        self._open: list[bytes] = []
+        self._inside = False
+        self._escaped = False
+
+    def find(self, data: bytes, at: int, between: _Between) -> int:
+        at += self._escaped
+        self._escaped = False
+        opened = at
+        while not self.broken:
+            match = (_INSIDE if self._inside else _OUTSIDE).search(data, at)
+            if match is None:
+                self._escaped = self._inside and at < len(data) and data.endswith(b"\\")
+                return -1
+            token, at = match[0], match.end()
+            if self._inside:
+                self._inside = token != b'"'
+                if not self._inside and not self.suspect:
+                    self.suspect = between.find(opened)[1] < at - 1
+            elif token == b'"':
+                self._inside, opened = True, at
+            elif token in (b"{", b"["):
+                self.broken = self._open[-1:] == [b"{"] and not _follows_a_colon(data, at - 1)
+                self._open.append(token)
+                self.broken |= len(self._open) > DEPTH_MAX
+            elif not self._open and token in (b",", b"]"):
+                return at - 1
+            elif token != b",":
+                self.broken = not self._open or self._open.pop() != _PARTNER[token]
+        return -1
+
+
+def _follows_a_colon(data: bytes, at: int) -> bool:
+    return data[max(at - 64, 0) : at].rstrip(_BLANKS).endswith(b":")
+
+
+def _is_json(element: bytes) -> bool:
+    try:
+        orjson.loads(element)
+    except orjson.JSONDecodeError:
+        return False
+    return True

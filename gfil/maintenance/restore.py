@@ -1,0 +1,154 @@
+"""Restore: a verified backup in the place of a database that nobody uses, and that is kept."""
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from stat import S_IMODE
+from typing import NamedTuple
+
+import apsw
+
+from gfil import clocks
+from gfil.errors import BadParameter, Conflict, NotFound
+from gfil.store import api_keys
+from gfil.store.candles import integrity
+from gfil.store.candles.integrity import Unsound
+from gfil.store.engine import connection, file_copy, file_swap, locks
+from gfil.store.engine.file_swap import InUse
+
+KEPT = ".before-restore-"  # in the name of the database that was replaced
+
+
+class Restored(NamedTuple):
+    """What a restore did: where the database is kept that was there, None where there was none.
+
+    `revoked` counts the keys that are valid in the backup and were revoked since.
+    """
+
+    kept: Path | None
+    change: int
+    revoked: int
+
+
+def run(source: Path, database: Path, *, now: float) -> Restored:
+    """Put a backup in the place of a database; the backup itself stays as it is.
+
+    It is verified first, brought up to the schema of this program, and gets a new epoch. A key that
+    was revoked since stays revoked. Killed at any moment, it leaves the old database or the new one
+    under the name, whole.
+
+    Raises:
+        InUse: a server, or anything else, has the database open.
+        ForeignDatabase: one of the two is none of this program's, or of a newer one.
+        Unsound: the backup is damaged, or breaks a law of the data.
+        DiskFull: it does not fit beside the database.
+    """
+    _check_source(source, database)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held, connection.translate_errors(database):
+        if not held.enter_context(locks.hold(locks.checkpointer_path(database))):
+            raise InUse(database)
+        database = database.resolve()  # a link to it stays one
+        _forget_second_names(database)
+        successor = database.with_name(f"{database.name}.restoring")
+        had_one = database.exists()
+        old = held.enter_context(file_swap.exclusive_access(database)) if had_one else None
+        held.callback(successor.unlink, missing_ok=True)
+        change, revoked = _prepare(source, successor, _read_revoked(old), now=int(now))
+        _give(successor, database if had_one else database.parent)
+        held.enter_context(connection.exclusive_lock(database.parent))
+        if database.exists() != had_one:  # somebody has made one meanwhile, and perhaps uses it
+            raise InUse(database)
+        kept = file_swap.swap(database, successor, _name_kept(database, now))
+    return Restored(kept, change, revoked)
+
+
+def _check_source(source: Path, database: Path) -> None:
+    if not source.is_file():
+        raise NotFound(f"no file {source}")
+    if database.exists() and source.samefile(database):
+        raise BadParameter(f"{source} is the database itself: name a backup of it")
+
+
+def _list_kept(database: Path) -> list[Path]:
+    form = f"{re.escape(database.stem)}{KEPT}.*{re.escape(database.suffix)}"
+    return [path for path in database.parent.iterdir() if re.fullmatch(form, path.name)]
+
+
+def _forget_second_names(database: Path) -> None:
+    # Of a restore that was killed just before the names changed: they are the database's own.
+    for path in _list_kept(database):
+        if database.exists() and path.samefile(database):
+            path.unlink()
+
+
+def _name_kept(database: Path, now: float) -> Path:
+    stamp = re.sub("[-:]", "", clocks.format_instant(int(now)))
+    for more in ("", *(f"-{number}" for number in range(2, 1000))):
+        kept = database.with_name(f"{database.stem}{KEPT}{stamp}{more}{database.suffix}")
+        if not kept.exists():
+            return kept
+    raise Conflict(f"too many {kept}")
+
+
+def _read_revoked(old: apsw.Connection | None) -> list[str]:
+    if old is None:
+        return []
+    try:
+        return [key.id for key in api_keys.list_keys(old) if key.revoked is not None]
+    except apsw.Error:  # so old that it has none, or damaged
+        return []
+
+
+def _prepare(source: Path, successor: Path, revoked: Sequence[str], *, now: int) -> tuple[int, int]:
+    done = (0, 0)
+
+    def make_ready(part: Path) -> None:
+        nonlocal done
+        connection.create(part, keeps_older=False)
+        with closing(connection.connect(part)) as db:
+            integrity.check(db)
+            done = _renew(db, revoked, now)
+            # To close it does the same, but tells nobody where that fails, as on a full disk: the
+            # file would take the name without its last changes.
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    try:
+        with connection.translate_errors(source), closing(_open(source)) as db:
+            if faults := integrity.find_damage(db):
+                raise Unsound(f"damaged: {faults[0]}")
+            file_copy.write_copy(db, successor, make_ready)
+    except Unsound as error:
+        raise Unsound(f"{source} cannot be restored: {error.detail}") from error
+    return done
+
+
+def _open(source: Path) -> connection.Connection:
+    db = connection.Connection(os.fspath(source), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        connection.check_ours(db, source, oldest=1)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _renew(db: apsw.Connection, revoked: Sequence[str], now: int) -> tuple[int, int]:
+    with connection.transaction(db):
+        connection.renew_epoch(db)
+        valid = {key.id for key in api_keys.list_keys(db) if key.revoked is None}
+        for key_id in valid.intersection(revoked):
+            api_keys.revoke(db, key_id, now=now)
+    _, change = connection.read_state(db)
+    return change, len(valid.intersection(revoked))
+
+
+def _give(successor: Path, like: Path) -> None:
+    # To whom the database belongs, or else its folder: root restores, and the service goes on.
+    owner = like.stat()
+    if like.is_file():
+        successor.chmod(S_IMODE(owner.st_mode))
+    with suppress(PermissionError):
+        os.chown(successor, owner.st_uid, owner.st_gid)

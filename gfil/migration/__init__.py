@@ -1,0 +1,1 @@
+"""The move from the old system's files into the database."""

@@ -1,0 +1,1 @@
+"""The gunicorn server: its settings and its worker class."""

@@ -1,0 +1,1 @@
+"""Candles and ticks: write, derive, roll up, read and check."""

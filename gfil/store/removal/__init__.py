@@ -1,0 +1,1 @@
+"""Removal of rows: pruning, deletion and the sweep of deleted symbols."""

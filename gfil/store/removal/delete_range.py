@@ -1,0 +1,262 @@
+"""Delete the candles and ticks of a range and derive the coarser candles again."""
+
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
+from typing import NamedTuple
+
+import apsw
+
+from gfil import clocks
+from gfil.clocks import UTC, Bucket
+from gfil.store import symbols
+from gfil.store.candles import derive, ticks
+from gfil.store.engine import connection
+from gfil.store.symbols import Symbol
+from gfil.timeframes import CHAIN, DAY, M1, TIMEFRAMES, Timeframe
+
+SLICE_S = 3 * DAY  # deleted in one transaction: about 4 000 M1
+SLICE_TICKS = 5_000  # or so many
+OVERLAPS_NAMED_MAX = 5
+
+
+class Deleted(NamedTuple):
+    """How many stored and settled candles and ticks went; `change` is 0 where none did."""
+
+    deleted: int
+    ticks: int
+    change: int
+    warnings: list[str]
+
+
+def delete_range(
+    db: apsw.Connection,
+    symbol: Symbol,
+    start: int,
+    stop: int,
+    timeframe: Timeframe | None = None,
+    *,
+    rest: Callable[[float], None] = sleep,
+) -> Deleted:
+    """Delete a range, one transaction after another, each leaving true what is derived.
+
+    Between them it rests for as long as they take: SQLite's lock is not fair to others that wait.
+    Stored and settled candles whose whole bucket lies in `[start, stop)` go: of one timeframe, or
+    of all and the ticks too, on every clock. Candles that lie only partly in it stay and are named
+    in the warnings.
+    """
+    deleted = gone_ticks = change = 0
+    lower = start
+    while (first := _first_time(db, symbol, lower)) is not None and first < stop:
+        lower = min(_end_of_slice(db, symbol, first), stop)
+        with connection.transaction(db):
+            began = monotonic()
+            symbol = symbols.reload(db, symbol)
+            done = delete_slice(db, symbol, Bucket(first, lower), stop, timeframe)
+        rest(monotonic() - began)
+        deleted, gone_ticks = deleted + done.deleted, gone_ticks + done.ticks
+        change = done.change or change
+    if symbols.own_clocks(db, symbol):
+        with connection.transaction(db):
+            release_clocks(db, symbols.reload(db, symbol))
+    return Deleted(
+        deleted, gone_ticks, change, list_overlapping(db, symbol, start, stop, timeframe)
+    )
+
+
+def count_range(
+    db: apsw.Connection, symbol: Symbol, start: int, stop: int, timeframe: Timeframe | None = None
+) -> Deleted:
+    """Tell what `delete_range` would do."""
+    bounds = {"start": start, "until": stop, "stop": stop}
+    deleted = 0
+    for target in [timeframe] if timeframe else TIMEFRAMES:
+        series = {"series": symbol.series(target.number), "seconds": target.seconds}
+        deleted += connection.query_one(db, COUNT, bounds | series)[0]
+        deleted += connection.query_one(db, COUNT_SUPERSEDED, bounds | series)
+    span = _tick_span(symbol, Bucket(start, stop))
+    gone_ticks = 0 if timeframe else connection.query_one(db, COUNT_TICKS, span)
+    return Deleted(deleted, gone_ticks, 0, list_overlapping(db, symbol, start, stop, timeframe))
+
+
+def _first_time(db: apsw.Connection, symbol: Symbol, time: int) -> int | None:
+    firsts = (
+        derive.read_first_time(db, symbol.series(timeframe.number), time)
+        for timeframe in TIMEFRAMES
+    )
+    tick = ticks.time_after(db, symbol, time * 1000, 0)
+    of_tick = None if tick is None else tick // 1000
+    return min((first for first in (*firsts, of_tick) if first is not None), default=None)
+
+
+def _end_of_slice(db: apsw.Connection, symbol: Symbol, first: int) -> int:
+    tick = ticks.time_after(db, symbol, first * 1000, SLICE_TICKS)
+    return first + SLICE_S if tick is None else min(tick // 1000 + 1, first + SLICE_S)
+
+
+COUNT = """
+SELECT COUNT(*), MIN(time), MAX(time + :seconds + extra_s)
+FROM candle
+WHERE series = :series AND time >= :start AND time < :until AND kind > 0
+  AND time + :seconds + extra_s <= :stop
+"""
+DELETE = """
+DELETE FROM candle
+WHERE series = :series AND time >= :start AND time < :until AND kind > 0
+  AND time + :seconds + extra_s <= :stop
+"""
+COUNT_SUPERSEDED = """
+SELECT COUNT(*)
+FROM superseded
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + extra_s <= :stop
+"""
+COUNT_TICKS = """
+SELECT COUNT(*)
+FROM tick
+WHERE symbol_id = :symbol_id AND time_msc >= :start_msc AND time_msc < :stop_msc
+"""
+DELETE_TICKS = """
+DELETE FROM tick
+WHERE symbol_id = :symbol_id AND time_msc >= :start_msc AND time_msc < :stop_msc
+"""
+DELETE_PROVISIONAL = """
+DELETE FROM provisional
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds <= :stop
+"""
+DELETE_SUPERSEDED = """
+DELETE FROM superseded
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + extra_s <= :stop
+"""
+
+
+def delete_slice(
+    db: apsw.Connection,
+    symbol: Symbol,
+    piece: Bucket,
+    stop: int,
+    timeframe: Timeframe | None = None,
+) -> Deleted:
+    """Delete what starts in `piece` and ends by `stop`; inside a transaction.
+
+    What is derived from it is derived again.
+    """
+    deleted = 0
+    gone_ticks = 0 if timeframe else _delete_ticks(db, symbol, piece)
+    for target in [timeframe] if timeframe else TIMEFRAMES:
+        bindings = {
+            "series": symbol.series(target.number),
+            "seconds": target.seconds,
+            "start": piece.start,
+            "until": piece.stop,
+            "stop": stop,
+        }
+        count, first, last = connection.query_one(db, COUNT, bindings)
+        deleted += connection.query_one(db, COUNT_SUPERSEDED, bindings)
+        db.execute(DELETE_SUPERSEDED, bindings)
+        if count:
+            db.execute(DELETE, bindings)
+            deleted += count
+            _derive_again(db, symbol, target, [Bucket(first, last)])
+        if target == M1:
+            db.execute(DELETE_PROVISIONAL, bindings)
+    is_changed = deleted or gone_ticks
+    return Deleted(deleted, gone_ticks, symbols.log_reset(db, symbol) if is_changed else 0, [])
+
+
+def _delete_ticks(db: apsw.Connection, symbol: Symbol, piece: Bucket) -> int:
+    span = _tick_span(symbol, piece)
+    minutes = ticks.list_minutes(db, symbol, span["start_msc"], span["stop_msc"])
+    if not minutes:
+        return 0
+    count: int = connection.query_one(db, COUNT_TICKS, span)
+    db.execute(DELETE_TICKS, span)
+    ticks.rederive_minutes(db, symbol, minutes)
+    derive.derive_above(db, symbol, M1, [Bucket(minutes[0], minutes[-1] + M1.seconds)], shrunk=True)
+    return count
+
+
+def _tick_span(symbol: Symbol, span: Bucket) -> dict[str, int]:
+    return {
+        "symbol_id": symbol.id,
+        "start_msc": span.start * 1000,
+        "stop_msc": span.stop * 1000,
+    }
+
+
+def _derive_again(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, spans: Sequence[Bucket]
+) -> None:
+    if timeframe not in CHAIN:
+        return
+    kept = symbols.kept_clocks(db, symbol)
+    if timeframe == M1:
+        for start, stop in spans:
+            ticks.rederive_minutes(
+                db, symbol, ticks.list_minutes(db, symbol, start * 1000, stop * 1000)
+            )
+    else:
+        for clock in [UTC] if timeframe.intraday else kept:
+            derive.rederive(db, symbol, timeframe, clock, kept, spans, shrunk=True)
+    derive.derive_above(db, symbol, timeframe, spans, shrunk=True)
+
+
+OVERLAPPING = """
+SELECT time
+FROM candle
+WHERE series = :series AND time < :stop AND time > :start - :seconds - 172800 AND kind > 0
+  AND time + :seconds + extra_s > :start
+  AND (time < :start OR time + :seconds + extra_s > :stop)
+ORDER BY time
+LIMIT :limit
+"""
+
+
+def list_overlapping(
+    db: apsw.Connection, symbol: Symbol, start: int, stop: int, timeframe: Timeframe | None = None
+) -> list[str]:
+    """Name stored and settled candles that lie only partly in a range, and so stay."""
+    warnings = []
+    for target in [timeframe] if timeframe else TIMEFRAMES:
+        bindings = {
+            "series": symbol.series(target.number),
+            "seconds": target.seconds,
+            "start": start,
+            "stop": stop,
+            "limit": OVERLAPS_NAMED_MAX,
+        }
+        for (time,) in connection.query_all(db, OVERLAPPING, bindings):
+            stamp = clocks.format_instant(time)
+            warnings.append(f"the {target.name} of {stamp} lies only partly in the range and stays")
+    return warnings
+
+
+def release_clocks(db: apsw.Connection, symbol: Symbol) -> None:
+    """Stop keeping H4 and D1 on clocks whose last own stored candle has gone; in a transaction."""
+    for clock in list_idle_clocks(db, symbol):
+        symbols.drop_clock(db, symbol, clock)
+        derive.drop_derived_clock(db, symbol, clock)
+
+
+def list_idle_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[clocks.Clock]:
+    """Return the clocks on which H4 and D1 are kept, and whose last own stored candle has gone."""
+    own = symbols.own_clocks(db, symbol)
+    return [clock for clock in own if not _has_candles_of(db, symbol, clock)]
+
+
+# Up to a day those on UTC's grid are UTC's own: of pruned years there are very many, settled.
+READ_STORED = """
+SELECT time, extra_s FROM candle
+WHERE series = :series AND kind > 0 AND NOT (:is_on_grid AND extra_s = 0 AND time % :seconds = 0)
+UNION ALL
+SELECT time, extra_s FROM superseded WHERE series = :series
+"""
+
+
+def _has_candles_of(db: apsw.Connection, symbol: Symbol, clock: clocks.Clock) -> bool:
+    for timeframe in TIMEFRAMES[1:]:  # an M1 is the same minute on every clock
+        grid = {"seconds": timeframe.seconds, "is_on_grid": timeframe.seconds <= DAY}
+        series = {"series": symbol.series(timeframe.number)}
+        for time, extra_s in connection.query_all(db, READ_STORED, series | grid):
+            bucket = Bucket(time, time + timeframe.seconds + extra_s)
+            if clock.bucket(timeframe, time) == bucket != UTC.bucket(timeframe, time):
+                return True
+    return False

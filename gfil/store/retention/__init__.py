@@ -1,0 +1,1 @@
+"""Retention rules and the days they leave alone."""

@@ -1,0 +1,109 @@
+"""Ticks over HTTP: read and written at `/api/v1/ticks`."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, NamedTuple
+
+import apsw
+import orjson
+from flask import Blueprint, Response, current_app
+
+from gfil.errors import BadParameter
+from gfil.ingest.report import Report
+from gfil.store import cursors, symbols
+from gfil.store.candles import ticks
+from gfil.store.candles.ticks import LIMIT_DEFAULT, LIMIT_MAX, START, STOP, TickPosition
+from gfil.store.engine import connection
+from gfil.store.symbols import Symbol
+from gfil.web.api import uploads
+from gfil.web.request.connections import read_db
+from gfil.web.request.parameters import instant_parameter, number_parameter, text_parameter
+from gfil.web.request.scope import scope
+
+bp = Blueprint("ticks", __name__)
+
+UPLOAD_MB_MAX = 8  # one transaction
+ANSWER = ("rows", "inserted", "duplicates", "rejected", "reasons", "errors", "warnings")
+
+PIECE_TICKS = 5000  # read and sent before the next ones, so that memory stays flat
+
+
+class _Page(NamedTuple):
+    # Ticks to send: from `first` on, before `stop`. `older` is where the page before them stops.
+
+    first: TickPosition
+    stop: TickPosition
+    older: TickPosition | None = None
+
+
+@bp.get("/api/v1/ticks")
+@scope("read")
+def read() -> Response:
+    """Send ticks of one symbol, in pieces."""
+    db = read_db()
+    start, stop = instant_parameter("from"), instant_parameter("to")
+    if start is not None and stop is not None and start > stop:
+        raise BadParameter("from is after to")
+    symbol = symbols.read(db, text_parameter("symbol"))
+    limit = number_parameter("limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
+    query, cursor = [symbol.name, start, stop], text_parameter("cursor", "")
+    place = _parse_place(cursor, query) if cursor else None
+    end = STOP if stop is None else (stop * 1000, 0)
+    if start is None:
+        page = _find_newest(db, symbol, place or end, limit)
+    else:
+        page = _Page(place or (start * 1000, 0), end)
+    pieces = _stream(symbol, page, limit, query)
+    opening = next(pieces)  # what goes wrong before it still gets a status of its own
+    body = chain([opening], pieces)
+    response = current_app.response_class(body, content_type="application/json")
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _parse_place(cursor: str, query: list[str | int | None]) -> TickPosition:
+    time_msc, place = cursors.parse_cursor(cursor, query, 2)
+    return time_msc, place
+
+
+def _find_newest(db: apsw.Connection, symbol: Symbol, stop: TickPosition, limit: int) -> _Page:
+    first = ticks.position_before(db, symbol, stop, limit)
+    if first is None or ticks.position_before(db, symbol, first, 1) is None:
+        return _Page(first or START, stop)
+    return _Page(first, stop, older=first)
+
+
+def _stream(
+    symbol: Symbol, page: _Page, limit: int, query: list[str | int | None]
+) -> Iterator[bytes]:
+    # A connection of its own, and each piece a read of its own: the request's snapshot would hold
+    # up the WAL for as long as a slow client takes.
+    db = connection.connect(current_app.config["SETTINGS"].db, readonly=True)
+    try:
+        head = b'{"symbol":' + orjson.dumps(symbol.name) + b',"ticks":['
+        place: TickPosition | None = page.first
+        while place is not None and limit > 0:
+            piece = ticks.read_ticks(db, symbol, place, page.stop, limit=min(limit, PIECE_TICKS))
+            if piece.ticks or head != b",":  # they may have been deleted since the piece before
+                yield head + orjson.dumps(piece.ticks)[1:-1]
+                head = b","
+            place, limit = piece.next, limit - len(piece.ticks)
+        following = page.older if query[1] is None else place
+        cursor = None if following is None else cursors.format_cursor(query, following)
+        yield b'],"next_cursor":' + orjson.dumps(cursor) + b"}"
+    finally:
+        db.close()
+
+
+@bp.post("/api/v1/ticks")
+@scope("write")
+def write() -> Response:
+    """Store ticks, of JSON or CSV, in one transaction with all that follows from them."""
+    with uploads.receive(UPLOAD_MB_MAX, "send the ticks in several requests") as body:
+        return uploads.write(body, uploads.options("ticks"), _describe)
+
+
+def _describe(report: Report) -> dict[str, Any]:
+    told = report.as_json()
+    answer = {name: told[name] for name in ANSWER} | {"last": report.last_ticks}
+    return answer | report.recognised | {"change": report.change}

@@ -1,0 +1,122 @@
+"""The gaps of a symbol as a picture: the last 12 weeks, a cell a day, darker where more is missing.
+
+To find them takes a hundred milliseconds: they are kept for some minutes, and not found anew with
+each candle that comes.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gfil.clocks import format_instant
+from gfil.maintenance import gaps
+from gfil.maintenance.gaps import NEWEST_WEEKS, Gap
+from gfil.store.retention import backdated_days
+from gfil.store.symbols import Symbol
+from gfil.timeframes import DAY, HOUR, M1, MINUTE, W1, WEEK
+from gfil.web.request.connections import read_db
+
+KEPT_S = 300
+KEPT_MAX = 1024  # symbols
+
+CELL, WIDTH, WEEK_WIDTH, HEIGHT = 4, 3, 30, 14
+PICTURE_WIDTH = NEWEST_WEEKS * WEEK_WIDTH - 2
+# How much of a day is missing: its name, from how many minutes on, and how high that is drawn.
+LEVELS = (("most", 360, HEIGHT), ("much", 60, 9), ("some", 1, 5))
+
+
+class Heatmap(NamedTuple):
+    """What is drawn of a symbol: outlines by the name of their level, and the same in words.
+
+    `gaps` come newest first. It was true when `time` was.
+    """
+
+    time: float
+    start: int
+    paths: Sequence[tuple[str, str]]
+    text: str
+    gaps: Sequence[Gap]
+
+
+_kept: dict[tuple[str, int, str], Heatmap] = {}
+
+
+def find(epoch: str, symbol: Symbol, now: float) -> Heatmap:
+    """Return the picture of a symbol, at most five minutes old."""
+    kept = peek(epoch, symbol, now)
+    if kept is None:
+        if len(_kept) >= KEPT_MAX:
+            _kept.clear()
+        kept = _kept[epoch, symbol.id, symbol.clock] = _draw(symbol, now)
+    return kept
+
+
+def peek(epoch: str, symbol: Symbol, now: float) -> Heatmap | None:
+    """Return the picture that is kept of a symbol, None where it must be made anew."""
+    kept = _kept.get((epoch, symbol.id, symbol.clock))
+    return kept if kept and kept.time <= now < kept.time + KEPT_S else None
+
+
+def find_some(
+    epoch: str, symbols: Iterable[Symbol], now: float, seconds: float
+) -> dict[int, Heatmap]:
+    """Return the pictures of as many symbols as can be had in so long, by the symbols' ids."""
+    due = time.monotonic() + seconds
+    found = {}
+    for symbol in symbols:
+        picture = peek(epoch, symbol, now)
+        if picture is None and time.monotonic() < due:
+            picture = find(epoch, symbol, now)
+        if picture:
+            found[symbol.id] = picture
+    return found
+
+
+def _draw(symbol: Symbol, now: float) -> Heatmap:
+    db, start = read_db(), W1.floor(int(now)) - (NEWEST_WEEKS - 1) * WEEK
+    days = range(start, int(now), DAY)
+    held = backdated_days.held_days(db, symbol, M1.number, days)
+    found = [*gaps.find(db, symbol, start, now=now)]
+    lost = _count_by_day(found)
+    paths: dict[str, list[str]] = {"whole": [], **{name: [] for name, _, _ in LEVELS}}
+    for day in days:
+        if day in held or lost[day]:
+            paths["whole"].append(_cell(day - start, HEIGHT))
+        for name, least, height in LEVELS:
+            if lost[day] >= least:
+                paths[name].append(_cell(day - start, height))
+                break
+    drawn = [(name, "".join(cells)) for name, cells in paths.items() if cells]
+    return Heatmap(now, start, drawn, _describe(found, bool(held)), found[::-1])
+
+
+def _count_by_day(found: Iterable[Gap]) -> Counter[int]:
+    lost: Counter[int] = Counter()
+    for gap in found:
+        for day in range(gap.start - gap.start % DAY, gap.stop, DAY):
+            lost[day] += (min(gap.stop, day + DAY) - max(gap.start, day)) // MINUTE
+    return lost
+
+
+def _cell(after_s: int, height: int) -> str:
+    week, day = divmod(after_s // DAY, 7)
+    return f"M{week * WEEK_WIDTH + day * CELL} {HEIGHT}v-{height}h{WIDTH}v{height}z"
+
+
+def _describe(found: Sequence[Gap], is_held: bool) -> str:
+    if not found:
+        return "no gaps" if is_held else "no M1 here"
+    longest = max(found, key=lambda gap: gap.minutes)
+    total = sum(gap.minutes for gap in found)
+    if len(found) == 1:
+        return f"1 gap of {amount(total)}, {format_instant(longest.start)[:10]}"
+    return (
+        f"{len(found):,} gaps, {amount(total)}; the longest {amount(longest.minutes)}, "
+        f"{format_instant(longest.start)[:10]}"
+    )
+
+
+def amount(minutes: int) -> str:
+    """Return so many minutes in words: `7 min`, `3.5 h`."""
+    return f"{minutes} min" if minutes < 120 else f"{minutes * MINUTE / HOUR:,.3g} h"

@@ -1,0 +1,224 @@
+"""The page that tells whether all is well: what is held and missing, rates, sizes, upkeep."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from flask import Blueprint, Response, current_app, get_template_attribute
+
+from gfil.clocks import format_instant
+from gfil.errors import GfilError
+from gfil.maintenance import doctor, free_space, host_checks
+from gfil.store import hourly_stats, maintenance_runs, symbols
+from gfil.store.candles import inventory
+from gfil.store.candles.inventory import TimeRange
+from gfil.store.engine.connection import read_state
+from gfil.store.hourly_stats import Summary
+from gfil.store.maintenance_runs import LastRun
+from gfil.store.removal import prune
+from gfil.store.retention import backdated_days, rules
+from gfil.store.retention.backdated_days import BackdatedDays
+from gfil.store.symbols import Symbol
+from gfil.timeframes import DAY, HOUR
+from gfil.web.pages import chart, gap_heatmap, overview_rows, status_problems
+from gfil.web.pages.gap_heatmap import Heatmap
+from gfil.web.request import metrics
+from gfil.web.request.connections import read_db
+from gfil.web.request.scope import scope
+
+PERIODS = (("Last hour", HOUR), ("Last day", DAY), ("Last 7 days", 7 * DAY))
+STALE_KEPT_MINUTES = 5  # to tell takes milliseconds of each symbol
+PICTURES_S = 0.2  # of the time of a page; the script asks for the others one by one
+GAPS_MAX = 200
+SIZES_DAYS_MIN = 2.0
+MB = 1_000_000
+
+bp = Blueprint("status", __name__)
+bp.register_error_handler(GfilError, chart.refuse)
+
+
+class Row(NamedTuple):
+    """What the page tells of one symbol; `state` is `late`, `ended`, `empty`, or blank."""
+
+    symbol: Symbol
+    path: str
+    state: str
+    newest: int | None
+    reach: Sequence[TimeRange]
+    held: str
+    imported: Sequence[BackdatedDays]
+    picture: Heatmap | None
+
+
+@bp.get("/status")
+@scope("read")
+def overview() -> Response:
+    """Tell whether all is well, then what is held and missing, how quick it is, what was done."""
+    db, now = read_db(), time.time()
+    epoch, _ = read_state(db)
+    rows = _list_rows(epoch, now)
+    done = {
+        name: maintenance_runs.read_last_run(db, name) for name in ("prune", "backup", "doctor")
+    }
+    full_days = _days_until_full(done["doctor"], now)
+    stale = [row.symbol.name for row in rows if row.state == "late"]
+    signs = status_problems.StatusFacts(now, bool(rows), **done, stale=stale, full_days=full_days)
+    return chart.page(
+        "status.html",
+        problems=status_problems.list_problems(signs),
+        rows=rows,
+        count=Counter(row.state for row in rows),
+        kept_days=[each for row in rows for each in row.imported],
+        done=done,
+        checks=[*_checks(done["doctor"])],
+        rates=_list_rates(epoch, int(now // 60)),
+        sizes=_sizes(full_days),
+        streams=metrics.count_streams(),
+        versions=host_checks.describe_versions(),
+        **_words(now),
+    )
+
+
+@bp.get("/status/<symbol>")
+@scope("read")
+def detail(symbol: str) -> Response:
+    """Tell what is held of one symbol, how long it is kept, and list its newest gaps."""
+    db, now = read_db(), time.time()
+    epoch, _ = read_state(db)
+    known = symbols.read(db, symbol)
+    picture = gap_heatmap.find(epoch, known, now)
+    return chart.page(
+        "status_symbol.html",
+        row=_row(epoch, known, now, _newest(epoch, int(now // 60)), picture),
+        rules=rules.read_rules(db, known),
+        gaps=picture.gaps[:GAPS_MAX],
+        amount=gap_heatmap.amount,
+        **_words(now),
+    )
+
+
+def _words(now: float) -> dict[str, Any]:
+    # What both templates write with.
+    return {
+        "now": now,
+        "age": overview_rows.age,
+        "stamp": _stamp,
+        "format_instant": format_instant,
+        "plain": status_problems.without_folders,
+        "tell_bytes": _tell_bytes,
+        "is_late": status_problems.is_late,
+        "picture_size": (gap_heatmap.PICTURE_WIDTH, gap_heatmap.HEIGHT),
+    }
+
+
+def _list_rows(epoch: str, now: float) -> list[Row]:
+    known = symbols.list_symbols(read_db())
+    pictures = gap_heatmap.find_some(epoch, known, now, PICTURES_S)
+    until = _newest(epoch, int(now // 60))
+    return [_row(epoch, symbol, now, until, pictures.get(symbol.id)) for symbol in known]
+
+
+def _row(epoch: str, symbol: Symbol, now: float, until: int, picture: Heatmap | None) -> Row:
+    minute = int(now // 60)
+    reach = _reach(epoch, symbol)
+    newest = max((each.last for each in reach if each.tf != rules.TICKS), default=None)
+    if newest is None:
+        state = "empty"
+    elif newest < now - doctor.ENDED_S:
+        state = "ended"
+    else:
+        state = "late" if _is_stale(epoch, symbol, minute // STALE_KEPT_MINUTES) else ""
+    imported = _imported(epoch, symbol._replace(change=0), until, minute)
+    path, held = quote(symbol.name, safe=""), _draw_held(epoch, symbol)
+    return Row(symbol, path, state, newest, reach, held, imported, picture)
+
+
+def _stamp(instant: int) -> str:
+    return format_instant(instant)[:16].replace("T", " ")
+
+
+# The arguments of these name all that an answer depends on: the symbol with its change, or the
+# minute for what may be a minute old.
+
+
+@lru_cache(maxsize=1024)
+def _reach(epoch: str, symbol: Symbol) -> Sequence[TimeRange]:
+    return inventory.list_time_ranges(read_db(), symbol)
+
+
+@lru_cache(maxsize=1024)
+def _draw_held(epoch: str, symbol: Symbol) -> str:
+    draw = get_template_attribute("status_parts.html", "held")
+    drawn: str = draw(symbol.name, _reach(epoch, symbol), _stamp)
+    return drawn
+
+
+@lru_cache(maxsize=1024)
+def _is_stale(epoch: str, symbol: Symbol, minutes: int) -> bool:
+    return inventory.is_stale(read_db(), symbol, int(time.time()))
+
+
+@lru_cache(maxsize=1024)
+def _imported(epoch: str, symbol: Symbol, until: int, minute: int) -> Sequence[BackdatedDays]:
+    return backdated_days.count_backdated(read_db(), symbol, until)
+
+
+@lru_cache(maxsize=2)
+def _newest(epoch: str, minute: int) -> int:
+    # From where retention counts back: the wall clock, or the newest row where that is earlier.
+    newest = prune.read_newest(read_db())
+    return minute * 60 if newest is None else min(minute * 60, newest)
+
+
+@lru_cache(maxsize=2)
+def _list_rates(epoch: str, minute: int) -> Sequence[tuple[str, Sequence[Summary]]]:
+    db, now = read_db(), float(minute * 60)
+    found = [(name, hourly_stats.summarise(db, now - length, now)[1]) for name, length in PERIODS]
+    busy = {each.kind for _, kinds in found for each in kinds if each.requests or each.rows}
+    return [(name, [each for each in kinds if each.kind in busy]) for name, kinds in found]
+
+
+class Sizes(NamedTuple):
+    """Of the database, its log and what is free on its disk; when that is full, if ever."""
+
+    database: str
+    log: str
+    free: str
+    floor: str
+    full: str
+
+
+def _sizes(full_days: float | None) -> Sizes:
+    settings = current_app.config["SETTINGS"]
+    log = settings.db.with_name(f"{settings.db.name}-wal")
+    return Sizes(
+        _tell_bytes(settings.db.stat().st_size),
+        _tell_bytes(log.stat().st_size if log.exists() else 0),
+        _tell_bytes(free_space.read_free_bytes(settings.db)),
+        _tell_bytes(settings.min_free_mb * MB),
+        "" if full_days is None else status_problems.tell_days(full_days),
+    )
+
+
+def _tell_bytes(number: float) -> str:
+    if number >= 10_000 * MB:
+        return f"{number / 1000 / MB:,.1f} GB"
+    return f"{number / MB:,.1f} MB" if number < 100 * MB else f"{number / MB:,.0f} MB"
+
+
+def _days_until_full(done: LastRun | None, now: float) -> float | None:
+    # The doctor keeps the size of each day; less than two days of them say nothing.
+    settings = current_app.config["SETTINGS"]
+    sizes = [(int(at), int(size)) for at, size in done.report.get("sizes", [])] if done else []
+    if not sizes or now - sizes[0][0] < SIZES_DAYS_MIN * DAY:
+        return None
+    free_bytes = free_space.read_free_bytes(settings.db) - settings.min_free_mb * MB
+    return doctor.days_until_full([*sizes, (int(now), settings.db.stat().st_size)], free_bytes)
+
+
+def _checks(done: LastRun | None) -> Iterator[tuple[str, bool, str]]:
+    for check in done.report.get("checks", []) if done else []:
+        yield check["name"], check["ok"], status_problems.without_folders(check["detail"])

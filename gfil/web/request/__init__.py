@@ -1,0 +1,1 @@
+"""What every route shares: scope, parameters, bodies, errors, logs and metrics."""

@@ -1,0 +1,1 @@
+"""The live stream: hub, subscriptions and client queues."""

@@ -1,0 +1,216 @@
+"""Tests of the command `migrate` of gfil/cli.py, run as the owner of the old system runs it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from gfil.cli import cli
+from gfil.store.engine import connection
+from tests.migration.legacy_samples import MONDAY, fold, minutes, objects, save
+
+DAY = 86400
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return tmp_path / "gfil.db"
+
+
+@pytest.fixture
+def klines(tmp_path: Path) -> Path:
+    folder = tmp_path / "klines"
+    rows = minutes(300)
+    save(folder, "EURUSD_1m", objects([*rows, rows[-1]]))
+    save(folder, "EURUSD_1h", objects(fold(rows, "1h")))
+    return folder
+
+
+def run(db: Path, *arguments: Any) -> Result:
+    words = [str(argument) for argument in arguments]
+    return CliRunner(env={"GFIL_DB": str(db)}).invoke(cli, words, prog_name="gfil")
+
+
+def lines(done: Result) -> list[str]:
+    """What was said, but for warnings of old days."""
+    return [line for line in done.stdout.splitlines() if "older than" not in line]
+
+
+def test_a_folder_is_moved_and_the_report_tells_of_each_file(db: Path, klines: Path) -> None:
+    done = run(db, "migrate", klines)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert lines(done) == [
+        "file                  rows    stored  under M1     twice   refused",
+        "EURUSD_1m.json         301       300         -         1         -",
+        "EURUSD_1h.json           5         1         4         -         -",
+        "2 files                306       301         4         1         -",
+        "verified: 306 rows = 301 stored + 4 under M1 + - kept + 1 twice + - refused",
+        "the old files stay; `gfil prune` deletes those with nothing refused when they are 72 "
+        "hours verified and a backup has been made since",
+        f"{db}: change 2",
+    ]
+
+
+def test_it_answers_in_json_with_the_names_of_http(db: Path, klines: Path) -> None:
+    done = run(db, "migrate", klines, "--json")
+    told = orjson.loads(done.stdout)
+    assert {name: told[name] for name in told if name not in ("files", "weeks")} == {
+        "db": str(db),
+        "dry_run": False,
+        "foreign": [],
+        "rows": 306,
+        "present": 301,
+        "covered": 4,
+        "different": 0,
+        "kept": 0,
+        "duplicates": 1,
+        "rejected": 0,
+        "inserted": 300,
+        "updated": 1,
+        "unchanged": 0,
+        "reasons": {},
+        "verified": True,
+        "change": 2,
+    }
+    first = told["files"][0]
+    assert {name: first[name] for name in ("file", "state", "symbol", "tf", "clock", "rows")} == {
+        "file": "EURUSD_1m.json",
+        "state": "migrated",
+        "symbol": "EURUSD",
+        "tf": "M1",
+        "clock": "UTC",
+        "rows": 301,
+    }
+    assert (first["from"], first["to"], first["truncated"]) == (MONDAY, MONDAY + 299 * 60, False)
+
+
+def test_a_second_run_says_so(db: Path, klines: Path) -> None:
+    run(db, "migrate", klines)
+    done = run(db, "migrate", klines)
+    assert done.exit_code == 0
+    assert lines(done)[1:3] == [
+        "EURUSD_1m.json         301       300         -         1         -  migrated before",
+        "EURUSD_1h.json           5         1         4         -         -  migrated before",
+    ]
+
+
+def test_what_is_refused_is_named_and_exits_with_3(db: Path, klines: Path) -> None:
+    save(klines, "GBPUSD_1m", objects(minutes(100)), cut=0.5)
+    thursday = (MONDAY + 3 * DAY, 1.0, 2.0, 0.5, 1.5, 10.0)
+    save(klines, "GBPUSD_1w", objects([thursday]))
+    (klines / "GBPUSD_5m.json").write_bytes(b"")
+    (klines / "notes.txt").write_text("mine")
+    done = run(db, "migrate", klines)
+    assert done.exit_code == 3
+    assert done.stderr == "gfil: GBPUSD_5m.json: it is empty\n"
+    text = done.stdout
+    assert "GBPUSD_5m.json           -         -         -         -         -  refused" in text
+    assert "GBPUSD_1m.json: truncated: it breaks off after the row of 2024-03-04T00:" in text
+    assert 'GBPUSD_1w.json: row 0 off_bucket: {"ts":1709769600,' in text
+    assert "left alone: notes.txt" in text
+    assert (klines / "notes.txt").read_text() == "mine"
+
+
+def test_a_dry_run_stores_nothing_and_tells_what_is_there(db: Path, klines: Path) -> None:
+    done = run(db, "migrate", klines, "--dry-run", "--clock", "Europe/Athens")
+    assert done.exit_code == 0
+    assert not db.exists()
+    assert lines(done) == [
+        "file                  rows     twice   refused",
+        "EURUSD_1m.json         301         1         -",
+        "EURUSD_1h.json           5         -         -",
+        "2 files                306         1         -",
+        "EURUSD_1m.json: 2024-03-03 22:00 to 2024-03-04 02:59 UTC, "
+        "2024-03-04 00:00 to 2024-03-04 04:59 on the clock Europe/Athens",
+        "EURUSD_1h.json: 2024-03-03 22:00 to 2024-03-04 02:00 UTC, "
+        "2024-03-04 00:00 to 2024-03-04 04:00 on the clock Europe/Athens",
+        "EURUSD: in UTC its week is Mon 00-03; Sun 22-24",
+        f"{db}: nothing stored; without --dry-run it is done",
+    ]
+
+
+def test_a_dry_run_knows_what_was_migrated_before_and_changes_no_byte(
+    db: Path, klines: Path
+) -> None:
+    run(db, "migrate", klines)
+    before = db.read_bytes()
+    done = run(db, "migrate", klines, "--dry-run", "--json")
+    assert {file["state"] for file in orjson.loads(done.stdout)["files"]} == {"migrated before"}
+    assert db.read_bytes() == before
+
+
+def broker_week(folder: Path) -> None:
+    """A symbol that trades from Monday 00:00 to Friday 24:00, as brokers' servers show it."""
+    rows = [row for n in range(5) for row in minutes(5 * 24 * 60, MONDAY + n * 7 * DAY, n)]
+    save(folder, "XAUUSD_1m", objects(rows))
+
+
+def test_stamps_of_a_broker_taken_for_utc_are_warned_of_loudly(db: Path, tmp_path: Path) -> None:
+    broker_week(tmp_path / "klines")
+    warning = (
+        "WARNING: XAUUSD: in UTC its week is Mon-Fri 00-24: no market's, on the clock UTC; "
+        "--clock nyclose or "
+    )
+    assert warning in run(db, "migrate", tmp_path / "klines", "--dry-run").stdout
+    assert warning in run(db, "migrate", tmp_path / "klines").stdout
+    told = orjson.loads(run(db, "migrate", tmp_path / "klines", "--dry-run", "--json").stdout)
+    (week,) = told["weeks"]
+    assert (week["symbol"], week["market"], week["clocks"][0]) == ("XAUUSD", False, "nyclose")
+
+
+def test_on_the_right_clock_nothing_is_warned_of(db: Path, tmp_path: Path) -> None:
+    broker_week(tmp_path / "klines")
+    done = run(db, "migrate", tmp_path / "klines", "--clock", "nyclose")
+    assert (done.exit_code, "WARNING" in done.stdout) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "gfil: nowhere: no such file or folder\n"),
+        (["."], "gfil: .: no file in it is called as XAUUSD_1m.json is\n"),
+        ([".", "--keep-hours", "soon"], "gfil: --keep-hours 'soon': a number up to 8784, or never"),
+        ([".", "--keep-hours", "-1"], "gfil: --keep-hours '-1': a number up to 8784, or never\n"),
+        ([".", "--clock", "Mars"], "gfil: unknown clock 'Mars'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_makes_no_database(
+    db: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(db, "migrate", *arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+    assert not db.exists()
+
+
+def test_files_that_are_never_to_be_deleted_are_said_to_stay(db: Path, klines: Path) -> None:
+    done = run(db, "migrate", klines, "--keep-hours", "never")
+    assert "the old files stay where they are" in done.stdout
+    with connection.connect(db, readonly=True) as second:
+        kept = connection.query_all(second, "SELECT delete_after FROM migrated_file")
+    assert kept == [(None,), (None,)]
+
+
+def test_prune_deletes_the_files_once_they_are_old_and_backed_up(
+    db: Path, klines: Path, tmp_path: Path
+) -> None:
+    run(db, "migrate", klines, "--keep-hours", "0")
+    assert "no verified backup has been made since" in run(db, "prune").stdout
+    with connection.connect(db) as second:
+        text = orjson.dumps({"path": str(db)}).decode()
+        second.execute("UPDATE migrated_file SET time = time - 60")
+        backup = ("backup", int(time.time()) - 30, text)
+        second.execute("INSERT INTO maintenance_run VALUES (?, ?, ?)", backup)
+    told = orjson.loads(run(db, "prune", "--dry-run", "--json").stdout)
+    assert len(told["migrated"]["deleted"]) == 2
+    assert "2 of the old files, migrated and verified, deleted" in run(db, "prune").stdout
+    assert [*klines.iterdir()] == []

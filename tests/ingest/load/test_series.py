@@ -1,0 +1,63 @@
+"""Tests of gfil/ingest/groups.py: whose a row is, and how little is remembered to tell it."""
+
+import pytest
+
+from gfil.clocks import UTC
+from gfil.ingest.load import series
+from gfil.ingest.load.series import SeriesHint, SeriesRows, SeriesSplitter
+from gfil.timeframes import H1, M1
+
+NOW = 1709251200
+
+
+def make(told: SeriesHint) -> SeriesSplitter:
+    return SeriesSplitter(told, UTC, NOW, lambda *_: None, lambda name: None)
+
+
+def name(found: SeriesRows | str) -> tuple[str, str] | str:
+    return (found.symbol, found.timeframe.name) if isinstance(found, SeriesRows) else found
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        (("EURUSD", "H1"), ("EURUSD", "H1")),
+        ((" EURUSD ", ""), ("EURUSD", "M1")),
+        (("", "h1"), ("GBPUSD", "H1")),
+        (("eurusd", ""), "symbol_case"),
+        (("EUR USD", ""), "bad_symbol"),
+        (("EURUSD", "X7"), "missing_field"),
+    ],
+)
+def test_cells_tell_whose_a_row_is_and_what_is_told_fills_in(
+    cells: tuple[str, str], found: tuple[str, str] | str
+) -> None:
+    sorter = make(SeriesHint("GBPUSD", M1, "--tf"))
+    sorter._group_of(("EURUSD", "H1"))
+    assert name(sorter._group_of(cells)) == found
+    assert sorter._group_of(cells) == sorter._group_of(cells)
+
+
+def test_blanks_around_a_name_are_the_same_group_and_are_not_kept() -> None:
+    sorter = make(SeriesHint(None, M1, "--tf"))
+    plain = sorter._group_of(("EURUSD", ""))
+    for blanks in (1, 50, 60, 1000, 60_000):
+        assert sorter._group_of(("EURUSD" + " " * blanks, "")) is plain
+    for length in (60, 100, 60_000):
+        assert sorter._group_of(("?" * length, "")) == "bad_symbol"
+    kept = [sum(map(len, cells)) for cells in sorter._of_cells]
+    assert max(kept) <= series.REMEMBERED_LENGTH_MAX
+    assert len(kept) == 4
+
+
+def test_groups_and_what_is_remembered_have_a_limit_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(series, "SERIES_MAX", 3)
+    sorter = make(SeriesHint(None, M1, "--tf"))
+    for blanks in range(5):
+        assert name(sorter._group_of(("A" + " " * blanks, ""))) == ("A", "M1")
+    found = [name(sorter._group_of(cells)) for cells in (("B", ""), ("B", "H1"), ("C", ""))]
+    assert found == [("B", "M1"), ("B", H1.name), "missing_field"]
+    assert name(sorter._group_of(("B", "H1"))) == ("B", "H1")
+    assert len(sorter._of_cells) == 3

@@ -1,0 +1,30 @@
+"""What the tests of a restore share: what a database holds, and what is added to it."""
+
+import random
+from contextlib import closing
+from pathlib import Path
+
+from gfil.store.engine import connection
+from tests.faults import workloads
+from tests.faults.laws import State, check_derived, read_state
+
+NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
+
+
+def data(path: Path) -> State:
+    """All a database holds, but for its epoch, which is new in each."""
+    with closing(connection.connect(path, readonly=True)) as db:
+        assert db.pragma("integrity_check") == "ok"
+        check_derived(db)
+        state = read_state(db)
+    return state | {"store": [row[2:] for row in state["store"]]}
+
+
+def epoch(path: Path) -> str:
+    with closing(connection.connect(path, readonly=True)) as db:
+        return connection.read_state(db)[0]
+
+
+def add(path: Path, what: str = "more") -> None:
+    with closing(connection.connect(path)) as db:
+        workloads.send("M1", workloads.minutes(random.Random(what), workloads.DAY + 86400, 30))(db)

@@ -1,0 +1,368 @@
+"""Tests of gfil/upkeep/backup.py: BACKUP-RESTORABLE."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import orjson
+import pytest
+
+from gfil.config import ROOT
+from gfil.errors import BadParameter, Busy, Conflict, DiskFull, GfilError
+from gfil.maintenance import backup
+from gfil.maintenance.backup import Backup
+from gfil.store import maintenance_runs
+from gfil.store.candles import integrity
+from gfil.store.engine import connection, file_copy, locks
+from tests.conftest import clean_environment, wait_for
+from tests.faults import workloads
+from tests.faults.laws import check_derived, read_state
+from tests.faults.sizes import seeded
+
+NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
+BACKUP = "-m", "gfil", "backup"
+
+
+def gfil(db_path: Path, *words: str) -> tuple[int, str, str]:
+    """Run a command on a database; its exit status and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gfil", *words],
+        cwd=ROOT,
+        env=clean_environment(GFIL_DB=str(db_path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def filled(db: apsw.Connection) -> apsw.Connection:
+    """A database that holds what late candles and ticks leave behind."""
+    rng = seeded("backup")
+    for step in (*workloads.late_candles(rng)[:12], *workloads.pumped_ticks(rng)[:12]):
+        step(db)
+    return db
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where backups go."""
+    made = tmp_path / "backups"
+    made.mkdir()
+    return made
+
+
+def check_backup(path: Path) -> None:
+    """What must hold of every file called a backup."""
+    with closing(connection.connect(path, readonly=True)) as copy:
+        assert copy.pragma("integrity_check") == "ok"
+        check_derived(copy)
+
+
+def test_a_backup_holds_all_there_is(filled: apsw.Connection, db_path: Path, folder: Path) -> None:
+    made = backup.write(db_path, folder, now=NOW)
+    assert made == Backup(folder / "gfil-20250102T030405Z.db", made.path.stat().st_size, [])
+    check_backup(made.path)
+    with closing(connection.connect(made.path, readonly=True)) as copy:
+        assert read_state(copy) == read_state(filled)
+
+
+def test_the_database_remembers_it_and_nothing_of_its_data_has_changed(
+    filled: apsw.Connection, db_path: Path, folder: Path
+) -> None:
+    before = read_state(filled)
+    made = backup.write(db_path, folder, now=NOW + 0.5)
+    assert maintenance_runs.read_last_run(filled, "backup") == (NOW, made.as_json())
+    assert made.as_json() == {"path": str(made.path), "bytes": made.bytes, "removed": []}
+    assert read_state(filled) == before
+
+
+def test_a_file_may_be_named_and_is_replaced(
+    filled: apsw.Connection, db_path: Path, folder: Path
+) -> None:
+    target = folder / "copy.db"
+    for _ in range(2):
+        assert backup.write(db_path, target, now=NOW).path == target
+        assert names(folder) == ["copy.db"]
+        workloads.send("M1", workloads.minutes(seeded("more"), workloads.DAY, 3))(filled)
+
+
+def test_so_many_are_kept_and_nobody_elses_file_goes(db_path: Path, folder: Path) -> None:
+    others = ["gfil-20240101.db", "gfil-20250102T030400Z.db.txt", "xgfil-20250102T030401Z.db"]
+    for name in others:
+        (folder / name).write_text("mine")
+    for second in range(4):
+        made = backup.write(db_path, folder, keep=2, now=NOW + second)
+    assert made.removed == [folder / "gfil-20250102T030406Z.db"]
+    assert names(folder) == sorted(
+        [*others, "gfil-20250102T030407Z.db", "gfil-20250102T030408Z.db"]
+    )
+
+
+def test_the_one_just_made_stays_though_the_clock_was_set_back(db_path: Path, folder: Path) -> None:
+    backup.write(db_path, folder, now=NOW)
+    made = backup.write(db_path, folder, keep=1, now=NOW - 60)
+    assert names(folder) == [made.path.name]
+
+
+def test_none_goes_before_the_new_one_is_safe(
+    db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.write(db_path, folder, now=NOW)
+    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    with pytest.raises(DiskFull, match="no room for a copy"):
+        backup.write(db_path, folder, keep=1, now=NOW + 1)
+    assert names(folder) == ["gfil-20250102T030405Z.db"]
+
+
+def test_what_is_no_backup_is_never_replaced(db_path: Path, folder: Path) -> None:
+    letter, database = folder / "letter.txt", folder / "other.db"
+    letter.write_text("dear all")
+    apsw.Connection(str(database)).execute("CREATE TABLE mine (a)")
+    for target in (letter, database):
+        with pytest.raises(Conflict, match="no backup of GFIL"):
+            backup.write(db_path, target, now=NOW)
+    assert letter.read_text() == "dear all"
+
+
+def test_another_database_that_is_used_is_never_replaced(db_path: Path, folder: Path) -> None:
+    other = folder / "demo.db"
+    connection.create(other)
+    with pytest.raises(Conflict, match="a database that is used"):
+        backup.write(db_path, other, now=NOW)
+    assert names(folder) == ["demo.db"]
+
+
+@pytest.mark.parametrize("name", ["gfil.db", "gfil.db-wal", "nowhere/copy.db"])
+def test_it_goes_neither_into_the_database_nor_nowhere(db_path: Path, name: str) -> None:
+    with pytest.raises(BadParameter, match=r"the database itself|no folder"):
+        backup.write(db_path, db_path.parent / name, now=NOW)
+
+
+def test_keep_is_for_a_folder(db_path: Path, folder: Path) -> None:
+    with pytest.raises(BadParameter, match="--keep is for a folder"):
+        backup.write(db_path, folder / "copy.db", keep=3, now=NOW)
+
+
+def test_two_at_once_are_one(db_path: Path, folder: Path) -> None:
+    with locks.hold(locks.backup_path(db_path)), pytest.raises(Busy, match="another backup"):
+        backup.write(db_path, folder, now=NOW)
+    assert names(folder) == []
+
+
+def test_a_copy_that_breaks_a_law_is_none(
+    filled: apsw.Connection, db_path: Path, folder: Path
+) -> None:
+    filled.execute("UPDATE candle SET close = high WHERE kind = 0 AND close < high")
+    with pytest.raises(integrity.Unsound, match="is not what its base makes it"):
+        backup.write(db_path, folder, now=NOW)
+    assert names(folder) == []
+
+
+def test_it_says_so_where_it_could_not_be_noted(
+    db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "PATIENCE_S", 0.0)
+    with (
+        closing(connection.connect(db_path)) as other,
+        connection.transaction(other),
+        pytest.raises(GfilError, match="is whole and checked, but this could not be noted"),
+    ):
+        backup.write(db_path, folder, now=NOW)
+    check_backup(folder / "gfil-20250102T030405Z.db")
+
+
+def ingest(db_path: Path, until: threading.Event) -> int:
+    """Send ticks without a rest; how many times."""
+    rng, sent, time_msc = seeded("ingest"), 0, workloads.DAY * 1000
+    with closing(connection.connect(db_path)) as db:
+        while not until.is_set():
+            ticks = workloads.ticks_of(rng, time_msc, 20)
+            workloads.send_ticks(ticks)(db)
+            time_msc, sent = ticks[-1][0] + 1, sent + 1
+    return sent
+
+
+def test_under_full_ingest_each_is_whole(
+    filled: apsw.Connection, db_path: Path, folder: Path
+) -> None:
+    stop, sent = threading.Event(), []
+    thread = threading.Thread(target=lambda: sent.append(ingest(db_path, stop)))
+    thread.start()
+    try:
+        states = []
+        for second in range(3):
+            made = backup.write(db_path, folder, now=NOW + second)
+            check_backup(made.path)
+            with closing(connection.connect(made.path, readonly=True)) as copy:
+                states.append(connection.read_state(copy)[1])
+    finally:
+        stop.set()
+        thread.join()
+    assert states[0] < states[1] < states[2]
+    assert sent[0] > 0
+
+
+def test_killed_at_any_moment_it_leaves_nothing_called_a_backup(
+    filled: apsw.Connection, db_path: Path, folder: Path
+) -> None:
+    """The next one removes what is left of it."""
+    command = [sys.executable, *BACKUP, str(folder)]
+    environment = clean_environment(GFIL_DB=str(db_path))
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        wait_for(lambda: names(folder), "the first of it", 30)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for path in folder.glob("*.db"):
+            check_backup(path)
+            path.unlink()
+    made = backup.write(db_path, folder, now=NOW)
+    assert names(folder) == [made.path.name]
+
+
+def test_on_a_full_disk_it_is_one_line_and_nothing_is_left(
+    filled: apsw.Connection, db_path: Path, folder: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, *BACKUP, str(folder)],
+        cwd=ROOT,
+        env=clean_environment(GFIL_DB=str(db_path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
+    )
+    target = next(iter(done.stderr.split(" at ")[1:]), "").strip()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"gfil: no room for a copy at {target}\n"
+    assert target.startswith(str(folder))
+    assert names(folder) == []
+
+
+def test_the_command_says_it_in_one_line_or_as_json(db_path: Path, folder: Path) -> None:
+    status, said, error = gfil(db_path, "backup", str(folder / "a.db"))
+    size = (folder / "a.db").stat().st_size
+    wanted = f"{db_path}: backed up to {folder / 'a.db'}, {size / 1e6:.1f} MB, checked\n"
+    assert (status, said, error) == (0, wanted, "")
+    status, said, error = gfil(db_path, "backup", str(folder / "a.db"), "--json")
+    told = {"db": str(db_path), "path": str(folder / "a.db"), "bytes": size, "removed": []}
+    assert (status, orjson.loads(said), error) == (0, told, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "line"),
+    [
+        (["{folder}/a.db", "--keep", "3"], 2, "--keep is for a folder of backups"),
+        (["{folder}", "--keep", "0"], 2, "Invalid value for '--keep'"),
+        (["{folder}/no/a.db"], 2, "no folder {folder}/no"),
+        ([], 2, "Missing argument 'DEST'"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    db_path: Path, folder: Path, words: list[str], status: int, line: str
+) -> None:
+    found, said, error = gfil(db_path, "backup", *(word.format(folder=folder) for word in words))
+    assert (found, said) == (status, "")
+    assert error.startswith(f"gfil: {line.format(folder=folder)}")
+    assert error.count("\n") == 1
+
+
+def test_without_a_database_there_is_none(tmp_path: Path, folder: Path) -> None:
+    status, _, error = gfil(tmp_path / "none.db", "backup", str(folder))
+    assert (status, error.startswith("gfil: no database at")) == (1, True)
+    assert names(folder) == []
+    assert names(tmp_path) == ["backups"]
+
+
+def test_it_is_no_more_readable_than_the_database(db_path: Path, folder: Path) -> None:
+    db_path.chmod(0o600)
+    made = backup.write(db_path, folder, now=NOW)
+    assert made.path.stat().st_mode & 0o777 == 0o600
+
+
+class Killed(BaseException):
+    """The end of a process, as far as its files can tell."""
+
+
+@pytest.mark.parametrize("mutant", [False, True])
+def test_what_is_renamed_has_been_synced_before(
+    filled: apsw.Connection,
+    db_path: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mutant: bool,
+) -> None:
+    """A name that is on the disk before what it names would be a backup full of holes."""
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(file: int) -> None:
+        done.append(f"sync {Path(f'/proc/self/fd/{file}').readlink().name}")
+        sync(file)
+
+    def note_replace(path: Path, target: Path) -> Path:
+        done.append(f"rename {path.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    if mutant:
+        monkeypatch.setattr(file_copy, "sync_file", lambda path: None)
+    backup.write(db_path, folder, now=NOW)
+    part = "gfil-20250102T030405Z.db.part"
+    in_order = done == [f"sync {part}", f"rename {part}", "sync backups"]
+    assert in_order != mutant
+
+
+STEPS: list[tuple[object, str]] = [
+    (file_copy, "sync_file"),
+    (integrity, "check"),
+    (Path, "replace"),
+]
+
+
+@pytest.mark.parametrize(("owner", "name"), STEPS)
+def test_ended_at_a_step_it_leaves_none_or_a_whole_one(
+    filled: apsw.Connection,
+    db_path: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+) -> None:
+    step: Callable[..., object] = getattr(owner, name)
+
+    for survived in range(3):
+        calls = 0
+
+        def die(*arguments: object, at: int = survived) -> object:
+            nonlocal calls
+            calls += 1
+            if calls > at:
+                raise Killed
+            return step(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, die)
+            patched.setattr(
+                file_copy, "_remove", lambda part: None
+            )  # a dead process cleans nothing
+            try:
+                backup.write(db_path, folder, now=NOW + survived)
+            except Killed:
+                assert maintenance_runs.read_last_run(filled, "backup") is None or survived > 0
+        for path in folder.glob("*.db"):
+            check_backup(path)

@@ -1,0 +1,384 @@
+"""Tests of gfil/upkeep/doctor.py: what is wrong is found, what is right is not."""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import orjson
+import pytest
+
+from gfil import clocks
+from gfil.errors import ForeignDatabase, NoDatabase
+from gfil.ingest import importer
+from gfil.maintenance import backup, doctor
+from gfil.maintenance.doctor import CHECKS, Check
+from gfil.store import maintenance_runs, symbols
+from gfil.store.engine import connection, file_copy
+from gfil.store.retention import rules
+from gfil.timeframes import DAY, HOUR, MINUTE, WEEK
+from tests.conftest import Server
+from tests.faults import workloads
+from tests.faults.laws import check_derived, check_logged, read_state
+from tests.faults.sizes import seeded
+from tests.maintenance.test_backup import gfil
+from tests.store.model import Row, write, write_ticks
+
+MONDAY = 1_704_067_200  # 2024-01-01
+NOW = MONDAY + 3 * WEEK + 2 * DAY + 12 * HOUR
+FLAT = (1.5, 1.5, 1.5, 1.5, 1.0)
+NAMES = ["file", "laws", "disk", "sync", "versions", "backup", "prune", "stale", "week", "imported"]
+
+
+def look(path: Path, **options: object) -> dict[str, Check]:
+    """What a doctor finds, by name."""
+    settings = {"now": NOW, "free_mb_min": 1, **options}
+    return {check.name: check for check in doctor.run(path, **settings)}  # type: ignore[arg-type]
+
+
+def wrong(path: Path, **options: object) -> list[str]:
+    """The names of what is wrong; the disk's speed and fill are this machine's."""
+    found = look(path, **options)
+    return [name for name, check in found.items() if not check.ok and name not in ("disk", "sync")]
+
+
+def every(step: int, start: int, stop: int) -> list[Row]:
+    return [((time, time + MINUTE), FLAT) for time in range(start, stop, step)]
+
+
+def market(weeks: int, *, shift: int = 0, step: int = 5 * MINUTE) -> list[Row]:
+    """M1 of a market's weeks, from Sunday to Friday, 17:00 in New York's winter, up to now."""
+    rows: list[Row] = []
+    for week in range(-1, weeks):
+        opens = MONDAY + week * WEEK + 6 * DAY + 22 * HOUR
+        rows += every(step, opens + shift, min(opens + 5 * DAY, NOW) + shift)
+    return rows
+
+
+@pytest.fixture
+def well(db: apsw.Connection, db_path: Path, tmp_path: Path) -> Path:
+    """A database of which nothing is wrong: some weeks, pruned and backed up last night."""
+    write(db, "EURUSD", "M1", market(3))
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    backup.write(db_path, folder, now=NOW - 9 * HOUR)
+    with connection.transaction(db):
+        maintenance_runs.record_run(db, "prune", {}, now=NOW - 10 * HOUR)
+    return db_path
+
+
+def test_of_a_database_that_is_well_nothing_is_wrong(well: Path) -> None:
+    found = look(well)
+    assert [*found] == [*CHECKS] == NAMES
+    assert wrong(well) == wrong(well, quick=True) == []
+    assert found["laws"].detail == "every derived candle of 1 symbol is what its base makes it"
+    assert found["stale"] == Check("stale", True, "none")
+    assert found["week"] == Check("week", True, "no candles where markets rest")
+
+
+def test_an_empty_one_lacks_a_backup_and_nothing_else(db_path: Path) -> None:
+    assert wrong(db_path) == ["backup"]
+
+
+def test_what_was_found_is_remembered_and_no_change_is_counted(
+    well: Path, db: apsw.Connection
+) -> None:
+    before = read_state(db)
+    found = look(well, quick=True)
+    done = maintenance_runs.read_last_run(db, "doctor")
+    assert done is not None
+    assert done.time == NOW
+    assert done.report["checks"] == [check._asdict() for check in found.values()]
+    assert read_state(db) == before
+
+
+@pytest.fixture
+def mixed(db: apsw.Connection, db_path: Path) -> Path:
+    """Candles of several clocks and timeframes, some of which gave way, and ticks."""
+    rng = seeded("doctor")
+    for step in (*workloads.late_candles(rng), *workloads.late_ticks(rng)):
+        step(db)
+    return db_path
+
+
+def test_all_that_may_rightly_be_there_is_right(mixed: Path, db: apsw.Connection) -> None:
+    check_derived(db)
+    assert look(mixed)["laws"].ok
+
+
+def spoil_some(db: apsw.Connection, rng_name: str) -> None:
+    # Another price, one that went, one too many: of derived candles, wherever they are.
+    rng = seeded(rng_name)
+    keys = connection.query_all(db, "SELECT series, time, extra_s FROM candle WHERE kind = 0")
+    for key in rng.sample(keys, 30):
+        what = rng.choice(("volume", "gone", "moved"))
+        where = "WHERE series = ? AND time = ? AND extra_s = ?"
+        if what == "volume":
+            db.execute(f"UPDATE candle SET volume = volume + 3 {where}", key)  # noqa: S608
+        elif what == "gone":
+            db.execute(f"DELETE FROM candle {where}", key)  # noqa: S608
+        else:
+            db.execute(f"UPDATE OR IGNORE candle SET time = time + 60 {where}", key)  # noqa: S608
+
+
+def test_wrong_derived_candles_are_found_and_derived_again(
+    mixed: Path, db: apsw.Connection
+) -> None:
+    whole = read_state(db)
+    spoil_some(db, "spoilt")
+    found = look(mixed)["laws"]
+    assert not found.ok
+    assert "not what the base makes of them: EURUSD " in found.detail
+    assert found.detail.endswith("`gfil doctor --repair`")
+    spoilt = read_state(db)
+    mended = look(mixed, repair=True)["laws"]
+    assert mended.ok, mended.detail
+    assert mended.detail.endswith(" derived again")
+    check_derived(db)
+    after = read_state(db)
+    assert after["candle"] == whole["candle"]
+    assert after["superseded"] == whole["superseded"]
+    assert after["store"][0][2] > spoilt["store"][0][2], "those who follow live are told"
+    check_logged(spoilt, after)
+
+
+def test_one_changed_candle_is_named(well: Path, db: apsw.Connection) -> None:
+    sql = "UPDATE candle SET high = 2.0 WHERE series % 32 = 3 AND time = ?"
+    db.execute(sql, (MONDAY + DAY,))
+    assert look(well)["laws"] == Check(
+        "laws",
+        False,
+        "2 candles not what the base makes of them: EURUSD M5 2024-01-02T00:00:00Z, "
+        "EURUSD M15 2024-01-02T00:00:00Z; `gfil doctor --repair`",
+    )
+    assert wrong(well, quick=True) == [], "it is older than a quick look goes"
+    db.execute(sql, (NOW - HOUR,))
+    assert wrong(well, quick=True) == ["laws"]
+    assert wrong(well, repair=True) == []
+
+
+def test_stored_candles_are_never_repaired(well: Path, db: apsw.Connection) -> None:
+    db.execute("UPDATE candle SET high = 2.0 WHERE series % 32 = 0 AND time = ?", (MONDAY + DAY,))
+    assert wrong(well, repair=True) == []
+    sql = "SELECT high FROM candle WHERE series % 32 = 0 AND time = ?"
+    assert connection.query_one(db, sql, (MONDAY + DAY,)) == 2.0  # type: ignore[arg-type]
+    check_derived(db)
+
+
+def test_ticks_are_the_base_of_minutes(well: Path, db: apsw.Connection) -> None:
+    write_ticks(db, "GBPUSD", workloads.ticks_of(seeded("ticks"), (NOW - HOUR) * 1000, 50))
+    assert wrong(well, quick=True) == []
+    db.execute("DELETE FROM tick WHERE time_msc % 2 = 0")
+    assert wrong(well, quick=True) == ["laws"]
+    assert wrong(well, quick=True, repair=True) == []
+    check_derived(db)
+
+
+def test_rows_of_no_symbol_are_told(well: Path, db: apsw.Connection) -> None:
+    db.execute("INSERT INTO candle SELECT 32 * 77, time, 0, 1, 1, 1, 1, 1, 1 FROM candle LIMIT 3")
+    found = look(well)["laws"]
+    assert (found.ok, found.detail.rpartition("; ")[2]) == (
+        False,
+        "rows of 1 symbol that there are not",
+    )
+
+
+def test_a_broken_page_is_found_and_nothing_is_written(well: Path, db: apsw.Connection) -> None:
+    db.close()
+    content = bytearray(well.read_bytes())
+    at = len(content) // 8192 * 4096
+    content[at : at + 4096] = bytes(range(256)) * 16
+    well.write_bytes(content)
+    for options in ({}, {"quick": True}, {"repair": True}):
+        found = look(well, **options)
+        assert not found["file"].ok
+        assert found["file"].detail.startswith("damaged: ")
+        assert "`gfil restore " in found["file"].detail
+        assert found["laws"] == Check("laws", False, "not looked at: the file is damaged")
+    assert well.read_bytes() == content
+
+
+def test_a_file_whose_first_page_is_broken_is_told_too(well: Path, db: apsw.Connection) -> None:
+    db.close()
+    content = bytearray(well.read_bytes())
+    content[100:4096] = bytes(3996)
+    well.write_bytes(content)
+    found = look(well)
+    assert [*found] == NAMES
+    assert not any(found[name].ok for name in ("file", "laws", "backup"))
+
+
+def test_what_is_no_database_of_ours_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "letter.db").write_text("dear all, " * 1000)
+    with pytest.raises(ForeignDatabase):
+        look(tmp_path / "letter.db")
+    with pytest.raises(NoDatabase):
+        look(tmp_path / "none.db")
+
+
+def test_a_symbol_with_candles_at_the_weekend_is_found(well: Path, db: apsw.Connection) -> None:
+    """Stamped by the server's clock, and read as UTC."""
+    write(db, "XAUUSD", "M1", market(3, shift=2 * HOUR), now=NOW + 3 * HOUR)
+    found = look(well)["week"]
+    assert not found.ok
+    assert "XAUUSD (" in found.detail
+    assert "nyclose" in found.detail
+    assert "EURUSD" not in found.detail
+
+
+@pytest.mark.parametrize("clock", ["America/New_York", "UTC"])
+def test_a_real_file_read_on_a_wrong_clock_is_found(
+    db: apsw.Connection, db_path: Path, shared_data: Path, clock: str
+) -> None:
+    file = shared_data / "histdata" / "DAT_ASCII_EURUSD_M1_201701.csv.gz"
+    options = importer.Options(clock=clocks.parse(clock))
+    importer.load(db, [file.read_bytes()], options, name=file.name, now=NOW)
+    found = look(db_path)["week"]
+    assert found.ok == (clock != "UTC")
+    assert found.ok or "as if stamped on America/New_York" in found.detail
+
+
+def test_what_trades_all_the_week_is_well(well: Path, db: apsw.Connection) -> None:
+    write(db, "BTCUSD", "M1", every(5 * MINUTE, MONDAY, NOW))
+    assert wrong(well) == []
+
+
+@pytest.mark.parametrize(("days", "ok"), [(1, True), (3, False)])
+@pytest.mark.parametrize("name", ["backup", "prune"])
+def test_what_was_not_done_for_two_nights_is_wrong(
+    well: Path, db: apsw.Connection, name: maintenance_runs.Name, days: int, ok: bool
+) -> None:
+    with connection.transaction(db):
+        maintenance_runs.record_run(db, name, {"path": "/backups/gfil.db"}, now=NOW - days * DAY)
+    assert wrong(well) == ([] if ok else [name])
+
+
+def test_a_backup_that_is_no_longer_there_is_told(well: Path, tmp_path: Path) -> None:
+    made = next((tmp_path / "backups").iterdir())
+    made.unlink()
+    assert look(well)["backup"] == Check("backup", True, f"{made}, 9 hours ago, no longer there")
+
+
+def test_a_prune_that_never_was_is_wrong_once_there_is_something_to_prune(
+    db: apsw.Connection, db_path: Path
+) -> None:
+    write(db, "EURUSD", "M1", market(3))
+    assert "prune" not in wrong(db_path)
+    with connection.transaction(db):
+        rules.set_rules(
+            db, None, {"ticks": rules.parse_period("1d"), "M1": rules.parse_period("7d")}
+        )
+    assert look(db_path)["prune"] == Check(
+        "prune", False, "never done, and older than it is kept is some of EURUSD"
+    )
+
+
+def test_a_stale_symbol_is_found_an_ended_one_is_told(well: Path, db: apsw.Connection) -> None:
+    write(db, "GBPUSD", "M1", [row for row in market(3) if row[0][0] < NOW - 3 * HOUR])
+    write(db, "OLD", "M1", every(HOUR, MONDAY - 90 * DAY, MONDAY - 30 * DAY))
+    found = look(well)["stale"]
+    assert not found.ok
+    assert found.detail.startswith(
+        "nothing comes though it usually does: GBPUSD since 2024-01-24T08:"
+    )
+    assert found.detail.endswith("; ended, by their age: OLD")
+
+
+def test_a_disk_that_is_nearly_full_is_found(well: Path) -> None:
+    found = look(well, free_mb_min=10**9)["disk"]
+    assert not found.ok
+    assert found.detail.endswith(
+        "GFIL_MIN_FREE_MB is 1000000000: nothing more is taken in; make room"
+    )
+
+
+def test_a_disk_that_will_be_full_in_a_few_days_is_found(
+    well: Path, db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = well.stat().st_size
+    with connection.transaction(db):
+        maintenance_runs.record_run(
+            db, "doctor", {"sizes": [[NOW - 10 * DAY, size - 10**6]]}, now=NOW - DAY
+        )
+    monkeypatch.setattr(file_copy, "read_free_bytes", lambda folder: 1_500_000)
+    found = look(well)["disk"]
+    assert (found.ok, found.detail) == (
+        False,
+        "1 MB free, GFIL_MIN_FREE_MB is 1, reached in 5 days",
+    )
+    done = maintenance_runs.read_last_run(db, "doctor")
+    assert done is not None
+    assert done.report["sizes"] == [[NOW - 10 * DAY, size - 10**6], [NOW, size]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "free", "days"),
+    [
+        ([], 10, None),
+        ([(0, 5)], 10, None),
+        ([(0, 5), (3600, 50)], 10, None),
+        ([(0, 5), (DAY, 5)], 10, None),
+        ([(0, 5), (DAY, 4)], 10, None),
+        ([(0, 5), (DAY, 6)], 10, 10.0),
+        ([(0, 0), (DAY, 50), (4 * DAY, 8)], 10, 5.0),
+        ([(0, 5), (DAY, 6)], -10, 0.0),
+    ],
+)
+def test_when_a_disk_is_full_follows_from_how_the_file_grew(
+    sizes: list[tuple[int, int]], free: int, days: float | None
+) -> None:
+    assert doctor.days_until_full(sizes, free) == days
+
+
+def test_imported_days_are_named_and_not_wrong(well: Path, db: apsw.Connection) -> None:
+    old = MONDAY - 300 * DAY
+    write(db, "EURUSD", "M1", every(HOUR, old, old + 3 * DAY), now=NOW)
+    assert look(well)["imported"] == Check(
+        "imported",
+        True,
+        "kept on purpose past their retention: 3 days M1 of EURUSD; `gfil prune --imported`",
+    )
+
+
+def test_a_log_that_nobody_copies_is_found(well: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "WAL_MAX_BYTES", -1)
+    assert "a reader holds it" in look(well)["file"].detail
+
+
+def test_beside_full_ingest_nothing_is_wrong(well: Path) -> None:
+    stop = threading.Event()
+
+    def ingest() -> None:
+        rng, time_msc = seeded("beside"), (NOW - HOUR) * 1000
+        with closing(connection.connect(well)) as db:
+            while not stop.is_set():
+                ticks = workloads.ticks_of(rng, time_msc, 20)
+                write_ticks(db, "GBPUSD", ticks)
+                time_msc = ticks[-1][0] + 1
+
+    thread = threading.Thread(target=ingest)
+    thread.start()
+    try:
+        for quick in (True, False, True):
+            assert set(wrong(well, quick=quick)) <= {"week"}
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_beside_a_server_the_command_tells_line_by_line(
+    well: Path, server: Callable[..., Server], db: apsw.Connection
+) -> None:
+    running = server(GFIL_DB=str(well))
+    status, said, error = gfil(well, "doctor", "--quick")
+    lines = said.splitlines()
+    assert (status, error) == (1, "")
+    assert [line[6:14].strip() for line in lines[:-1]] == NAMES
+    assert lines[-1] == f"{well}: wrong: backup prune"
+    assert running.get("/readyz").status == 200
+    status, said, _ = gfil(well, "doctor", "--json")
+    told = orjson.loads(said)
+    assert (status, [*told]) == (1, ["db", "ok", "checks"])
+    assert [check["name"] for check in told["checks"]] == NAMES
+    assert symbols.list_symbols(db)

@@ -1,0 +1,166 @@
+"""Tests of gfil/upkeep/originals.py: when the old files go, and everything that keeps them."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gfil.migration.cleanup import delete_migrated
+from gfil.store import maintenance_runs, migrated_files, symbols
+from gfil.store.engine import connection
+from gfil.store.migrated_files import MigratedFile
+
+VERIFIED = 1_700_000_000
+DUE = VERIFIED + 72 * 3600
+CONTENT = b"[]"
+
+
+@pytest.fixture
+def old(db: apsw.Connection, tmp_path: Path) -> Path:
+    """An old file that was migrated with nothing refused, and backed up since."""
+    path = tmp_path / "EURUSD_1m.json"
+    path.write_bytes(CONTENT)
+    remember(db, path)
+    back_up(db, tmp_path / "backup.db")
+    return path
+
+
+def remember(db: apsw.Connection, path: Path, rejected: int = 0, due: int | None = DUE) -> None:
+    """Note a file as the migration does."""
+    now = path.stat()
+    report = {"rejected": rejected, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
+    ids = [symbol.id for symbol in symbols.list_symbols(db)]
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    with connection.transaction(db):
+        migrated_files.record_file(
+            db, MigratedFile(digest, str(path), VERIFIED, due, report | {"ids": ids})
+        )
+
+
+def back_up(db: apsw.Connection, path: Path, time: int = VERIFIED + 60) -> None:
+    """Note a backup as `backup` does."""
+    path.write_bytes(b"backup")
+    with connection.transaction(db):
+        maintenance_runs.record_run(db, "backup", {"path": str(path)}, now=time)
+
+
+def kept(db: apsw.Connection, now: float = DUE) -> list[str]:
+    """Why files stay."""
+    report = delete_migrated(db, now)
+    assert report.deleted == []
+    return [*report.kept.values()]
+
+
+def test_a_file_goes_when_its_time_has_come(db: apsw.Connection, old: Path) -> None:
+    assert delete_migrated(db, DUE - 1).as_json() == {"deleted": [], "kept": []}
+    assert old.exists()
+    report = delete_migrated(db, DUE)
+    assert report.as_json() == {"deleted": [str(old)], "kept": []}
+    assert report.describe() == ["1 of the old files, migrated and verified, deleted"]
+    assert not old.exists()
+    assert delete_migrated(db, DUE + 1).deleted == []
+    assert len(migrated_files.list_files(db)) == 1, "it is known, should it come back"
+
+
+def test_a_dry_run_only_tells(db: apsw.Connection, db_path: Path, old: Path) -> None:
+    reader = connection.connect(db_path, readonly=True)
+    report = delete_migrated(reader, DUE, dry_run=True)
+    assert report.deleted == [str(old)]
+    assert report.describe() == ["1 of the old files, migrated and verified, would be deleted"]
+    assert old.exists()
+
+
+def test_a_file_that_is_never_to_go_stays(db: apsw.Connection, old: Path) -> None:
+    remember(db, old, due=None)
+    assert kept(db, DUE + 10**9) == []
+    assert old.exists()
+
+
+def test_a_file_of_which_rows_were_refused_stays(db: apsw.Connection, old: Path) -> None:
+    remember(db, old, rejected=1)
+    assert kept(db) == ["rows of it were refused"]
+
+
+def test_a_file_stays_whose_symbol_has_been_deleted(
+    db: apsw.Connection, old: Path, tmp_path: Path
+) -> None:
+    with connection.transaction(db):
+        gold, silver = (symbols.ensure(db, name) for name in ("XAUUSD", "XAGUSD"))
+    remember(db, old)
+    with connection.transaction(db):
+        symbols.delete(db, silver)
+    back_up(db, tmp_path / "backup.db", VERIFIED + 3600)
+    assert kept(db) == ["its symbol has been deleted since: `gfil migrate` brings it back"]
+    remember(db, old)
+    with connection.transaction(db):
+        symbols.rename(db, gold, "GOLD")
+    assert delete_migrated(db, DUE).deleted == [str(old)]
+
+
+@pytest.mark.parametrize("time", [VERIFIED, VERIFIED - 1, DUE + 1])
+def test_a_file_stays_without_a_backup_made_since(
+    db: apsw.Connection, old: Path, tmp_path: Path, time: int
+) -> None:
+    why = "no verified backup has been made since: `gfil backup` makes one"
+    back_up(db, tmp_path / "backup.db", time)
+    assert kept(db) == [why]
+    db.execute("DELETE FROM maintenance_run")
+    report = delete_migrated(db, DUE)
+    assert report.as_json()["kept"] == [{"file": str(old), "why": why}]
+    assert report.describe() == [f"1 of the old files, migrated, stay: {why}"]
+    assert old.exists()
+
+
+def test_a_file_stays_when_the_backup_has_gone(
+    db: apsw.Connection, old: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "backup.db").unlink()
+    assert kept(db) == [f"the last backup is not at {tmp_path / 'backup.db'} any more"]
+
+
+def test_a_file_that_has_changed_stays(db: apsw.Connection, old: Path) -> None:
+    times = old.stat().st_atime_ns, old.stat().st_mtime_ns
+    old.write_bytes(b"[1]")
+    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    old.write_bytes(b"{}")
+    os.utime(old, ns=times)
+    assert kept(db) == ["its content has changed since: `gfil migrate` takes what is new in it"]
+    old.write_bytes(CONTENT)
+    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    os.utime(old, ns=times)
+    assert delete_migrated(db, DUE).deleted == [str(old)]
+
+
+def test_a_link_in_the_place_of_a_file_stays(db: apsw.Connection, old: Path) -> None:
+    old.rename(old.with_name("elsewhere.json"))
+    old.symlink_to("elsewhere.json")
+    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+
+
+def test_a_file_that_somebody_else_removed_is_asked_for_no_more(
+    db: apsw.Connection, old: Path
+) -> None:
+    old.unlink()
+    assert kept(db) == []
+    assert migrated_files.list_files(db)[0].delete_after is None
+
+
+def test_one_file_that_cannot_go_keeps_no_other(
+    db: apsw.Connection, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "XAUUSD_1m.json"
+    other.write_bytes(b"[ ]")
+    remember(db, other)
+    unlink = Path.unlink
+
+    def deny(path: Path, missing_ok: bool = False) -> None:
+        if path == old:
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", deny)
+    report = delete_migrated(db, DUE)
+    assert report.deleted == [str(other)]
+    assert report.kept == {str(old): "Permission denied"}

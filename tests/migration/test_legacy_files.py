@@ -1,0 +1,316 @@
+"""Tests of gfil/ingest/legacy.py and verifying.py: what is stored of old files, and adds up."""
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from gfil import clocks
+from gfil.errors import BadParameter, GfilError, Refused
+from gfil.migration import legacy_files, verify
+from gfil.migration.legacy_files import LegacyFile, Loaded, ReadOptions
+from gfil.migration.verify import Verdict
+from gfil.store.candles.write import CandleColumns
+from gfil.timeframes import M1
+from tests.migration import legacy_samples
+from tests.migration.legacy_samples import MONDAY, NOW, fold, minutes, objects, save, stamped
+from tests.store.model import read, write
+
+HOW = ReadOptions(None, NOW)
+
+
+def take(
+    db: apsw.Connection, path: Path, edges: tuple[int, ...] = (), how: ReadOptions = HOW
+) -> tuple[Loaded, Verdict]:
+    """Load a file and verify it."""
+    original = next(
+        each for each in legacy_files.find(str(path.parent)).originals if each.path == path
+    )
+    loaded = legacy_files.load(db, original, how, edges)
+    return loaded, verify.verify(db, original, how, edges)
+
+
+def adds_up(loaded: Loaded, verdict: Verdict) -> bool:
+    """Whether nothing is missing, and both readings found as many rows."""
+    found = verdict.present + verdict.covered + verdict.kept
+    return (
+        verdict.rows == found + verdict.duplicates + verdict.rejected == loaded.report.rows
+        and verdict.missing == 0
+        and verdict.digest == loaded.seal.digest
+    )
+
+
+def values(db: apsw.Connection, symbol: str, tf: str) -> list[tuple[float, ...]]:
+    """All candles of a timeframe."""
+    return [tuple(row) for row in read(db, symbol, tf).candles]
+
+
+def test_a_folder_is_read_symbol_by_symbol_the_minutes_first(tmp_path: Path) -> None:
+    for name in ("B_1w", "B_1m", "A.r-1h", "A.r-5m", "B_15m"):
+        save(tmp_path, name, [])
+    (tmp_path / "notes.txt").write_text("x")
+    save(tmp_path, "settings", {})
+    (tmp_path / "C_1m.json").mkdir()
+    with gzip.open(tmp_path / "B_4h.json.gz", "wb") as file:
+        file.write(b"[]")
+    found = legacy_files.find(str(tmp_path))
+    assert [(each.symbol, each.timeframe.name) for each in found.originals] == [
+        *(("A.r", "M5"), ("A.r", "H1")),
+        *(("B", "M1"), ("B", "M15"), ("B", "H4"), ("B", "W1")),
+    ]
+    assert found.foreign == ["C_1m.json", "notes.txt", "settings.json"]
+
+
+def test_what_holds_nothing_of_the_old_system_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(BadParameter, match="no file in it is called as"):
+        legacy_files.find(str(tmp_path))
+    with pytest.raises(BadParameter, match="neither a folder nor an SQLite file"):
+        legacy_files.find(str(tmp_path / "notes.txt"))
+    with pytest.raises(BadParameter, match="no such file or folder"):
+        legacy_files.find(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        objects,
+        lambda rows: [[*row] for row in rows],
+        lambda rows: [dict(row, ts=row["ts"] * 1000) for row in objects(rows)],
+        lambda rows: {"candles": objects(rows)},
+        lambda rows: (
+            stamped(rows[:50], "%Y-%m-%dT%H:%M:%S") + stamped(rows[50:], "%Y-%m-%d %H:%M:%S.%f")
+        ),
+        lambda rows: dict(zip("tohlcv", map(list, zip(*rows, strict=True)), strict=True)),
+    ],
+)
+def test_every_spelling_is_stored_as_it_is(db: apsw.Connection, tmp_path: Path, shape: Any) -> None:
+    rows = minutes(100)
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", shape(rows)))
+    assert values(db, "EURUSD", "M1") == rows
+    assert adds_up(loaded, verdict)
+    assert (verdict.present, loaded.report.inserted) == (100, 100)
+
+
+def test_of_rows_in_one_bucket_the_closed_one_stays(db: apsw.Connection, tmp_path: Path) -> None:
+    rows = minutes(40)
+    forming = [(*row[:5], row[5] / 2) for row in rows[10:14]]
+    given = rows[:12] + forming + rows[12:] + [rows[3], rows[39]]
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(given)))
+    assert values(db, "EURUSD", "M1") == rows
+    assert (verdict.rows, verdict.present, verdict.duplicates) == (46, 40, 6)
+    assert loaded.report.duplicates == 6
+    assert adds_up(loaded, verdict)
+
+
+def test_rows_in_any_order_are_put_in_order_before_they_are_stored() -> None:
+    rows = minutes(50)
+    given = [*reversed(rows), *rows[10:20]]
+    columns = zip(*((row[0], 0, *row[1:]) for row in given), strict=True)
+    distinct = legacy_files.distinguish(CandleColumns(*map(list, columns)))
+    assert [*zip(distinct.time, *distinct[2:], strict=True)] == rows
+
+
+def test_what_differs_is_named_also_behind_many_candles_saved_while_forming(
+    db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "EXAMPLES_KEPT_MAX", 5)
+    rows = minutes(300)
+    take(db, save(tmp_path, "EURUSD_1m", objects(rows)))
+    given = [each for row in fold(rows, "5m") for each in ((*row[:5], row[5] - 1), row)]
+    given[-2:] = [(*given[-1][:5], given[-1][5] + 7)]
+    _, verdict = take(db, save(tmp_path, "EURUSD_5m", objects(given)))
+    assert verdict.different == 1
+    assert [text[:20] for text in verdict.examples] == [clocks.format_instant(given[-1][0])]
+
+
+def test_what_lies_above_minutes_is_compared_and_not_stored(
+    db: apsw.Connection, tmp_path: Path
+) -> None:
+    rows = minutes(300, MONDAY + 30 * 60)
+    take(db, save(tmp_path, "EURUSD_1m", objects(rows)))
+    hours = fold(rows, "1h")
+    wrong = [*hours[2][:4], 9.0, 1.0]
+    wrong[2] = 9.0
+    given = [*hours[:2], wrong, *hours[3:]]
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1h", [[*row] for row in given]))
+    assert (loaded.covered, loaded.report.inserted + loaded.report.updated) == (5, 1)
+    assert (verdict.present, verdict.covered, verdict.different) == (1, 5, 1)
+    start = clocks.format_instant(MONDAY + 2 * 3600)
+    assert [text.split(": ")[0] for text in verdict.examples] == [start]
+    assert values(db, "EURUSD", "H1") == hours
+    assert adds_up(loaded, verdict)
+
+
+def test_a_bucket_that_the_first_minute_lies_in_takes_the_row_of_the_file(
+    db: apsw.Connection, tmp_path: Path
+) -> None:
+    whole = minutes(600)
+    take(db, save(tmp_path, "EURUSD_1m", objects(whole[150:])))
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1h", objects(fold(whole, "1h"))))
+    assert values(db, "EURUSD", "H1") == fold(whole, "1h")
+    assert (verdict.present, verdict.covered) == (3, 7)
+    assert adds_up(loaded, verdict)
+
+
+def test_a_bucket_in_which_a_cut_file_ends_takes_the_row_of_the_file(
+    db: apsw.Connection, tmp_path: Path
+) -> None:
+    whole = minutes(600)
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(whole), cut=0.55))
+    assert loaded.report.reasons == {"truncated": 1}
+    assert verdict.rejected == 1
+    assert adds_up(loaded, verdict)
+    left = values(db, "EURUSD", "M1")
+    assert left == whole[: len(left)]
+    assert 300 < len(left) < 350
+    edges = (whole[0][0], int(left[-1][0]))
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1h", objects(fold(whole, "1h"))), edges)
+    assert values(db, "EURUSD", "H1") == fold(whole, "1h")
+    assert (verdict.present, verdict.covered) == (6, 4)
+    assert adds_up(loaded, verdict)
+
+
+def test_a_stored_candle_is_never_replaced(db: apsw.Connection, tmp_path: Path) -> None:
+    rows = minutes(30)
+    mine = ((rows[5][0], rows[5][0] + 60), (7.0, 8.0, 6.0, 7.5, 1.0))
+    write(db, "EURUSD", "M1", [mine])
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(rows)))
+    assert values(db, "EURUSD", "M1")[5] == (rows[5][0], *mine[1])
+    assert (verdict.present, verdict.kept, loaded.report.kept) == (29, 1, 1)
+    assert adds_up(loaded, verdict)
+
+
+def test_weeks_that_start_on_a_thursday_are_refused_row_by_row(
+    db: apsw.Connection, tmp_path: Path
+) -> None:
+    monday = (MONDAY, 1.0, 2.0, 0.5, 1.5, 10.0)
+    thursdays = [(MONDAY + 259200 + n * 604800, *monday[1:]) for n in range(3)]
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1w", objects([monday, *thursdays])))
+    assert loaded.report.reasons == {"off_bucket": 3}
+    assert [error["row"] for error in loaded.report.errors] == [1, 2, 3]
+    assert (verdict.rows, verdict.present, verdict.rejected) == (4, 1, 3)
+    assert adds_up(loaded, verdict)
+
+
+def test_stamps_are_read_on_the_clock_that_is_told(db: apsw.Connection, tmp_path: Path) -> None:
+    rows = minutes(200)
+    athens = ReadOptions(clocks.parse("Europe/Athens"), NOW)
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(rows)), how=athens)
+    assert values(db, "EURUSD", "M1") == [(row[0] - 7200, *row[1:]) for row in rows]
+    assert adds_up(loaded, verdict)
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1d", objects(fold(rows, "1d"))), how=athens)
+    assert (verdict.present, verdict.covered) == (1, 0)
+    assert adds_up(loaded, verdict)
+
+
+def test_a_long_file_is_put_in_order_part_by_part(
+    db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(legacy_files, "SORTED_ROWS_MAX", 1000)
+    rows = minutes(20_000)
+    given = rows[:9000] + [(*row[:5], 0.5) for row in rows[8000:8010]] + rows[9000:] + rows[:5]
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(given)))
+    assert values(db, "EURUSD", "M1") == rows
+    assert (verdict.present, verdict.duplicates, verdict.kept) == (20_000, 15, 0)
+    assert adds_up(loaded, verdict)
+
+
+@pytest.mark.parametrize("runs_backwards", [False, True])
+def test_forming_rows_wait_for_closed_ones_where_a_part_ends(
+    db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_backwards: bool
+) -> None:
+    monkeypatch.setattr(legacy_files, "SORTED_ROWS_MAX", 1000)
+    monkeypatch.setattr(legacy_files, "HELD_ROWS", 10)
+    rows = minutes(20_000)
+    twice = [row for one in rows for row in ((*one[:5], one[5] / 2), one)]
+    given = [*reversed(twice)] if runs_backwards else twice
+    loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(given)))
+    assert values(db, "EURUSD", "M1") == rows
+    assert (verdict.present, verdict.duplicates) == (20_000, 20_000)
+    assert adds_up(loaded, verdict)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "it is empty"), (b"<html>", "no format known"), (b'{"theme": 1}', "no format known")],
+)
+def test_a_file_without_rows_is_refused_whole(
+    db: apsw.Connection, tmp_path: Path, content: bytes, why: str
+) -> None:
+    path = tmp_path / "EURUSD_1m.json"
+    path.write_bytes(content)
+    with pytest.raises(GfilError, match=why):
+        legacy_files.load(db, LegacyFile(path, "EURUSD", M1, len(content)), HOW, ())
+
+
+def test_a_file_whose_rows_contradict_its_name_is_refused_whole(
+    db: apsw.Connection, tmp_path: Path
+) -> None:
+    path = save(tmp_path, "EURUSD_1m", objects(fold(minutes(6000), "1h")))
+    with pytest.raises(Refused, match="rows are 1 hour apart; the file's name says M1"):
+        legacy_files.load(db, LegacyFile(path, "EURUSD", M1, 9), HOW, ())
+
+
+def test_what_is_lost_afterwards_is_found_missing(db: apsw.Connection, tmp_path: Path) -> None:
+    """The check itself: what must fail does."""
+    path = save(tmp_path, "EURUSD_1m", objects(minutes(50)))
+    loaded, verdict = take(db, path)
+    assert adds_up(loaded, verdict)
+    db.execute("DELETE FROM candle WHERE series = 32 AND time = :time", {"time": MONDAY + 600})
+    (original,) = legacy_files.find(str(tmp_path)).originals
+    verdict = verify.verify(db, original, HOW, ())
+    assert (verdict.present, verdict.missing) == (49, 1)
+    assert not adds_up(loaded, verdict)
+
+
+def test_a_file_that_has_gone_is_told_in_the_verdict(db: apsw.Connection, tmp_path: Path) -> None:
+    gone = LegacyFile(tmp_path / "EURUSD_1m.json", "EURUSD", M1, 9)
+    assert "No such file" in verify.verify(db, gone, HOW, ()).failure
+
+
+def test_another_process_verifies_as_this_one_does(
+    db: apsw.Connection, db_path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "klines"
+    legacy_samples.save_symbol(folder, "EURUSD", 3000)
+    originals = legacy_files.find(str(folder)).originals
+    for original in originals:
+        legacy_files.load(db, original, HOW, ())
+    here = [verify.verify(db, original, HOW, ()) for original in originals]
+    with verify.verifier(db_path) as beside:
+        there = []
+        for original in originals:
+            beside.begin(original, HOW, ())
+            there += beside.verdicts(3)
+        there += beside.verdicts()
+    assert there == here
+    assert sum(verdict.present for verdict in here) > 3000
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_an_error_of_its_own(
+    db: apsw.Connection, tmp_path: Path
+) -> None:
+    path = save(tmp_path, "EURUSD_1m", [])
+    path.chmod(0)
+    with pytest.raises(OSError, match="Permission"):
+        take(db, path)
+
+
+def test_the_real_file_with_two_forming_candles_resolves_to_the_closed_ones(
+    db: apsw.Connection, tmp_path: Path, shared_data: Path
+) -> None:
+    packed = shared_data / "legacy_json" / "ETH_BTC-5m.json.gz"
+    path = tmp_path / "ETH_BTC-5m.json"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    loaded, verdict = take(db, path)
+    assert (verdict.rows, verdict.present, verdict.duplicates) == (11_523, 11_521, 2)
+    assert adds_up(loaded, verdict)
+    stored = {row[0]: row[1:] for row in values(db, "ETH_BTC", "M5")}
+    instant = clocks.parse_instant("2018-03-24T09:25:00Z")
+    assert stored[instant] == (0.06065976, 0.06076967, 0.06065971, 0.06065971, 39.8703469)
+    assert stored[instant + 300] == (0.06065971, 0.06075966, 0.06065971, 0.06065972, 13.24292168)

@@ -1,0 +1,83 @@
+"""Answers to requests with an Idempotency-Key: given again for a day, and never too many."""
+
+import apsw
+import pytest
+
+from gfil.store import idempotency
+from gfil.store.engine import connection
+from gfil.store.idempotency import (
+    KEPT_FOR_S,
+    KEPT_MAX,
+    TRIM_EVERY,
+    TRIMMED_TO,
+    RequestIdentity,
+    StoredAnswer,
+)
+
+NOW = 1_700_000_000.5
+ASKED = RequestIdentity("aaaaaaaa", "POST /api/v1/ticks", "1", b"d" * 32)
+ANSWER = StoredAnswer(200, b'{"rows":1}')
+COUNT = "SELECT COUNT(*) FROM idempotency_record WHERE key_id = :key_id"
+
+
+def put(
+    db: apsw.Connection, asked: RequestIdentity, now: float = NOW, answer: StoredAnswer = ANSWER
+) -> None:
+    with connection.transaction(db):
+        idempotency.store_answer(db, asked, answer, now=now)
+
+
+def test_the_same_request_finds_its_answer_for_a_day(db: apsw.Connection) -> None:
+    """And not longer."""
+    assert idempotency.find_answer(db, ASKED, now=NOW) is None
+    put(db, ASKED)
+    assert idempotency.find_answer(db, ASKED, now=NOW + KEPT_FOR_S - 1) == ANSWER
+    assert idempotency.find_answer(db, ASKED, now=NOW + KEPT_FOR_S) is None
+
+
+@pytest.mark.parametrize("other", [{"key_id": "bbbbbbbb"}, {"route": "POST /x"}, {"name": "2"}])
+def test_another_key_route_or_name_is_another_request(
+    db: apsw.Connection, other: dict[str, str]
+) -> None:
+    """Two programs may count from 1."""
+    put(db, ASKED)
+    assert idempotency.find_answer(db, ASKED._replace(**other), now=NOW) is None
+
+
+def test_another_body_under_the_same_name_is_refused(db: apsw.Connection) -> None:
+    """Until the day is over: then the name is free again, and takes the new answer."""
+    put(db, ASKED)
+    other = ASKED._replace(digest=b"e" * 32)
+    with pytest.raises(idempotency.KeyReused) as refused:
+        idempotency.find_answer(db, other, now=NOW)
+    assert (refused.value.status, refused.value.type) == (422, "idempotency_key")
+    later = NOW + KEPT_FOR_S
+    assert idempotency.find_answer(db, other, now=later) is None
+    put(db, other, later, StoredAnswer(200, b"{}"))
+    assert idempotency.find_answer(db, other, now=later) == StoredAnswer(200, b"{}")
+
+
+def test_the_oldest_answers_go_first_and_there_are_never_too_many(db: apsw.Connection) -> None:
+    """Those of another key stay, also where all came in one second."""
+    put(db, ASKED._replace(key_id="bbbbbbbb"))
+    with connection.transaction(db):
+        for n in range(KEPT_MAX + TRIM_EVERY):
+            idempotency.store_answer(db, ASKED._replace(name=f"{n:06}"), ANSWER, now=NOW)
+            if n % TRIM_EVERY == 0:
+                assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) <= KEPT_MAX
+    last = ASKED._replace(name=f"{KEPT_MAX + TRIM_EVERY - 1:06}")
+    assert idempotency.find_answer(db, last, now=NOW) == ANSWER
+    assert idempotency.find_answer(db, ASKED._replace(name="000000"), now=NOW) is None
+    with connection.transaction(db):
+        idempotency.trim(db, ASKED.key_id, now=NOW)
+    assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) == TRIMMED_TO
+    assert idempotency.list_key_ids(db) == ["aaaaaaaa", "bbbbbbbb"]
+
+
+def test_old_answers_are_forgotten_without_being_asked_for(db: apsw.Connection) -> None:
+    """A pump's of two days would be large."""
+    put(db, ASKED)
+    put(db, ASKED._replace(name="2"), NOW + KEPT_FOR_S - 1)
+    with connection.transaction(db):
+        idempotency.trim(db, ASKED.key_id, now=NOW + KEPT_FOR_S)
+    assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) == 1

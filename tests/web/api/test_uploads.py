@@ -1,0 +1,339 @@
+"""Uploads of candles and ticks: what is stored, what is refused, and in which words."""
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+
+from gfil import create_app
+from gfil.config import Settings
+from gfil.store.engine import connection
+from gfil.web.api import uploads
+from tests.faults.senders import make_key
+from tests.faults.sockets import START, candle_lines, tick_lines
+
+MINUTE = 60
+CANDLES = "/api/v1/candles?symbol=EURUSD&tf=M1"
+TICKS = "/api/v1/ticks"
+LINES = candle_lines(3)
+FIRST_HOUR = [[START // 3600 * 3600, 1.0, 1.9, 0.9, 1.00002, 4.5]]
+
+
+class Pump:
+    """A program with a key that may write."""
+
+    def __init__(self, client: FlaskClient, secret: str) -> None:
+        self.client = client
+        self.headers = {"X-API-Key": secret}
+
+    def post(
+        self, path: str, body: bytes | str | Any, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
+        """Send a body, JSON unless it is bytes; return the status and the JSON of the answer."""
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self.client.post(path, data=data, headers=self.headers | named)
+        assert answer.json is not None
+        return answer.status_code, answer.json
+
+    def candles(self, tf: str = "M1", symbol: str = "EURUSD") -> list[Any]:
+        """Return what is stored."""
+        answer = self.client.get(f"/api/v1/candles?symbol={symbol}&tf={tf}&limit=10000")
+        return (answer.json or {}).get("candles", [])
+
+
+OLD = (
+    "1 day older than kept, 2023-11-14 to 2023-11-14: "
+    "imported, only `gfil prune --imported` removes them"
+)
+
+
+@pytest.fixture
+def pump(client: FlaskClient, db_path: Path) -> Pump:
+    """One with the scope `write`."""
+    return Pump(client, make_key(db_path))
+
+
+def count(**counts: int) -> dict[str, int]:
+    """Return all seven counts, 0 where not given."""
+    names = ("inserted", "updated", "unchanged", "kept", "duplicates", "rejected")
+    return {"rows": sum(counts.values())} | {name: counts.get(name, 0) for name in names}
+
+
+def test_candles_are_stored_and_derived_and_the_answer_counts_them(pump: Pump) -> None:
+    """In the names of files' imports, without a file."""
+    status, told = pump.post(CANDLES, LINES)
+    assert (status, told) == (
+        200,
+        {"format": "csv", "symbol": "EURUSD", "tf": "M1", "clock": "UTC"}
+        | count(inserted=3)
+        | {"reasons": {}, "errors": [], "warnings": [f"EURUSD M1: {OLD}"]}
+        | {"from": START, "to": START + 2 * MINUTE, "change": 1},
+    )
+    assert pump.candles("H1") == FIRST_HOUR
+
+
+def test_the_same_rows_again_change_nothing_and_say_so(pump: Pump) -> None:
+    """Not even the change number."""
+    pump.post(CANDLES, LINES)
+    _, told = pump.post(CANDLES, LINES)
+    assert told | count(unchanged=3) == told
+    assert told["change"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("", [[START, 1, 2, 1, 2, 5]]),
+        ("", [{"time": START, "open": 1, "high": 2, "low": 1, "close": 2, "volume": 5}]),
+        ("", {"candles": [[START, 1, 2, 1, 2, 5]]}),
+        ("", {"t": [START], "o": [1], "h": [2], "l": [1], "c": [2], "v": [5]}),
+        ("", b"%d000,1,2,1,2,5" % START),
+        ("", gzip.compress(b"%d,1,2,1,2,5\n" % START, mtime=0)),
+        ("&format=csv", b"%d,1,2,1,2,5\n" % START),
+        ("&columns=time,open,close,high,low,volume", b"%d,1,2,2,1,5\n" % START),
+        ("&columns=_,time,open,high,low,close,volume", b"x,%d,1,2,1,2,5\n" % START),
+        ("&clock=%2B02:00", b"%d,1,2,1,2,5\n" % (START + 7200)),
+        ("&clock=+02:00", b"%d,1,2,1,2,5\n" % (START + 7200)),  # a + that nobody escaped
+    ],
+)
+def test_any_format_is_read(pump: Pump, query: str, body: Any) -> None:
+    """As the query says, or as the content tells."""
+    status, told = pump.post(CANDLES + query, body)
+    assert (status, told["inserted"]) == (200, 1), told
+    assert pump.candles() == [[START, 1.0, 2.0, 1.0, 2.0, 5.0]]
+
+
+def test_columns_tell_symbol_and_timeframe(pump: Pump) -> None:
+    """Then the query need not."""
+    body = (
+        b"symbol,tf,time,open,high,low,close\nA+B,M1,%d,1,2,1,2\nC,H1,1699999200,1,2,1,2\n" % START
+    )
+    status, told = pump.post("/api/v1/candles", body)
+    assert (status, told["inserted"], told["symbols"]) == (200, 2, ["A+B", "C"])
+    assert pump.candles(symbol="A+B") == [[START, 1.0, 2.0, 1.0, 2.0, 0.0]]
+
+
+def test_bad_rows_are_named_and_stop_no_good_one(pump: Pump) -> None:
+    """By line and reason."""
+    status, told = pump.post(CANDLES, LINES + b"junk\n%d,1,1,1,nan,1\n" % (START + 180))
+    assert status == 200
+    assert told | count(inserted=3, rejected=2) == told
+    assert told["reasons"] == {"missing_field": 1, "not_finite": 1}
+    assert told["errors"][0] == {"row": 5, "reason": "missing_field", "text": "junk"}
+
+
+def test_with_abort_one_bad_row_refuses_all(pump: Pump) -> None:
+    """The refusal has the counts."""
+    status, told = pump.post(f"{CANDLES}&on_error=abort", LINES + b"junk\n")
+    assert (status, told["type"]) == (422, "refused")
+    assert told | count(rejected=4) == told
+    assert "file" not in told
+    assert pump.candles() == []
+
+
+def test_fill_leaves_stored_candles_alone(pump: Pump) -> None:
+    """Only what is missing comes in."""
+    pump.post(CANDLES, LINES)
+    other = LINES.replace(b"1.9", b"1.8") + b"%d,1,1,1,1,1\n" % (START + 180)
+    _, told = pump.post(f"{CANDLES}&mode=fill", other)
+    assert told | count(kept=3, inserted=1) == told
+    assert pump.candles()[0][2] == 1.9
+
+
+def test_a_dry_run_tells_and_stores_nothing(pump: Pump) -> None:
+    """What was recognised, beside the counts."""
+    status, told = pump.post(f"{CANDLES}&dry_run=1", LINES, Idempotency_Key="1")
+    assert (status, told["dry_run"], told["spacing"]) == (200, True, "1 minute")
+    assert told | count(inserted=3) == told
+    assert told["first"] == {"utc": "2023-11-14 22:14", "clock": "2023-11-14 22:14"}
+    assert pump.candles() == []
+    status, told = pump.post(f"{CANDLES}&dry_run=1", LINES, Idempotency_Key="1")
+    assert (status, told["change"]) == (200, 0)
+
+
+REFUSED: dict[str, tuple[str, Any, int, str]] = {
+    "no symbol": ("?tf=M1", LINES, 400, "the symbol is unknown, symbol names it"),
+    "no timeframe": ("?symbol=X", LINES, 400, "the timeframe is unknown, tf names it"),
+    "another timeframe": ("?symbol=X&tf=D1", LINES, 422, "rows are 1 minute apart; tf says D1"),
+    "a bad timeframe": ("?symbol=X&tf=M7", LINES, 400, "M7"),
+    "a bad symbol": ("?symbol=a/b&tf=M1", LINES, 400, "bad symbol"),
+    "a bad clock": ("?symbol=X&tf=M1&clock=Mars", LINES, 400, "unknown clock"),
+    "a bad format": ("?symbol=X&tf=M1&format=doc", LINES, 400, "unknown format 'doc'"),
+    "another format": ("?symbol=X&tf=M1&format=json", LINES, 400, "not json"),
+    "bad columns": ("?symbol=X&tf=M1&columns=time,when", LINES, 400, "when"),
+    "a bad on_error": ("?symbol=X&tf=M1&on_error=stop", LINES, 400, "on_error must be one of"),
+    "a bad mode": ("?symbol=X&tf=M1&mode=replace", LINES, 400, "mode must be one of"),
+    "a bad flag": ("?symbol=X&tf=M1&dry_run=yes", LINES, 400, "dry_run must be one of"),
+    "two symbols": ("?symbol=X&symbol=Y&tf=M1", LINES, 400, "symbol is given 2 times"),
+    "nothing": ("?symbol=X&tf=M1", b"", 400, "there is nothing in it"),
+    "prose": ("?symbol=X&tf=M1", b"Dear server,\n", 400, "columns can name its cells"),
+    "ticks": ("?symbol=X&tf=M1", tick_lines("X", 1), 400, "/api/v1/ticks"),
+    "JSON broken off": ("?symbol=X&tf=M1", b"[[%d,1,2,1,2,5],[17" % START, 400, "breaks off"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_understood_is_refused(pump: Pump, case: str) -> None:
+    """In one sentence, with parameters named as they are called here."""
+    query, body, status, words = REFUSED[case]
+    answered, told = pump.post(f"/api/v1/candles{query}", body)
+    assert answered == status, told
+    assert words in told["detail"]
+    assert "--" not in told["detail"]
+    assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
+
+
+def test_force_tf_stores_what_contradicts(pump: Pump) -> None:
+    """As the user insists."""
+    rows = [[START + 120 * n, 1, 1, 1, 1, 1] for n in range(0, 400, 20)]
+    assert pump.post("/api/v1/candles?symbol=X&tf=M1", rows)[0] == 422
+    status, told = pump.post("/api/v1/candles?symbol=X&tf=M1&force_tf=1", rows)
+    assert (status, told["inserted"]) == (200, 20)
+
+
+def test_a_symbol_in_another_case_is_refused(pump: Pump) -> None:
+    """Or charts would be split."""
+    pump.post(CANDLES, LINES)
+    status, told = pump.post("/api/v1/candles?symbol=eurusd&tf=M1", LINES)
+    assert (status, told["type"]) == (409, "symbol_case")
+
+
+def test_large_uploads_go_in_batches_and_use_no_key(pump: Pump) -> None:
+    """What is sent twice changes nothing twice anyway; all or nothing is for small ones."""
+    body = candle_lines(230_000)
+    status, told = pump.post(f"{CANDLES}&on_error=abort", body)
+    assert (status, told["type"]) == (413, "too_large")
+    status, told = pump.post(CANDLES, body, Idempotency_Key="1")
+    assert (status, told["inserted"]) == (200, 230_000)
+    assert told["change"] > 1
+    warning, _ = told["warnings"]  # and that the days are old
+    assert warning.startswith("the Idempotency-Key is not used for a body above 8 MB")
+    status, told = pump.post(CANDLES, body, Idempotency_Key="")
+    assert (status, told["type"]) == (400, "bad_request")
+    rows = [f"[{START + MINUTE * n},1,1,1,1,1]" + " " * 20 for n in range(240_000)]
+    broken = "[" + ",".join(rows) + ",[17"
+    status, told = pump.post("/api/v1/candles?symbol=J&tf=M1", broken.encode())
+    assert (status, told["detail"]) == (
+        400,
+        "it breaks off in the middle; 240000 rows before are stored",
+    )
+
+
+def test_so_many_uploads_at_once(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are told to come back; small ones always have room."""
+    taken = BoundedSemaphore(1)
+    taken.acquire()
+    for places in ("_medium", "_large"):
+        monkeypatch.setattr(uploads, places, taken)
+    monkeypatch.setattr(uploads, "MEDIUM_WAIT_S", 0.01)
+    monkeypatch.setattr(uploads, "LARGE_WAIT_S", 0.01)
+    for rows in (40_000, 230_000):
+        answer = pump.client.post(CANDLES, data=candle_lines(rows), headers=pump.headers)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+    assert pump.post(CANDLES, LINES)[0] == 200
+    taken.release()
+    assert pump.post(CANDLES, candle_lines(40_000))[0] == 200
+
+
+def test_an_upload_has_a_limit(settings: Settings, db_path: Path) -> None:
+    """That of the setting for candles, 8 MB for ticks; the answer names it."""
+    pump = Pump(create_app(replace(settings, max_upload_mb=1)).test_client(), make_key(db_path))
+    for path, limit, size in ((CANDLES, 1 << 20, 1_100_000), (TICKS, 8 << 20, 8_500_000)):
+        for body in (b" " * size, gzip.compress(b" " * size)):
+            status, told = pump.post(path, body)
+            assert (status, told["type"], told["limit_bytes"]) == (413, "too_large", limit)
+
+
+def test_nothing_is_taken_in_when_the_disk_is_nearly_full(
+    settings: Settings, db_path: Path
+) -> None:
+    """Reading goes on."""
+    client = create_app(replace(settings, min_free_mb=10**9)).test_client()
+    pump = Pump(client, make_key(db_path))
+    for path, body in ((CANDLES, LINES), (TICKS, tick_lines("X", 1))):
+        status, told = pump.post(path, body)
+        assert (status, told["type"]) == (507, "disk_full")
+    assert client.get("/api/v1/symbols").json == {"symbols": []}
+
+
+def test_ticks_are_stored_and_the_answer_says_how_far(pump: Pump) -> None:
+    """Exactly the names of the contract."""
+    body = tick_lines("EURUSD", 700)
+    last = START * 1000 + 69_900
+    told = {"rows": 700, "inserted": 700, "duplicates": 0, "rejected": 0, "reasons": {}}
+    told |= {"errors": [], "warnings": [], "last": {"EURUSD": last}, "change": 1}
+    assert pump.post(TICKS, body) == (200, told | {"warnings": [f"EURUSD ticks: {OLD}"]})
+    assert [candle[5] for candle in pump.candles()] == [600, 100]
+    assert pump.post(TICKS, body) == (200, told | {"inserted": 0, "duplicates": 700})
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("", {"ticks": [{"symbol": "X", "time_msc": START * 1000, "bid": 1, "ask": 2}]}),
+        ("?symbol=X", [{"time_msc": START * 1000, "bid": 1, "ask": 2}]),
+        ("?symbol=X", b'{"time_msc":%d000,"bid":1,"ask":2}\n' % START),
+        ("?symbol=X", b"time_msc,bid,ask\n%d000,1,2\n" % START),
+        ("?symbol=X", b"time,bid,ask\n%d,1,2\n" % START),
+        ("?symbol=X", b"<DATE>\t<TIME>\t<BID>\t<ASK>\n2023.11.14\t22:14:00.000\t1\t2\n"),
+        ("?symbol=X&clock=%2B02:00", b"time_msc,bid,ask\n%d000,1,2\n" % (START + 7200)),
+        (
+            "",
+            {
+                "clock": "+02:00",
+                "ticks": [{"symbol": "X", "time_msc": (START + 7200) * 1000, "bid": 1, "ask": 2}],
+            },
+        ),
+    ],
+)
+def test_ticks_come_in_every_format(pump: Pump, query: str, body: Any) -> None:
+    """On the clock of the query or of the body."""
+    status, told = pump.post(TICKS + query, body)
+    assert (status, told.get("last")) == (200, {"X": START * 1000}), told
+
+
+@pytest.mark.parametrize("body", [{"ticks": []}, {"ticks": [], "clock": "nyclose"}])
+def test_no_ticks_are_fine(pump: Pump, body: Any) -> None:
+    """A pump that has nothing new."""
+    nothing = {"rows": 0, "inserted": 0, "duplicates": 0, "rejected": 0, "reasons": {}}
+    nothing |= {"errors": [], "warnings": [], "last": {}, "change": 0}
+    assert pump.post(TICKS, body) == (200, nothing)
+
+
+def test_a_dry_run_of_ticks_stores_nothing(pump: Pump) -> None:
+    """And tells how far they reach, as that of candles."""
+    status, told = pump.post(f"{TICKS}?dry_run=1", tick_lines("X", 5))
+    assert (status, told["inserted"], told["dry_run"]) == (200, 5, True)
+    assert [*told["first"]] == [*told["last"]] == ["utc", "clock"]
+    assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
+
+
+def test_a_write_ends_its_read_first(pump: Pump, db_path: Path) -> None:
+    """A snapshot held while a body arrives, or others write, would hold up the checkpoints."""
+    pump.post(CANDLES, LINES)
+    db = connection.connect(db_path)
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
+    db.close()
+    assert busy == 0
+
+
+def test_an_unknown_parameter_stores_nothing(pump: Pump) -> None:
+    """As the command line spells it, or a typo."""
+    for query in ("&dry-run=1", "&on-error=abort", "&clok=nyclose"):
+        status, told = pump.post(f"{CANDLES}{query}", LINES)
+        assert (status, told["type"]) == (400, "bad_parameter")
+    assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
+
+
+def test_rows_before_the_first_good_one_do_not_hide_it(pump: Pump) -> None:
+    """Whatever stands in the array first is a refused row."""
+    good = b'{"symbol":"X","time_msc":1700000040000,"bid":1,"ask":2}'
+    for bad in (b"null", b"1", b'"x"', b"{}", b"[1]"):
+        status, told = pump.post(TICKS, b'{"ticks":[' + bad + b"," + good + b"]}")
+        assert (status, told["rows"], told["rejected"]) == (200, 2, 1), bad

@@ -1,0 +1,141 @@
+"""Tests of gfil/web/figures.py: counted in memory, stored once, lost by no failure."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from freezegun import freeze_time
+
+from gfil import create_app
+from gfil.config import Settings
+from gfil.server.gunicorn_conf import LAST_WORDS_S
+from gfil.store import hourly_stats
+from gfil.store.engine import connection
+from gfil.web.request import metrics
+from gfil.web.request.hourly_stats import Figures
+from gfil.web.request.scope import scope
+from tests.conftest import wait_for
+from tests.web.request.test_auth import files_limited_to
+
+HOUR = 1_700_006_400  # 2023-11-15T00:00Z
+DAY = 86400
+
+
+@pytest.fixture
+def app(settings: Settings) -> Flask:
+    return create_app(settings)
+
+
+def flush(app: Flask, now: float = HOUR) -> None:
+    counted: Figures = app.extensions["figures"]
+    counted.flush(app.extensions["writer"], now)
+
+
+def stored(app: Flask, start: float = 0) -> dict[str, tuple[int, dict[str, int], dict[str, int]]]:
+    """Requests, rows and reasons of each kind that has any."""
+    db = connection.connect(app.config["SETTINGS"].db, readonly=True)
+    _, found = hourly_stats.summarise(db, start, HOUR + DAY)
+    db.close()
+    return {
+        each.kind: (each.requests, each.rows, each.reasons)
+        for each in found
+        if each.requests or each.rows
+    }
+
+
+def test_good_answers_to_readers_count_and_others_do_not(app: Flask) -> None:
+    client = app.test_client()
+    for path in ("/", "/api/v1/symbols", "/api/v1/symbols", "/chart/NONE", "/healthz", "/login"):
+        client.get(path)
+    flush(app)
+    assert stored(app) == {"pages": (1, {}, {}), "reads": (2, {}, {})}
+
+
+def test_a_request_that_brings_rows_is_one_of_their_kind(app: Flask) -> None:
+    @app.post("/upload")
+    @scope("open")
+    def upload() -> str:
+        for _ in range(2):
+            metrics.count_rows("candles", {"updated": 4, "rejected": 1}, {"low_high": 1})
+        return "done"
+
+    app.test_client().post("/upload")
+    flush(app)
+    rows = {"updated": 8, "rejected": 2}
+    assert stored(app) == {"candles": (1, rows, {"low_high": 2})}
+
+
+def test_what_is_stored_is_not_stored_again(app: Flask) -> None:
+    app.test_client().get("/")
+    for _ in range(3):
+        flush(app)
+    assert stored(app) == {"pages": (1, {}, {})}
+    db = connection.connect(app.config["SETTINGS"].db, readonly=True)
+    assert connection.read_state(db)[1] == 0  # no change is counted
+    db.close()
+
+
+def test_a_minute_without_requests_writes_nothing(app: Flask) -> None:
+    before = app.config["SETTINGS"].db.stat().st_mtime_ns
+    flush(app)
+    assert app.config["SETTINGS"].db.stat().st_mtime_ns == before
+
+
+def test_what_cannot_be_stored_now_is_stored_with_the_next(app: Flask) -> None:
+    """On a disk that takes nothing more; afterwards the file is checked before it is written."""
+    app.test_client().get("/")
+    with files_limited_to(0):
+        flush(app)
+    assert stored(app) == {}
+    app.test_client().get("/")
+    wait_for(lambda: flush(app) or stored(app), "a disk that is trusted again")
+    assert stored(app) == {"pages": (2, {}, {})}
+
+
+def test_a_worker_that_ends_waits_no_longer_for_the_lock_than_it_may(app: Flask) -> None:
+    app.test_client().get("/")
+    other = connection.connect(app.config["SETTINGS"].db)
+    with connection.transaction(other):
+        app.extensions["jobs"].start()
+        began = time.monotonic()
+        app.extensions["jobs"].stop()
+        assert time.monotonic() - began < LAST_WORDS_S
+    other.close()
+    assert stored(app) == {}
+    flush(app)
+    assert stored(app) == {"pages": (1, {}, {})}
+
+
+def test_figures_outlast_a_database_that_was_away(app: Flask) -> None:
+    path: Path = app.config["SETTINGS"].db
+    app.test_client().get("/")
+    path.rename(path.with_suffix(".away"))
+    flush(app)
+    assert not path.exists()
+    path.with_suffix(".away").rename(path)
+    flush(app)
+    assert stored(app) == {"pages": (1, {}, {})}
+
+
+def test_hours_are_told_apart_and_old_ones_go(app: Flask) -> None:
+    client = app.test_client()
+    for hour, times in ((0, 1), (1, 2), (31 * 24, 4)):
+        with freeze_time(datetime.fromtimestamp(HOUR + hour * 3600, UTC)):
+            for _ in range(times):
+                client.get("/")
+    flush(app, HOUR + 3600)
+    assert stored(app) == {"pages": (7, {}, {})}
+    assert stored(app, HOUR + 3600) == {"pages": (6, {}, {})}
+    client.get("/")
+    flush(app, HOUR + 31 * DAY)
+    assert stored(app, HOUR + 31 * DAY)["pages"][0] >= 4
+    assert stored(app, 0) == stored(app, HOUR + 31 * DAY)
+
+
+def test_the_counts_of_two_workers_add_up(settings: Settings) -> None:
+    for app in (create_app(settings), create_app(settings)):
+        app.test_client().get("/")
+        flush(app)
+    assert stored(app) == {"pages": (2, {}, {})}

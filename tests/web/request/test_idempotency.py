@@ -1,0 +1,202 @@
+"""Requests with an Idempotency-Key: done once, on whichever worker, before or after a crash."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from freezegun import freeze_time
+from werkzeug.test import TestResponse
+
+from gfil.store import idempotency
+from gfil.store.engine import connection
+from gfil.web import jobs as worker_jobs
+from tests.conftest import Answer, Server, wait_for
+from tests.faults.senders import make_key
+from tests.faults.sockets import START, candle_lines, tick_lines
+
+CANDLES = "/api/v1/candles?symbol=X&tf=M1"
+LINES = candle_lines(3)
+HOURS = {
+    "first": "2023-11-14T22:20:00Z",
+    "next": "2023-11-15T22:19:59Z",
+    "late": "2023-11-15T22:20:00Z",
+}
+
+
+class Sender:
+    """A program that names its requests."""
+
+    def __init__(self, client: FlaskClient, secret: str) -> None:
+        self.client = client
+        self.secret = secret
+
+    def send(
+        self, key: str | None, body: Any = LINES, path: str = CANDLES, method: str = "POST"
+    ) -> TestResponse:
+        """Send a request under a name."""
+        headers = {"X-API-Key": self.secret} | ({"Idempotency-Key": key} if key else {})
+        data = {"json": body} if isinstance(body, dict) else {"data": body}
+        return self.client.open(path, method=method, headers=headers, **data)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def sender(client: FlaskClient, db_path: Path) -> Sender:
+    """One with the scope `admin`."""
+    return Sender(client, make_key(db_path, "admin"))
+
+
+def is_replayed(answer: TestResponse) -> bool:
+    """Say whether an answer was given before."""
+    return answer.headers.get("Idempotent-Replayed") == "true"
+
+
+def test_a_repeated_request_gets_its_first_answer_again(sender: Sender) -> None:
+    """Even if what it stored has changed meanwhile."""
+    first = sender.send("a")
+    assert (first.status_code, is_replayed(first)) == (200, False)
+    sender.send(None, LINES.replace(b"1.9", b"1.8"))
+    again = sender.send("a")
+    assert (again.status_code, again.data, is_replayed(again)) == (200, first.data, True)
+    assert again.headers["Content-Type"] == first.headers["Content-Type"]
+    candles = sender.client.get("/api/v1/candles?symbol=X&tf=M1").json
+    assert candles is not None
+    assert (candles["candles"][0][2], candles["change"]) == (1.8, 2)
+
+
+def test_every_write_can_be_named(sender: Sender) -> None:
+    """Each route for itself: one name may serve several."""
+    sent = [
+        ("POST", CANDLES, LINES),
+        ("POST", "/api/v1/ticks", tick_lines("T", 3)),
+        ("PATCH", "/api/v1/symbols/X", {"description": "gold"}),
+        ("DELETE", f"/api/v1/candles?symbol=X&from={START}&to={START + 60}", b""),
+        ("DELETE", "/api/v1/symbols/X", b""),
+    ]
+    for method, path, body in sent:
+        first = sender.send("a", body, path, method)
+        again = sender.send("a", body, path, method)
+        assert (first.status_code, is_replayed(first)) == (200, False), path
+        assert (again.status_code, again.data, is_replayed(again)) == (200, first.data, True), path
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [(CANDLES, candle_lines(4)), (CANDLES + "&mode=fill", LINES)]
+)
+def test_another_query_or_body_under_a_name_is_refused(
+    sender: Sender, path: str, body: bytes
+) -> None:
+    """Nothing of it is stored."""
+    sender.send("a")
+    answer = sender.send("a", body, path)
+    assert answer.json is not None
+    assert (answer.status_code, answer.json["type"]) == (422, "idempotency_key")
+    candles = sender.client.get("/api/v1/candles?symbol=X&tf=M1").json
+    assert candles is not None
+    assert len(candles["candles"]) == 3
+
+
+def test_a_refused_request_may_be_corrected_under_its_name(sender: Sender) -> None:
+    """Only what was done is remembered."""
+    assert sender.send("a", LINES, CANDLES + "&on_error=stop").status_code == 400
+    assert sender.send("a", LINES + b"junk", CANDLES + "&on_error=abort").status_code == 422
+    answer = sender.send("a")
+    assert (answer.status_code, is_replayed(answer)) == (200, False)
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "\u00e9", "a\tb"])
+def test_a_name_is_printable_ascii(sender: Sender, key: str) -> None:
+    """Up to 255 characters."""
+    answer = sender.send(key)
+    assert answer.json is not None
+    assert (answer.status_code, answer.json["type"]) == (400, "bad_request")
+    assert sender.send("x" * 255).status_code == 200
+
+
+def test_an_answer_is_kept_for_a_day(sender: Sender) -> None:
+    """Then the name is free."""
+    with freeze_time(HOURS["first"]):
+        sender.send("a")
+    with freeze_time(HOURS["next"]):
+        assert is_replayed(sender.send("a"))
+    with freeze_time(HOURS["late"]):
+        answer = sender.send("a", candle_lines(4))
+        assert answer.json is not None
+        assert (answer.json["inserted"], answer.json["unchanged"]) == (1, 3)
+
+
+def test_answers_to_programs_that_write_no_more_are_forgotten(
+    sender: Sender, db_path: Path
+) -> None:
+    """By a job: nothing else would come to look."""
+    with freeze_time(HOURS["first"]):
+        sender.send("a")
+    jobs: worker_jobs.Jobs = sender.client.application.extensions["jobs"]
+    (trim,) = (job for job in jobs.jobs if job.name == "requests")
+    db = connection.connect(db_path, readonly=True)
+    for hour, left in (("next", 1), ("late", 0)):
+        with freeze_time(HOURS[hour]), sender.client.application.app_context():
+            trim.run()
+        assert len(idempotency.list_key_ids(db)) == left
+    db.close()
+
+
+def test_names_of_another_key_are_its_own(sender: Sender, db_path: Path) -> None:
+    """Two pumps may count from 1."""
+    sender.send("1")
+    other = Sender(sender.client, make_key(db_path))
+    answer = other.send("1", candle_lines(4))
+    assert (answer.status_code, is_replayed(answer)) == (200, False)
+
+
+@pytest.fixture
+def running(server: Callable[..., Server]) -> Server:
+    """Two workers."""
+    return server(GFIL_WORKERS="2")
+
+
+def test_two_workers_asked_at_once_do_it_once(running: Server) -> None:
+    """The others wait and get the same answer."""
+    secret = make_key(running.db)
+    barrier = threading.Barrier(8)
+
+    def send(number: int) -> Answer:
+        barrier.wait()
+        headers = {"X_API_Key": secret, "Idempotency_Key": f"n{number // 8}"}
+        return running.request("POST", CANDLES, candle_lines(3 + number // 8), **headers)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(send, range(80)))
+    assert {answer.status for answer in answers} == {200}
+    for first in range(0, 80, 8):
+        of_one = answers[first : first + 8]
+        assert len({answer.body for answer in of_one}) == 1
+        done = [answer for answer in of_one if "Idempotent-Replayed" not in answer.headers]
+        assert len(done) == 1
+
+
+def test_an_answer_outlives_the_processes_that_gave_it(
+    running: Server, server: Callable[..., Server]
+) -> None:
+    """Killed without a warning, and started again."""
+    secret = make_key(running.db)
+    headers = {"X_API_Key": secret, "Idempotency_Key": "a"}
+    first = running.request("POST", CANDLES, LINES, **headers)
+    master = running.process.pid
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    running.process.send_signal(SIGKILL)
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.kill(int(child), SIGKILL)
+    running.process.wait(30)
+    wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "their end")
+    fresh = server(GFIL_DB=str(running.db))
+    again = fresh.request("POST", CANDLES, LINES, **headers)
+    assert (again.status, again.body) == (first.status, first.body) == (200, first.body)
+    assert again.headers["Idempotent-Replayed"] == "true"
