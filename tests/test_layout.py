@@ -200,6 +200,12 @@ def test_javascript_file_has_at_most_200_lines(path: Path) -> None:
     assert len((ROOT / path).read_text("utf-8").splitlines()) <= JAVASCRIPT_LINES_MAX
 
 
+@pytest.mark.parametrize("path", JAVASCRIPT, ids=str)
+def test_javascript_file_opens_with_its_purpose(path: Path) -> None:
+    first = (ROOT / path).read_text("utf-8").splitlines()[0]
+    assert re.match(r"// [A-Z]\S* .{8,}", first), f"first line: {first!r}"
+
+
 @pytest.mark.parametrize("path", [*PACKAGE, *JAVASCRIPT], ids=str)
 def test_a_name_says_what_is_inside(path: Path) -> None:
     assert {part.lower() for part in path.with_suffix("").parts} & FORBIDDEN_NAMES == set()
