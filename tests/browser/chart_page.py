@@ -13,7 +13,7 @@ from gfil.config import ROOT
 OpenPage = Callable[..., Page]
 FIRST = 1736121600  # the first M1 of EURUSD, 2025-01-06T00:00:00Z
 NYCLOSE = "America/New_York%2B07:00"
-LOAD_S = 60
+LOAD_S = 120
 
 COLORS = {
     "light": {(8, 127, 107), (199, 50, 47)},

@@ -23,7 +23,7 @@ FLAGS = [
     "--disable-sync",
 ]
 MINUTE = 60
-WAIT_MS = 30_000  # generous: the tests wait for conditions, also on a busy machine
+WAIT_MS = 60_000  # the tests wait for conditions, also on a busy machine
 
 expect.set_options(timeout=WAIT_MS)
 

@@ -21,7 +21,7 @@ from tests.browser.conftest import MINUTE, wait_drawn
 from tests.conftest import Server, wait_for
 from tests.web.walks import Candle, store, walk
 
-RECONNECT_S = 60
+RECONNECT_S = 120
 # Chromium's console messages about a server that is down or not ready.
 CONNECTION_ERRORS = [
     *("ERR_CONNECTION_", "ERR_INCOMPLETE_CHUNKED", "ERR_EMPTY_RESPONSE"),

@@ -175,7 +175,7 @@ def test_page_polls_while_no_stream_is_free_then_goes_live(
     symbol.tick(2755.5)
     symbol.expect_synced(second)
     first.close()
-    expect_live(second, 120)
+    expect_live(second)
     symbol.tick(2756.5)
     symbol.expect_synced(second)
 

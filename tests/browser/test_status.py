@@ -102,7 +102,7 @@ def test_live_streams_tile_counts_open_chart(open_page: OpenPage) -> None:
         page.reload()
         return int(shown.inner_text()) > 0
 
-    wait_for(is_counted, "the stream of the chart is counted", 60)
+    wait_for(is_counted, "the stream of the chart is counted", 120)
 
 
 def test_status_without_scripts_is_complete(open_page: OpenPage) -> None:
