@@ -73,15 +73,20 @@ Ctrl-C, SIGINT and SIGTERM stop the pump cleanly, also one that was started in t
 FOLDER = Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "gfil-pump"
 
 
-def parse_options() -> argparse.Namespace:
-    """Parse the command line; end the program on wrong usage."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_source_options(parser)
     _add_mode_options(parser)
     _add_limit_options(parser)
-    options = parser.parse_args()
+    return parser
+
+
+def parse_options() -> argparse.Namespace:
+    """Parse the command line; end the program on wrong usage."""
+    options = make_parser().parse_args()
     if not options.clock and not options.check:
         raise SystemExit(
             "--clock is needed: the terminal does not report the broker's clock; "
@@ -365,11 +370,13 @@ _QUIET_UNTIL: dict[str, float] = {}
 
 
 def start_log(folder: Path) -> None:
-    """Log to `pump.log` in the folder and to the console, with times in UTC."""
+    """Log to `pump.log` in the folder and to the console, if any, with times in UTC."""
     logging.Formatter.converter = time.gmtime
     path = folder / "pump.log"
     file = logging.handlers.RotatingFileHandler(path, "a", LOG_FILE_BYTES, LOG_FILES_KEPT, "utf-8")
-    handlers: list[logging.Handler] = [file, logging.StreamHandler()]
+    handlers: list[logging.Handler] = [file]
+    if sys.stderr is not None:  # pythonw.exe has no console
+        handlers.append(logging.StreamHandler())
     logging.basicConfig(format="%(asctime)sZ %(message)s", level="INFO", handlers=handlers)
 
 
@@ -1501,7 +1508,7 @@ def _pump_until_done(pump: Pump, options: argparse.Namespace) -> None:
         pump.step()
         if options.once and pump.is_stuck:
             raise SystemExit(f"not everything was sent: {pump.trouble or 'see the log above'}")
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             pump.show_status()
         time.sleep(max(0.0, started + options.every / 1000 - time.monotonic()))
 

@@ -1,6 +1,7 @@
 """The log of the pump: a rotating file and the console."""
 
 import logging.handlers
+import sys
 import time
 from pathlib import Path
 
@@ -13,11 +14,13 @@ _QUIET_UNTIL: dict[str, float] = {}
 
 
 def start_log(folder: Path) -> None:
-    """Log to `pump.log` in the folder and to the console, with times in UTC."""
+    """Log to `pump.log` in the folder and to the console, if any, with times in UTC."""
     logging.Formatter.converter = time.gmtime
     path = folder / "pump.log"
     file = logging.handlers.RotatingFileHandler(path, "a", LOG_FILE_BYTES, LOG_FILES_KEPT, "utf-8")
-    handlers: list[logging.Handler] = [file, logging.StreamHandler()]
+    handlers: list[logging.Handler] = [file]
+    if sys.stderr is not None:  # pythonw.exe has no console
+        handlers.append(logging.StreamHandler())
     logging.basicConfig(format="%(asctime)sZ %(message)s", level="INFO", handlers=handlers)
 
 

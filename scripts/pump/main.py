@@ -79,7 +79,7 @@ def _pump_until_done(pump: Pump, options: argparse.Namespace) -> None:
         pump.step()
         if options.once and pump.is_stuck:
             raise SystemExit(f"not everything was sent: {pump.trouble or 'see the log above'}")
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             pump.show_status()
         time.sleep(max(0.0, started + options.every / 1000 - time.monotonic()))
 

@@ -18,15 +18,20 @@ Ctrl-C, SIGINT and SIGTERM stop the pump cleanly, also one that was started in t
 FOLDER = Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "gfil-pump"
 
 
-def parse_options() -> argparse.Namespace:
-    """Parse the command line; end the program on wrong usage."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_source_options(parser)
     _add_mode_options(parser)
     _add_limit_options(parser)
-    options = parser.parse_args()
+    return parser
+
+
+def parse_options() -> argparse.Namespace:
+    """Parse the command line; end the program on wrong usage."""
+    options = make_parser().parse_args()
     if not options.clock and not options.check:
         raise SystemExit(
             "--clock is needed: the terminal does not report the broker's clock; "

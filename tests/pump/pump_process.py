@@ -14,6 +14,12 @@ from tests.pump.broker import Broker
 PUMP = ROOT / "scripts" / "mt5_pump.py"
 STAND_IN = ROOT / "tests" / "pump" / "terminal"
 UNREACHABLE = "http://127.0.0.1:9"
+WITHOUT_CONSOLE = (  # as under pythonw.exe
+    "-c",
+    "import runpy, sys; sys.stdout = sys.stderr = None; "
+    "runpy.run_path(sys.argv.pop(1), run_name='__main__')",
+    str(PUMP),
+)
 SIGINT_IGNORED = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")  # as in a background job
 
 
@@ -26,6 +32,7 @@ class PumpProcess:
         self.key_file.write_text(key)
         self.clock = "nyclose"
         self.launcher: tuple[str, ...] = ()
+        self.program: tuple[str, ...] = (str(PUMP),)
         self._started: list[subprocess.Popen[str]] = []
 
     def kill_all(self) -> None:
@@ -42,7 +49,7 @@ class PumpProcess:
         words += ["--clock", self.clock] if self.clock else []
         variables = {"PYTHONPATH": str(STAND_IN), "FAKE_MT5": str(self.broker.folder)}
         process = subprocess.Popen(
-            [*self.launcher, sys.executable, str(PUMP), *words, *options],
+            [*self.launcher, sys.executable, *self.program, *words, *options],
             env=clean_environment(**(variables | environment)),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

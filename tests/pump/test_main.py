@@ -9,7 +9,7 @@ from tests.conftest import wait_for
 from tests.faults.sizes import seeded
 from tests.pump.broker import Broker, make_bars, recent_ticks
 from tests.pump.conftest import Gfil
-from tests.pump.pump_process import SIGINT_IGNORED, PumpProcess, read_all, stop
+from tests.pump.pump_process import SIGINT_IGNORED, WITHOUT_CONSOLE, PumpProcess, read_all, stop
 from tests.pump.stub_gfil import StubGfil, serve
 
 
@@ -100,6 +100,16 @@ def test_signal_stops_the_pump_cleanly_also_in_the_background(
         output = stop(process, how)
     assert re.search(r"ended: \d+ ticks sent, \d+ wait in the spool\n$", output)
     assert (pump.folder / "state.json").exists()
+
+
+def test_pump_without_a_console_runs_and_logs(
+    broker: Broker, pump: PumpProcess, stub: StubGfil
+) -> None:
+    broker.add_symbol("GOLD", recent_ticks(20))
+    pump.program = WITHOUT_CONSOLE
+    with serve(stub.answer) as pump.url:
+        assert pump.run("--once") == ""
+    assert "ended: 20 ticks sent" in (pump.folder / "pump.log").read_text()
 
 
 def test_signal_while_the_terminal_is_away_ends_the_pump_with_one_line(
