@@ -162,10 +162,46 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# scripts/pump/symbols.py
-# What the pump knows of each symbol, and the part of it that survives a restart.
+# scripts/pump/state_file.py
+# The state file: what survives a restart of the pump, next to the spool.
 
 SAVE_EVERY_S = 5
+
+
+class StateFile:
+    """The file `state.json`: what the pump knows of each symbol, by its name in GFIL."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._save_due = 0.0
+        self.symbols: dict[str, dict[str, Any]] = {}
+        with suppress(OSError, ValueError):  # without the file GFIL says what it has
+            self.symbols = dict(json.loads((folder / "state.json").read_text("utf-8")))
+
+    def of(self, target: str) -> dict[str, Any]:
+        """Return the state of a symbol, an empty one for a symbol without any."""
+        return self.symbols.setdefault(target, {})
+
+    def save(self) -> None:
+        """Replace the file; a full disk leaves the file as it is."""
+        self._save_due = time.monotonic() + SAVE_EVERY_S
+        new = self._folder / "state.new"
+        with suppress(OSError):
+            with new.open("w", encoding="utf-8") as file:
+                json.dump(self.symbols, file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._folder / "state.json")
+
+    def save_if_due(self) -> None:
+        """Save unless the last save was less than SAVE_EVERY_S ago."""
+        if time.monotonic() > self._save_due:
+            self.save()
+
+
+# --------------------------------------------------------------------------------------------------
+# scripts/pump/symbols.py
+# What the pump knows of each symbol while it runs.
 
 
 class Cursor(NamedTuple):
@@ -210,45 +246,6 @@ class Symbol:
     is_at_end: bool = False  # the terminal has no newer tick
     newest_wall: int = 0  # newest price, on the broker's clock
     lead: str = ""  # how far the newest price lies in the future; "" if it does not
-
-
-class StateFile:
-    """The file `state.json`: what the pump knows of each symbol, by its name in GFIL."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._save_due = 0.0
-        self.symbols: dict[str, dict[str, Any]] = {}
-        with suppress(OSError, ValueError):  # without the file GFIL says what it has
-            self.symbols = dict(json.loads((folder / "state.json").read_text("utf-8")))
-
-    def of(self, target: str) -> dict[str, Any]:
-        """Return the state of a symbol, an empty one for a symbol without any."""
-        return self.symbols.setdefault(target, {})
-
-    def save(self) -> None:
-        """Replace the file; a full disk leaves the file as it is."""
-        self._save_due = time.monotonic() + SAVE_EVERY_S
-        new = self._folder / "state.new"
-        with suppress(OSError):
-            with new.open("w", encoding="utf-8") as file:
-                json.dump(self.symbols, file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._folder / "state.json")
-
-    def save_if_due(self) -> None:
-        """Save unless the last save was less than SAVE_EVERY_S ago."""
-        if time.monotonic() > self._save_due:
-            self.save()
-
-
-@dataclass
-class Progress:
-    """Counts of this run."""
-
-    ticks_sent: int = 0
-    terminal_failures: int = 0  # since ticks were last sent
 
 
 # --------------------------------------------------------------------------------------------------
@@ -422,6 +419,24 @@ def resume_history(symbol: Symbol, stored: dict[str, Any] | None, is_forced: boo
         last_m1 = stored["last_time"] or 0
         sent = state.setdefault("sent", {"M1": last_m1 - M1_RESEND_S})
         sent["M1"] = min(last_m1, sent.get("M1", 0))
+
+
+# --------------------------------------------------------------------------------------------------
+# scripts/pump/progress.py
+# Counts of this run: ticks sent, and failures of the terminal.
+
+
+@dataclass
+class Progress:
+    """Shared by the parts that read and send."""
+
+    ticks_sent: int = 0
+    terminal_failures: int = 0  # since ticks were last sent
+
+    def count_failure(self, error: TerminalUnavailable) -> None:
+        """Count and log a failure of the terminal; the caller tries again later."""
+        self.terminal_failures += 1
+        warn_rarely(f"terminal: {error}; the pump tries again", key="terminal")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -806,7 +821,7 @@ class Terminal:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/future_guard.py
-# The guard against a wrong `--clock`: nothing is sent of a symbol whose newest price is ahead.
+# The guard against a wrong `--clock`: a symbol with a price in the future is not sent.
 
 AHEAD_MAX_S = 240  # GFIL refuses rows that are 5 minutes ahead
 
@@ -918,7 +933,7 @@ CANDLE_FIELDS = ("open", "high", "low", "close", "tick_volume")
 CANDLE_HEADER = b"time,open,high,low,close,volume\n"
 PAGE_CANDLES = 10_000
 OVERLAP_S = 5 * MINUTE_S  # new M1 are sent again from this long before the newest M1 sent
-CUT_SHARE = 0.99  # of "Max bars in chart": a terminal with so many candles may have left out some
+CUT_SHARE = 0.99  # of "Max bars in chart": from this share on, the setting may have cut the history
 
 
 @dataclass(frozen=True)
@@ -1177,7 +1192,7 @@ class TickReader:
                     self._guard.check(symbol)
                     cursors[symbol] = self._read_symbol(symbol, symbol.cursor, lines)
             except TerminalUnavailable as error:
-                report_terminal_failure(error, self._progress)
+                self._progress.count_failure(error)
         self._store(lines, cursors)
 
     def _reopen_terminal(self) -> None:
@@ -1197,7 +1212,8 @@ class TickReader:
             self._spool.seal()  # the disk may hold a part of the last record
             self._ticks_max = len(lines) // 2 or 1  # a smaller read may fit
             if len(lines) == 1:
-                warn_rarely(f"the spool is full ({error}): newer ticks stay in the terminal")
+                warning = f"the spool is full ({error}): newer ticks stay in the terminal"
+                warn_rarely(warning, key="spool")
             return
         self._ticks_max = min(2 * self._ticks_max, LATEST)
         for symbol, cursor in cursors.items():
@@ -1246,12 +1262,6 @@ class TickReader:
                 return Cursor(time_msc)
         symbol.is_at_end = True
         return cursor
-
-
-def report_terminal_failure(error: TerminalUnavailable, progress: Progress) -> None:
-    """Count and log that the terminal fails; the pump tries again."""
-    progress.terminal_failures += 1
-    warn_rarely(f"terminal: {error}; the pump tries again", key="terminal")
 
 
 def _start_due_recheck(symbol: Symbol) -> None:
@@ -1385,7 +1395,7 @@ class Pump:
         waiting = f"{self.spool.tick_count} ticks wait in the spool"
         warn_rarely(f"GFIL: {error.reason}; {waiting}", key="gfil")
         for symbol in self.symbols:
-            if symbol.cursor is None:  # nothing says yet how far GFIL is
+            if symbol.cursor is None:  # GFIL has not said yet what it has
                 symbol.cursor = Cursor(int(self._server.now - MINUTE_S) * 1000)
 
     def _send(self, deadline: float) -> None:
@@ -1409,7 +1419,7 @@ class Pump:
             try:
                 task.run(symbol)
             except TerminalUnavailable as error:  # one symbol does not hold up the others
-                report_terminal_failure(error, self.progress)
+                self.progress.count_failure(error)
         has_failed = self.progress.terminal_failures > failures_before
         task.due = now + (TASK_RETRY_S if has_failed else task.every_s)
 
@@ -1487,7 +1497,7 @@ def run(options: argparse.Namespace) -> None:
     """Connect to GFIL and the terminal, then check or pump."""
     server = Server(options)
     terminal = Terminal(options.terminal)
-    _wait_for_terminal(terminal, options.once)
+    _wait_for_terminal(terminal, options.once, Progress())
     if options.check:
         check(options, terminal, server)
         return
@@ -1513,14 +1523,14 @@ def _pump_until_done(pump: Pump, options: argparse.Namespace) -> None:
         time.sleep(max(0.0, started + options.every / 1000 - time.monotonic()))
 
 
-def _wait_for_terminal(terminal: Terminal, is_once: bool) -> None:
+def _wait_for_terminal(terminal: Terminal, is_once: bool, progress: Progress) -> None:
     while not terminal.is_open:
         try:
             terminal.open()
         except TerminalUnavailable as error:
             if is_once:
                 raise
-            warn_rarely(f"terminal: {error}; the pump tries again", key="terminal")
+            progress.count_failure(error)
             time.sleep(REOPEN_EVERY_S)
 
 

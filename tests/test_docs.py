@@ -3,7 +3,6 @@
 `.venv/bin/python -m tests.test_docs` writes the generated tables.
 """
 
-import argparse
 import ast
 import contextlib
 import re
@@ -19,7 +18,7 @@ from gfil import create_app
 from gfil.cli import cli
 from gfil.config import ROOT, SETTINGS, read
 from gfil.web.request import metrics
-from scripts.pump.options import make_parser
+from tests.pump.options_table import pump_options
 
 README = ROOT / "README.md"
 README_LINES_MAX = 250
@@ -161,18 +160,6 @@ def module_map() -> str:
     return "\n".join(["```", *lines, "```"])
 
 
-def pump_options_table() -> str:
-    rows = []
-    for action in make_parser()._actions:
-        if not isinstance(action, argparse._HelpAction):
-            name = action.option_strings[-1]
-            value = f" {action.metavar or action.dest.upper()}" if action.nargs != 0 else ""
-            is_folder = action.dest == "dir"  # its default depends on the machine
-            default = "`%LOCALAPPDATA%\\gfil-pump`" if is_folder else action.default
-            rows.append((f"`{name}{value}`", (action.help or "") % {"default": default}))
-    return table(("option", "meaning"), *rows)
-
-
 BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "map": (DOCS / "architecture.md", module_map),
     "commands": (DOCS / "operating.md", commands_table),
@@ -180,7 +167,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "metrics": (DOCS / "operating.md", metrics_table),
     "routes": (DOCS / "http.md", routes_table),
     "parameters": (DOCS / "http.md", parameters_table),
-    "pump-options": (DOCS / "mt5.md", pump_options_table),
+    "pump-options": (DOCS / "mt5.md", lambda: table(*pump_options())),
 }
 
 

@@ -19,7 +19,7 @@ CANDLE_FIELDS = ("open", "high", "low", "close", "tick_volume")
 CANDLE_HEADER = b"time,open,high,low,close,volume\n"
 PAGE_CANDLES = 10_000
 OVERLAP_S = 5 * MINUTE_S  # new M1 are sent again from this long before the newest M1 sent
-CUT_SHARE = 0.99  # of "Max bars in chart": a terminal with so many candles may have left out some
+CUT_SHARE = 0.99  # of "Max bars in chart": from this share on, the setting may have cut the history
 
 
 @dataclass(frozen=True)

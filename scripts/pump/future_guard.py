@@ -1,4 +1,4 @@
-"""The guard against a wrong `--clock`: nothing is sent of a symbol whose newest price is ahead."""
+"""The guard against a wrong `--clock`: a symbol with a price in the future is not sent."""
 
 from datetime import timedelta
 

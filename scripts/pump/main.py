@@ -13,8 +13,9 @@ from typing import IO
 
 from scripts.pump.check import check
 from scripts.pump.errors import TerminalUnavailable
-from scripts.pump.log import LOG, start_log, warn_rarely
+from scripts.pump.log import LOG, start_log
 from scripts.pump.options import parse_options
+from scripts.pump.progress import Progress
 from scripts.pump.pump import Pump
 from scripts.pump.server import Server
 from scripts.pump.terminal import Terminal
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     """Connect to GFIL and the terminal, then check or pump."""
     server = Server(options)
     terminal = Terminal(options.terminal)
-    _wait_for_terminal(terminal, options.once)
+    _wait_for_terminal(terminal, options.once, Progress())
     if options.check:
         check(options, terminal, server)
         return
@@ -84,14 +85,14 @@ def _pump_until_done(pump: Pump, options: argparse.Namespace) -> None:
         time.sleep(max(0.0, started + options.every / 1000 - time.monotonic()))
 
 
-def _wait_for_terminal(terminal: Terminal, is_once: bool) -> None:
+def _wait_for_terminal(terminal: Terminal, is_once: bool, progress: Progress) -> None:
     while not terminal.is_open:
         try:
             terminal.open()
         except TerminalUnavailable as error:
             if is_once:
                 raise
-            warn_rarely(f"terminal: {error}; the pump tries again", key="terminal")
+            progress.count_failure(error)
             time.sleep(REOPEN_EVERY_S)
 
 

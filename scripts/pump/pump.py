@@ -11,13 +11,15 @@ from scripts.pump.broker_clock import BrokerClock
 from scripts.pump.candle_sender import CandleSender
 from scripts.pump.errors import ServerUnavailable, TerminalUnavailable
 from scripts.pump.log import warn_rarely
+from scripts.pump.progress import Progress
 from scripts.pump.resume import resume_history, resume_ticks
 from scripts.pump.server import Server
 from scripts.pump.spool import Spool
+from scripts.pump.state_file import StateFile
 from scripts.pump.symbol_facts import send_facts
-from scripts.pump.symbols import Cursor, Progress, StateFile, Symbol
+from scripts.pump.symbols import Cursor, Symbol
 from scripts.pump.terminal import Terminal
-from scripts.pump.tick_reader import TickReader, report_terminal_failure
+from scripts.pump.tick_reader import TickReader
 from scripts.pump.tick_sender import TickSender
 from scripts.pump.times import DAY_S, MINUTE_S, format_time
 
@@ -121,7 +123,7 @@ class Pump:
         waiting = f"{self.spool.tick_count} ticks wait in the spool"
         warn_rarely(f"GFIL: {error.reason}; {waiting}", key="gfil")
         for symbol in self.symbols:
-            if symbol.cursor is None:  # nothing says yet how far GFIL is
+            if symbol.cursor is None:  # GFIL has not said yet what it has
                 symbol.cursor = Cursor(int(self._server.now - MINUTE_S) * 1000)
 
     def _send(self, deadline: float) -> None:
@@ -145,7 +147,7 @@ class Pump:
             try:
                 task.run(symbol)
             except TerminalUnavailable as error:  # one symbol does not hold up the others
-                report_terminal_failure(error, self.progress)
+                self.progress.count_failure(error)
         has_failed = self.progress.terminal_failures > failures_before
         task.due = now + (TASK_RETRY_S if has_failed else task.every_s)
 

@@ -8,9 +8,10 @@ from scripts.pump.broker_clock import BrokerClock
 from scripts.pump.errors import TerminalUnavailable
 from scripts.pump.future_guard import AHEAD_MAX_S, FutureGuard
 from scripts.pump.log import warn_rarely
+from scripts.pump.progress import Progress
 from scripts.pump.server import Server
 from scripts.pump.spool import Spool
-from scripts.pump.symbols import Cursor, Progress, Recheck, Symbol
+from scripts.pump.symbols import Cursor, Recheck, Symbol
 from scripts.pump.terminal import Terminal
 from scripts.pump.times import DAY_S, HOUR_S, LATEST, MINUTE_S, format_time
 
@@ -56,7 +57,7 @@ class TickReader:
                     self._guard.check(symbol)
                     cursors[symbol] = self._read_symbol(symbol, symbol.cursor, lines)
             except TerminalUnavailable as error:
-                report_terminal_failure(error, self._progress)
+                self._progress.count_failure(error)
         self._store(lines, cursors)
 
     def _reopen_terminal(self) -> None:
@@ -76,7 +77,8 @@ class TickReader:
             self._spool.seal()  # the disk may hold a part of the last record
             self._ticks_max = len(lines) // 2 or 1  # a smaller read may fit
             if len(lines) == 1:
-                warn_rarely(f"the spool is full ({error}): newer ticks stay in the terminal")
+                warning = f"the spool is full ({error}): newer ticks stay in the terminal"
+                warn_rarely(warning, key="spool")
             return
         self._ticks_max = min(2 * self._ticks_max, LATEST)
         for symbol, cursor in cursors.items():
@@ -125,12 +127,6 @@ class TickReader:
                 return Cursor(time_msc)
         symbol.is_at_end = True
         return cursor
-
-
-def report_terminal_failure(error: TerminalUnavailable, progress: Progress) -> None:
-    """Count and log that the terminal fails; the pump tries again."""
-    progress.terminal_failures += 1
-    warn_rarely(f"terminal: {error}; the pump tries again", key="terminal")
 
 
 def _start_due_recheck(symbol: Symbol) -> None:

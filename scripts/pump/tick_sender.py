@@ -2,9 +2,10 @@
 
 import time
 
+from scripts.pump.progress import Progress
 from scripts.pump.server import Server
 from scripts.pump.spool import Spool, newest_times_msc
-from scripts.pump.symbols import Progress, StateFile
+from scripts.pump.state_file import StateFile
 
 TICK_HEADER = b"symbol,time_msc,bid,ask,last,volume,flags\n"
 

@@ -1,4 +1,4 @@
-"""A broker whose terminal the stand-in module MetaTrader5 plays, and makers of its data."""
+"""A broker for the stand-in of the package MetaTrader5, and makers of its data."""
 
 import json
 import random
