@@ -117,7 +117,7 @@ def test_serve_makes_the_database_and_prints_where_it_is(running: Server) -> Non
 
 
 def test_it_answers_on_a_kept_connection_too(running: Server) -> None:
-    connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=120)
     statuses = []
     for _ in range(3):
         connection.request("GET", "/no-such-page")
