@@ -71,7 +71,7 @@ import sys, time
 from pathlib import Path
 from gfil import prometheus_dir
 prometheus_dir.MEMORY = Path(sys.argv[1])
-prometheus_dir.begin()
+prometheus_dir.create()
 print("held", flush=True)
 time.sleep(60)
 """
