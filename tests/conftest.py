@@ -72,7 +72,14 @@ def load_hypothesis_profile(*, is_random: bool) -> None:
     hypothesis.settings.load_profile("gfil")
 
 
+def cache_bytecode() -> None:
+    """Cache bytecode also where the environment says not to: a run starts hundreds of processes."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 reset_signals()
+cache_bytecode()
 load_hypothesis_profile(is_random=os.environ.get("GFIL_SEED", "1") != "1")
 SEED = choose_seed()
 
