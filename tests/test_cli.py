@@ -106,7 +106,7 @@ def group_of(outcome: int | BaseException | None) -> click.Group:
         (KeyboardInterrupt(), 1, "gfil: stopped\n"),
     ],
 )
-def test_what_a_command_ends_with_is_its_exit_status(
+def test_outcome_of_a_command_sets_its_exit_status(
     outcome: int | BaseException | None, status: int, stderr: str
 ) -> None:
     ended = run("work", group=group_of(outcome))

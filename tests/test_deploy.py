@@ -129,7 +129,7 @@ def test_the_service_is_sound_and_shut_in_as_far_as_systemd_can_tell(tmp_path: P
     assert judged.returncode == 0, judged.stdout
 
 
-def test_what_the_service_starts_says_when_it_is_ready_asks_for_a_key_and_ends(
+def test_service_reports_readiness_requires_a_key_and_ends(
     db_path: Path,
 ) -> None:
     words = shlex.split(unit()["ExecStart"][0].replace("127.0.0.1:8000", "127.0.0.1:0"))
@@ -235,7 +235,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def nginx_words(folder: Path, certificate: tuple[Path, Path], server: str, port: int) -> list[str]:
-    """What starts nginx with the shipped file, on free ports and in a folder of its own."""
+    """Return the command for nginx with the shipped file, free ports and a temporary folder."""
     text = (DEPLOY / "nginx.conf").read_text()
     for old, new in (
         ("/etc/letsencrypt/live/charts.example.com/fullchain.pem", str(certificate[0])),
@@ -309,7 +309,7 @@ def test_caddy_takes_its_file(tmp_path: Path) -> None:
     assert "not formatted" not in done.stdout
 
 
-# What the documents say
+# Documents
 
 
 def test_the_evening_of_the_move_is_eight_commands_that_there_are(

@@ -77,7 +77,7 @@ time.sleep(60)
 """
 
 
-def test_what_a_killed_server_left_goes_and_what_a_running_one_has_stays(memory: Path) -> None:
+def test_folder_of_a_killed_server_is_removed_and_that_of_a_running_one_kept(memory: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(memory)]
     with subprocess.Popen(
         command, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE
@@ -129,7 +129,7 @@ def test_a_file_that_was_never_finished_counts_nothing(memory: Path) -> None:
 
 
 @pytest.mark.parametrize("content", DAMAGED)
-def test_damaged_files_of_the_dead_go_and_the_next_add_up_anew(
+def test_damaged_files_of_ended_workers_are_removed_and_later_ones_add_up(
     memory: Path, content: bytes
 ) -> None:
     folder = begin()

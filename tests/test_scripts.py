@@ -17,7 +17,7 @@ SCRIPTS = ["serve", "gfil", "test", "environment.sh", "set_up.py"]
 
 
 def make_wheel(folder: Path, version: str) -> None:
-    """Put a package `word` of one module into the folder pip is told to look in."""
+    """Put a package `word` of one module into the folder that pip searches."""
     info = f"word-{version}.dist-info"
     with zipfile.ZipFile(folder / f"word-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr("word.py", f"SAID = {version!r}\n")

@@ -138,6 +138,6 @@ def test_intraday_ends_with_the_hour() -> None:
         ("MN1", "D1 H4 H1 M30 M15 M5 M1"),
     ],
 )
-def test_what_is_kept_below_the_longest_first(name: str, below: str) -> None:
+def test_materialised_timeframes_below_one_are_listed_longest_first(name: str, below: str) -> None:
     found = timeframes.chain_below(timeframes.parse(name))
     assert " ".join(timeframe.name for timeframe in found) == below

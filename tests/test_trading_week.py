@@ -65,7 +65,7 @@ def test_a_clock_that_is_wrong_the_other_way_is_corrected() -> None:
     assert fit_clocks(hours, nyclose) == (False, ["UTC"])
 
 
-def test_what_never_closes_and_what_opens_by_day_are_markets() -> None:
+def test_markets_that_never_close_or_open_by_day_are_markets() -> None:
     crypto = count_hours(range(MONDAY, MONDAY + 9 * 7 * DAY, HOUR))
     assert fit_clocks(crypto, UTC).fits
     shares = count_hours(
@@ -91,7 +91,7 @@ def test_a_week_that_no_clock_explains_says_so() -> None:
     assert fit_clocks(odd, UTC) == (False, [])
 
 
-def test_the_week_is_told_day_by_day() -> None:
+def test_week_is_described_day_by_day() -> None:
     assert describe(trades(weeks=8)) == "Mon-Thu 00-24; Fri 00-22; Sun 22-24"
     assert describe(Counter()) == "no hour usually"
     assert (
@@ -113,7 +113,7 @@ def test_the_week_is_told_day_by_day() -> None:
         ("bulk/frxEURUSD_M1_2017_2019.csv", "UTC", True, None),
     ],
 )
-def test_brokers_files_are_told_apart(
+def test_clock_of_brokers_files_is_recognised(
     shared_hours: Path, name: str, clock: str, fits: bool, first: str | None
 ) -> None:
     data = gzip.decompress((shared_hours / f"{name}.gz").read_bytes())[:8_000_000]
