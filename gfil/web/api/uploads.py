@@ -1,7 +1,7 @@
 """Rows over HTTP: the parameters of an upload, its one transaction if it is small, its answer."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any
@@ -10,23 +10,30 @@ import apsw
 from flask import Response, current_app
 
 from gfil import clocks, timeframes
-from gfil.errors import BadRequest, Busy, Refused, TooLarge
+from gfil.errors import (
+    BadRequest,
+    Busy,
+    Conflict,
+    DiskFull,
+    Refused,
+    TooLarge,
+    TooSlow,
+    UnsupportedEncoding,
+)
 from gfil.ingest import formats, importer
 from gfil.ingest.importer import Kind, Options
 from gfil.ingest.parse import columns as column_names
 from gfil.ingest.report import Report
 from gfil.maintenance import free_space
 from gfil.store.engine.pool import Writer
+from gfil.store.idempotency import KeyReused
 from gfil.web.request import body as request_body
 from gfil.web.request import idempotency, metrics
 from gfil.web.request.connections import read_db
-from gfil.web.request.parameters import (
-    check_parameters,
-    choice_parameter,
-    flag_parameter,
-    text_parameter,
-)
+from gfil.web.request.parameters import Parameter, choice, flag, text
 from gfil.web.request.responses import json_response
+from gfil.web.request.route import Content
+from gfil.web.request.schema import BINARY, TEXT, one_of
 
 SPLIT = "send it in parts, or raise GFIL_MAX_UPLOAD_MB"
 # So many at once in one process, for each takes memory: some megabytes for every one of its own,
@@ -36,9 +43,56 @@ MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
 LARGE_MAX, LARGE_WAIT_S = 8, 1.0
 _medium, _large = BoundedSemaphore(MEDIUM_MAX), BoundedSemaphore(LARGE_MAX)
 
-PARAMETERS = (
-    *("symbol", "tf", "clock", "format", "columns", "on_error", "mode", "dry_run", "force_tf"),
+TICK_PARAMETERS = (
+    text(
+        "symbol",
+        "Symbol of the rows (default: the symbol column of the rows).",
+        parse=lambda given: given.replace(" ", "+"),  # an unescaped + in a URL becomes a blank
+        example="XAUUSD",
+    ),
+    Parameter(
+        "clock",
+        "Clock of timestamps without an offset (default: `clock` of a JSON body, else UTC).",
+        TEXT,
+        clocks.parse,
+    ),
+    Parameter(
+        "format",
+        "Format of the body (default: recognised from the content).",
+        one_of(*formats.NAMES),
+        formats.check_name,
+    ),
+    Parameter(
+        "columns",
+        "Names of the cells, such as time,open,close,high,low,volume; _ skips a cell.",
+        TEXT,
+        column_names.parse_columns,
+    ),
+    choice(
+        "on_error",
+        "`skip` stores the good rows, `abort` refuses the request if any row is bad.",
+        ("skip", "abort"),
+        "skip",
+    ),
+    flag("dry_run", "Report what would be stored and store nothing."),
 )
+CANDLE_PARAMETERS = (
+    *TICK_PARAMETERS,
+    Parameter(
+        "tf",
+        "Timeframe of the rows (default: the timeframe column of the rows).",
+        TEXT,
+        timeframes.parse,
+        example="H1",
+    ),
+    choice("mode", "`fill` adds missing candles and keeps stored ones.", ("fill",)),
+    flag("force_tf", "Store rows even if their spacing contradicts `tf`."),
+)
+ANY_FILE = Content(
+    BINARY | {"description": "any format that the import reads: CSV, NDJSON, JSON; also as gzip"},
+    "application/octet-stream",
+)
+ERRORS = (*(TooSlow, Conflict, TooLarge, UnsupportedEncoding, Refused, KeyReused, DiskFull),)
 
 Describe = Callable[[Report], dict[str, Any]]
 
@@ -71,26 +125,19 @@ def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
         raise
 
 
-def options(kind: Kind) -> Options:
-    """Return what the query says of the rows in the body.
-
-    Raises:
-        BadParameter: one of its parameters is malformed.
-    """
-    check_parameters(*PARAMETERS)
-    tf, clock = text_parameter("tf", ""), text_parameter("clock", "")
-    named, columns = text_parameter("format", ""), text_parameter("columns", "")
+def options(kind: Kind, given: Mapping[str, Any]) -> Options:
+    """Return the import options that the parameters of an upload give."""
     return Options(
-        symbol=text_parameter("symbol", "").replace(" ", "+") or None,
-        timeframe=timeframes.parse(tf) if tf else None,
-        clock=clocks.parse(clock) if clock else None,
+        symbol=given["symbol"],
+        timeframe=given.get("tf"),
+        clock=given["clock"],
         kind=kind,
-        format=formats.check_name(named) if named else None,
-        columns=column_names.parse_columns(columns) if columns else None,
-        abort=choice_parameter("on_error", ("skip", "abort")) == "abort",
-        fill=choice_parameter("mode", ("", "fill")) == "fill",
-        dry_run=flag_parameter("dry_run"),
-        force_timeframe=flag_parameter("force_tf"),
+        format=given["format"],
+        columns=given["columns"],
+        abort=given["on_error"] == "abort",
+        fill=given.get("mode") == "fill",
+        dry_run=given["dry_run"],
+        force_timeframe=given.get("force_tf", False),
     )
 
 

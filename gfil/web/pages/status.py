@@ -7,10 +7,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from flask import Blueprint, Response, current_app, get_template_attribute
+from flask import Response, current_app, get_template_attribute
 
 from gfil.clocks import format_instant
-from gfil.errors import GfilError
 from gfil.maintenance import doctor, free_space, host_checks
 from gfil.store import hourly_stats, maintenance_runs, symbols
 from gfil.store.candles import inventory
@@ -23,11 +22,12 @@ from gfil.store.retention import backdated_days, rules
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, HOUR
-from gfil.web.pages import chart, gap_heatmap, overview_rows, status_problems
+from gfil.web.pages import gap_heatmap, overview_rows, status_problems
 from gfil.web.pages.gap_heatmap import Heatmap
+from gfil.web.pages.page import page_blueprint, render_page
 from gfil.web.request import metrics
 from gfil.web.request.connections import read_db
-from gfil.web.request.scope import scope
+from gfil.web.request.route import route
 
 PERIODS = (("Last hour", HOUR), ("Last day", DAY), ("Last 7 days", 7 * DAY))
 STALE_KEPT_MINUTES = 5  # to tell takes milliseconds of each symbol
@@ -36,8 +36,7 @@ GAPS_MAX = 200
 SIZES_DAYS_MIN = 2.0
 MB = 1_000_000
 
-bp = Blueprint("status", __name__)
-bp.register_error_handler(GfilError, chart.refuse)
+bp = page_blueprint("status")
 
 
 class Row(NamedTuple):
@@ -53,10 +52,9 @@ class Row(NamedTuple):
     picture: Heatmap | None
 
 
-@bp.get("/status")
-@scope("read")
-def overview() -> Response:
-    """Tell whether all is well, then what is held and missing, how quick it is, what was done."""
+@route(bp, "GET", "/status", scope="read")
+def show_status() -> Response:
+    """Status: problems, then stored ranges, gaps, rates, sizes and maintenance runs."""
     db, now = read_db(), time.time()
     epoch, _ = read_state(db)
     rows = _list_rows(epoch, now)
@@ -66,7 +64,7 @@ def overview() -> Response:
     full_days = _days_until_full(done["doctor"], now)
     stale = [row.symbol.name for row in rows if row.state == "late"]
     signs = status_problems.StatusFacts(now, bool(rows), **done, stale=stale, full_days=full_days)
-    return chart.page(
+    return render_page(
         "status.html",
         problems=status_problems.list_problems(signs),
         rows=rows,
@@ -82,15 +80,14 @@ def overview() -> Response:
     )
 
 
-@bp.get("/status/<symbol>")
-@scope("read")
-def detail(symbol: str) -> Response:
-    """Tell what is held of one symbol, how long it is kept, and list its newest gaps."""
+@route(bp, "GET", "/status/<symbol>", scope="read")
+def show_symbol_status(symbol: str) -> Response:
+    """Status of a symbol: stored ranges, retention rules and its newest gaps."""
     db, now = read_db(), time.time()
     epoch, _ = read_state(db)
     known = symbols.read(db, symbol)
     picture = gap_heatmap.find(epoch, known, now)
-    return chart.page(
+    return render_page(
         "status_symbol.html",
         row=_row(epoch, known, now, _newest(epoch, int(now // 60)), picture),
         rules=rules.read_rules(db, known),

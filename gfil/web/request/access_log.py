@@ -7,10 +7,11 @@ import threading
 import time
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from gfil import logs
 from gfil.web.request import metrics
+from gfil.web.request.route import find_route
 
 REQUEST_ID = re.compile(r"(?!gfil_)[A-Za-z0-9._-]{1,64}")  # a key is no id, whoever mistook it
 SLOW_S = 1.0
@@ -99,5 +100,5 @@ _allowance = _Allowance()
 
 
 def _is_write() -> bool:
-    view = current_app.view_functions.get(request.endpoint or "")
-    return getattr(view, "scope", None) in ("write", "admin")
+    declared = find_route(request.endpoint)
+    return declared is not None and declared.scope in ("write", "admin")
