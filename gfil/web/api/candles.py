@@ -117,7 +117,7 @@ def _csv_response(answer: CandlePage) -> Response:
     scope="write",
     parameters=[*uploads.CANDLE_PARAMETERS, IDEMPOTENCY_KEY],
     bodies=[
-        Content(schemas.CANDLE_ROWS, example=schemas.CANDLE_ROWS_EXAMPLE),
+        Content(schemas.CANDLE_BATCH, example=schemas.CANDLE_BATCH_EXAMPLE),
         uploads.ANY_FILE,
     ],
     answers=[Content(schemas.CANDLE_REPORT, example=schemas.CANDLE_REPORT_EXAMPLE)],

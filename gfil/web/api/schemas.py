@@ -69,11 +69,16 @@ CANDLE_ROW = component(
         {"time": TIME} | dict.fromkeys(("open", "high", "low", "close", "volume"), NUMBER), "volume"
     ),
 )
-CANDLE_ROWS = array({"anyOf": [CANDLE_ROW, CANDLE]})
-CANDLE_ROWS_EXAMPLE: list[Any] = [
-    {"time": 1747728000, "open": 3229.47, "high": 3231.1, "low": 3224.05, "close": 3226.9},
-    [1747731600, 3226.9, 3230.2, 3225.4, 3229.8, 4890],
-]
+# An object: openapi-python-client generates broken code for an array beside another content type.
+CANDLE_BATCH = component(
+    "CandleBatch", open_record({"candles": array({"anyOf": [CANDLE_ROW, CANDLE]})})
+)
+CANDLE_BATCH_EXAMPLE: dict[str, Any] = {
+    "candles": [
+        {"time": 1747728000, "open": 3229.47, "high": 3231.1, "low": 3224.05, "close": 3226.9},
+        {"time": 1747731600, "open": 3226.9, "high": 3230.2, "low": 3225.4, "close": 3229.8},
+    ]
+}
 
 # Ticks
 

@@ -190,7 +190,7 @@ def _write_large(body: request_body.Body, options: Options, describe: Describe) 
         _count(report)
     if report.reasons["truncated"]:
         stored = report.rows - report.rejected
-        raise BadRequest(f"it breaks off in the middle; {stored} rows before are stored")
+        raise BadRequest(f"it breaks off in the middle; {stored:,} rows before are stored")
     for warning in warnings:
         report.warn(warning)
     return json_response(describe(report))

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Flask, current_app, request
+from flask.typing import ResponseReturnValue
 
 from gfil.errors import GfilError
 from gfil.web.request.parameters import Parameter, QueryParser
@@ -21,7 +22,7 @@ Scope = Literal["open", "key", "read", "write", "admin"]
 """`open`: everybody. `key`: a key of any scope. Others: a key of at least this scope."""
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
-View = Callable[..., Response]
+View = Callable[..., ResponseReturnValue]
 
 JSON = "application/json"
 IN_PATH = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -62,7 +63,7 @@ class Route:
 
 
 def route(
-    bp: Blueprint,
+    bp: Blueprint | Flask,
     method: Method,
     path: str,
     *,
@@ -97,7 +98,7 @@ def route(
         )
 
         @functools.wraps(view)
-        def answer(**in_path: str) -> Response:
+        def answer(**in_path: str) -> ResponseReturnValue:
             return view(**in_path, **parser.parse(request.args))
 
         answer.route = declared  # type: ignore[attr-defined]

@@ -89,7 +89,7 @@ def test_below_the_floor_of_the_disk_it_is_not_ready(settings: Settings) -> None
     """Reading goes on."""
     client = client_with(replace(settings, min_free_mb=1_000_000_000), "public")
     assert problems(client) == [
-        "nothing is taken in: less than GFIL_MIN_FREE_MB (1000000000 MB) is free"
+        "nothing is stored: less than GFIL_MIN_FREE_MB (1,000,000,000 MB) is free"
     ]
     assert client.get("/api/v1/symbols").status_code == 200
 

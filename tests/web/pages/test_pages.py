@@ -12,7 +12,8 @@ from flask.testing import FlaskClient
 from freezegun import freeze_time
 
 from gfil.config import ROOT
-from gfil.web.pages import chart
+from gfil.web.pages import assets
+from gfil.web.pages.page import inline_json
 from tests.web.walks import store, walk
 
 MONDAY = 1735689600 + 5 * 86400  # 2025-01-06T00:00:00Z
@@ -263,7 +264,7 @@ def test_no_page_loads_anything_from_elsewhere(client: FlaskClient, gold: None, 
 
 def test_data_in_a_page_cannot_end_the_script_element_it_stands_in() -> None:
     hostile = {"a": "</script><!-- & \u2028 \u2029 <script>"}
-    text = chart._inline(hostile)
+    text = inline_json(hostile)
     assert json.loads(text) == hostile
     assert not set("<>&\u2028\u2029") & set(text)
 
@@ -276,7 +277,7 @@ def test_a_description_is_text_and_never_markup(client: FlaskClient, gold: None)
 
 
 def versioned(name: str) -> str:
-    return f"/static/{chart.assets().version}/{name}"
+    return f"/static/{assets.read_assets().version}/{name}"
 
 
 def test_an_asset_under_its_version_is_kept_for_a_year(client: FlaskClient) -> None:
@@ -320,7 +321,7 @@ def test_a_path_outside_the_assets_is_not_found(client: FlaskClient, name: str) 
 
 def test_a_template_that_names_a_missing_asset_fails() -> None:
     with pytest.raises(LookupError, match=r"no file static/missing\.js"):
-        chart.asset("missing.js")
+        assets.asset_url("missing.js")
 
 
 IMPORT = re.compile(r"""^\s*(?:import|export)\b[^;]*?from\s+'([^']+)'|^import\s+'([^']+)'""", re.M)
@@ -333,25 +334,25 @@ def imported(name: str, seen: set[str] | None = None) -> set[str]:
         return seen
     seen.add(name)
     if "vendor/" not in name:
-        for found in IMPORT.findall(chart.assets().contents[name].body.decode()):
+        for found in IMPORT.findall(assets.read_assets().files[name].body.decode()):
             imported(urljoin(name, found[0] or found[1]), seen)
     return seen
 
 
 def test_the_chart_page_preloads_every_module_it_will_import() -> None:
-    assert set(chart.CHART_MODULES) == imported("chart.js")
+    assert set(assets.CHART_MODULES) == imported("chart.js")
 
 
 def test_every_module_is_loaded_by_some_page() -> None:
-    scripts = {name for name in chart.assets().contents if name.endswith((".js", ".mjs"))}
+    scripts = {name for name in assets.read_assets().files if name.endswith((".js", ".mjs"))}
     loaded = [imported(name) for name in ("chart.js", "overview.js", "status.js")]
     assert scripts == {"theme.js"}.union(*loaded)
 
 
 def test_the_chart_page_stays_within_its_size(client: FlaskClient, gold: None) -> None:
     page = client.get("/chart/XAUUSD").data
-    loaded = {*chart.CHART_MODULES, "theme.js", "gfil.css", "favicon.svg"}
-    sizes = {name: len(chart.assets().contents[name].gzipped) for name in loaded}
+    loaded = {*assets.CHART_MODULES, "theme.js", "gfil.css", "favicon.svg"}
+    sizes = {name: len(assets.read_assets().files[name].gzipped) for name in loaded}
     total = len(gzip.compress(page)) + sum(sizes.values())
     assert total <= CHART_GZIPPED_BYTES_MAX, sizes
 

@@ -331,7 +331,7 @@ def test_it_counts_as_a_page(settings: Settings) -> None:
     """And not as what a program reads."""
     app = create_app(settings)
     app.test_client().get("/status")
-    assert {kind for _, kind, _, _ in app.extensions["figures"]._counts} == {"pages"}
+    assert {kind for _, kind, _, _ in app.extensions["hourly_stats"]._counts} == {"pages"}
 
 
 def test_an_unknown_symbol_is_refused_on_a_page(client: FlaskClient) -> None:

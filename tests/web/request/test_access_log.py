@@ -18,7 +18,8 @@ from gfil.errors import BadRequest
 from gfil.store import api_keys
 from gfil.store.engine import connection
 from gfil.web.request import access_log, auth, metrics
-from gfil.web.request.scope import scope
+from gfil.web.request.parameters import text
+from gfil.web.request.route import route
 from tests.conftest import Server, wait_for
 
 
@@ -39,9 +40,8 @@ def keys(settings: Settings) -> dict[str, tuple[str, str]]:
 def app(settings: Settings) -> Flask:
     app = create_app(replace(settings, read="key"))
 
-    @app.post("/upload/<kind>")
-    @scope("write")
-    def upload(kind: str) -> str:
+    @route(app, "POST", "/upload/<kind>", scope="write", parameters=[text("x", "Any.")])
+    def upload(kind: str, x: str | None) -> str:
         if kind == "bad":
             raise BadRequest("cut short")
         if kind == "broken":
@@ -122,7 +122,7 @@ def test_who_is_refused_is_logged_with_the_id_of_the_key(
 def test_a_write_that_fails_is_logged(client: FlaskClient, keys: Keys, logged: Logged) -> None:
     header = {"X-API-Key": keys["write"][1]}
     client.post("/upload/refused", headers=header)
-    client.post("/upload/bad?format=x", headers=header)
+    client.post("/upload/bad?x=1", headers=header)
     common = {"level": "WARNING", "method": "POST", "key": keys["write"][0]}
     assert logged() == [
         common | {"path": "/upload/refused", "status": 200, "refused": {"future": 2}},

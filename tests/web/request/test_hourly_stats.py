@@ -14,8 +14,8 @@ from gfil.server.gunicorn_conf import LAST_WORDS_S
 from gfil.store import hourly_stats
 from gfil.store.engine import connection
 from gfil.web.request import metrics
-from gfil.web.request.hourly_stats import Figures
-from gfil.web.request.scope import scope
+from gfil.web.request.hourly_stats import HourlyCounts
+from gfil.web.request.route import route
 from tests.conftest import wait_for
 from tests.web.request.test_auth import files_limited_to
 
@@ -29,7 +29,7 @@ def app(settings: Settings) -> Flask:
 
 
 def flush(app: Flask, now: float = HOUR) -> None:
-    counted: Figures = app.extensions["figures"]
+    counted: HourlyCounts = app.extensions["hourly_stats"]
     counted.flush(app.extensions["writer"], now)
 
 
@@ -54,8 +54,7 @@ def test_good_answers_to_readers_count_and_others_do_not(app: Flask) -> None:
 
 
 def test_a_request_that_brings_rows_is_one_of_their_kind(app: Flask) -> None:
-    @app.post("/upload")
-    @scope("open")
+    @route(app, "POST", "/upload", scope="open")
     def upload() -> str:
         for _ in range(2):
             metrics.count_rows("candles", {"updated": 4, "rejected": 1}, {"low_high": 1})

@@ -15,8 +15,9 @@ from gfil import create_app, prometheus_dir
 from gfil.config import Settings
 from gfil.store import api_keys, maintenance_runs
 from gfil.store.engine import connection
+from gfil.web.api.metrics import describe
 from gfil.web.request import metrics
-from gfil.web.request.scope import scope
+from gfil.web.request.route import route
 from tests.test_prometheus_dir import DAMAGED, ENTRY
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -81,7 +82,7 @@ def test_each_answer_counts_under_its_route_and_class(
     requests = {"name": "gfil_requests_total", "method": "GET"}
     assert growth(**requests, route="/api/v1/symbols", status="2xx") == 3
     assert growth(**requests, route="/api/v1/symbols", status="4xx") == 1
-    assert growth(**requests, route="/api/v1/symbols/<name>", status="4xx") == 3
+    assert growth(**requests, route="/api/v1/symbols/<symbol>", status="4xx") == 3
     assert growth(**requests, route="/chart/<symbol>", status="4xx") == 3
     assert growth("gfil_read_seconds_count", kind="reads") == 3
     assert growth("gfil_read_seconds_bucket", kind="reads", le="+Inf") == 3
@@ -102,8 +103,7 @@ def test_what_clients_think_of_makes_no_labels(app: Flask, growth: Growth) -> No
 def test_rows_count_by_outcome_and_reason(settings: Settings, key: dict[str, str]) -> None:
     app = create_app(replace(settings, read="key"))
 
-    @app.post("/upload")
-    @scope("open")
+    @route(app, "POST", "/upload", scope="open")
     def upload() -> str:
         counts = {"rows": 10, "inserted": 7, "duplicates": 0, "rejected": 3}
         metrics.count_rows("ticks", counts, {"future": 2, "low_high": 1})
@@ -187,9 +187,7 @@ def test_what_is_in_sound_files_is_told_where_others_are_damaged(
 def test_every_metric_of_a_scrape_is_described(app: Flask, key: dict[str, str]) -> None:
     families = text_string_to_metric_families(app.test_client().get("/metrics", headers=key).text)
     shown = {(each.name, each.type, each.documentation) for each in families}
-    described = {
-        (name.removesuffix("_total"), kind, text) for name, kind, _, text in metrics.describe()
-    }
+    described = {(name.removesuffix("_total"), kind, text) for name, kind, _, text in describe()}
     assert shown == described
 
 
