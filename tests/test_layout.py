@@ -10,14 +10,14 @@ import pytest
 from gfil.config import ROOT
 
 FUNCTION_LINES_MAX = 50
-FILE_LINES_MAX = {"scripts/mt5_pump.py": 730}  # it is handed out as one file
-FILE_LINES_USUAL_MAX = 400
+FILE_LINES_MAX = 400
+GENERATED = {"scripts/mt5_pump.py"}  # scripts/build_pump.py joins it from scripts/pump/
 SCRIPT_LINES_MAX = 200
 
 # A folder or top-level module of gfil/ imports those of earlier rows only, never its own row.
 # "" is gfil/__init__.py. Inside a folder the imports form no cycle.
 LAYERS = (
-    ("errors",),
+    ("errors", "wording"),
     ("config", "logs", "prometheus_dir", "timeframes"),
     ("clocks",),
     ("trading_week",),
@@ -87,7 +87,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def folder(module: str) -> str:
     """The first name below gfil: `gfil.store.engine.locks` is in `store`."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def layer(name: str) -> int:
@@ -189,7 +189,7 @@ def test_sql_stays_under_store(path: Path) -> None:
 @each_python_file
 def test_nothing_is_too_long(path: Path) -> None:
     lines = len((ROOT / path).read_text("utf-8").splitlines())
-    assert lines <= FILE_LINES_MAX.get(path.as_posix(), FILE_LINES_USUAL_MAX)
+    assert lines <= FILE_LINES_MAX or path.as_posix() in GENERATED
     functions = [node for node in ast.walk(tree(path)) if isinstance(node, Function)]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert {name: n for name, n in lengths.items() if n > FUNCTION_LINES_MAX} == {}

@@ -146,7 +146,7 @@ def _make_rows(
         usual = MINUTE_TICKS * liveliness(start) * timeframe.seconds / MINUTE
         volume = 1 + int(rng.expovariate(1) * usual)
         rows.time.append(start)
-        rows.stretch.append(stop - start - timeframe.seconds)
+        rows.extra_s.append(stop - start - timeframe.seconds)
         rows.open.append(prices[0])
         rows.high.append(max(prices))
         rows.low.append(min(prices))

@@ -300,7 +300,7 @@ class _Filling:
         first = lookup.read_first_minute(self._db, symbol) if symbol else None
         if symbol is None or first is None or not rows.time:
             return rows
-        keys = [*zip(rows.time, rows.stretch, strict=True)]
+        keys = [*zip(rows.time, rows.extra_s, strict=True)]
         edges = (*self._edges, first)
         covered = lookup.find_covered(self._db, symbol, timeframe, set(keys), edges)
         rest = [key not in covered for key in keys]
@@ -325,17 +325,17 @@ def distinguish(rows: CandleColumns) -> CandleColumns:
         rows = _pick(rows, sorted(range(len(time)), key=time.__getitem__))
     again = [False, *map(eq, rows.time, islice(rows.time, 1, None))]
     stays = bytearray(b"\1" * len(again))
-    best: dict[int, int] = {}  # the row of each stretch, where several rows have one time
+    best: dict[int, int] = {}  # the row of each extra_s, where several rows have one time
     for row in compress(range(len(again)), again):
         if not again[row - 1]:
-            best = {rows.stretch[row - 1]: row - 1}
-        rival = best.get(rows.stretch[row])
+            best = {rows.extra_s[row - 1]: row - 1}
+        rival = best.get(rows.extra_s[row])
         if rival is not None and rows.volume[row] < rows.volume[rival]:
             stays[row] = 0
             continue
         if rival is not None:
             stays[rival] = 0
-        best[rows.stretch[row]] = row
+        best[rows.extra_s[row]] = row
     return _keep(rows, stays)
 
 

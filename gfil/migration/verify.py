@@ -174,8 +174,8 @@ class _Comparison:
             return
         times = [time for time, *_ in rows]
         present, spare = lookup.read_all(self._db, symbol, self._timeframe, times)
-        for time, stretch, *values in rows:
-            key, row = (time, stretch), Ohlcv(*values)
+        for time, extra_s, *values in rows:
+            key, row = (time, extra_s), Ohlcv(*values)
             have = present.get(key)
             stored = have.values if have and have.kind != DERIVED else None
             if is_same(row, stored) or is_same(row, spare.get(key)):

@@ -37,7 +37,7 @@ def bucket_of(seconds: float) -> int:
 
 
 ADD = """
-INSERT INTO figure (hour, kind, name, bucket, count)
+INSERT INTO hourly_stat (hour, kind, name, bucket, count)
 VALUES (:hour, :kind, :name, :bucket, :count)
 ON CONFLICT (hour, kind, name, bucket) DO UPDATE SET count = count + excluded.count
 """
@@ -48,7 +48,7 @@ def add(db: apsw.Connection, figures: Iterable[HourlyStat]) -> None:
     db.executemany(ADD, [asdict(figure) for figure in figures])
 
 
-DROP_OLD = "DELETE FROM figure WHERE hour < :before"
+DROP_OLD = "DELETE FROM hourly_stat WHERE hour < :before"
 
 
 def drop_old(db: apsw.Connection, now: float) -> None:
@@ -56,11 +56,11 @@ def drop_old(db: apsw.Connection, now: float) -> None:
     db.execute(DROP_OLD, {"before": int(now) - KEPT_S - HOUR})
 
 
-FIRST_HOUR = "SELECT MIN(hour) FROM figure WHERE hour >= :start"
+FIRST_HOUR = "SELECT MIN(hour) FROM hourly_stat WHERE hour >= :start"
 
 READ = """
 SELECT kind, name, bucket, SUM(count)
-FROM figure
+FROM hourly_stat
 WHERE hour >= :start
 GROUP BY kind, name, bucket
 ORDER BY kind, name, bucket

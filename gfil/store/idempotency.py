@@ -46,7 +46,7 @@ class KeyReused(GfilError):
 
 FIND = """
 SELECT digest, status, answer
-FROM request
+FROM idempotency_record
 WHERE key_id = :key_id AND route = :route AND name = :name AND time > :oldest
 """
 
@@ -67,7 +67,7 @@ def find_answer(db: apsw.Connection, asked: RequestIdentity, *, now: float) -> S
 
 
 PUT = """
-INSERT INTO request (key_id, route, name, digest, time, status, answer)
+INSERT INTO idempotency_record (key_id, route, name, digest, time, status, answer)
 VALUES (:key_id, :route, :name, :digest, :time, :status, :body)
 ON CONFLICT (key_id, route, name) DO UPDATE
 SET digest = :digest, time = :time, status = :status, answer = :body
@@ -86,18 +86,18 @@ def store_answer(
 
 _puts: Counter[str] = Counter()  # by this process
 
-FORGET_OLD = "DELETE FROM request WHERE key_id = :key_id AND time <= :oldest"
+FORGET_OLD = "DELETE FROM idempotency_record WHERE key_id = :key_id AND time <= :oldest"
 # Many may have come in one second: the index goes on with route and name.
 FIRST_TO_GO = """
 SELECT time, route, name
-FROM request
+FROM idempotency_record
 WHERE key_id = :key_id
 ORDER BY time DESC, route DESC, name DESC
 LIMIT 1
 OFFSET :count
 """
 FORGET_CROWDED = """
-DELETE FROM request
+DELETE FROM idempotency_record
 WHERE key_id = :key_id AND (time, route, name) <= (:time, :route, :name)
 """
 
@@ -112,7 +112,7 @@ def trim(db: apsw.Connection, key_id: str, *, now: float) -> None:
         db.execute(FORGET_CROWDED, bindings)
 
 
-KEY_IDS = "SELECT DISTINCT key_id FROM request"
+KEY_IDS = "SELECT DISTINCT key_id FROM idempotency_record"
 
 
 def list_key_ids(db: apsw.Connection) -> list[str]:

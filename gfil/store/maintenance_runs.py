@@ -19,7 +19,7 @@ class LastRun(NamedTuple):
 
 
 PUT = """
-INSERT INTO upkeep (name, time, report)
+INSERT INTO maintenance_run (name, time, report)
 VALUES (:name, :time, :report)
 ON CONFLICT (name) DO UPDATE SET time = excluded.time, report = excluded.report
 """
@@ -31,7 +31,7 @@ def record_run(db: apsw.Connection, name: Name, report: Mapping[str, Any], *, no
     db.execute(PUT, {"name": name, "time": int(now), "report": told})
 
 
-READ = "SELECT time, report FROM upkeep WHERE name = :name"
+READ = "SELECT time, report FROM maintenance_run WHERE name = :name"
 
 
 def read_last_run(db: apsw.Connection, name: Name) -> LastRun | None:

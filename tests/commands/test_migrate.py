@@ -209,7 +209,7 @@ def test_prune_deletes_the_files_once_they_are_old_and_backed_up(
         text = orjson.dumps({"path": str(db)}).decode()
         second.execute("UPDATE migrated_file SET time = time - 60")
         backup = ("backup", int(time.time()) - 30, text)
-        second.execute("INSERT INTO upkeep VALUES (?, ?, ?)", backup)
+        second.execute("INSERT INTO maintenance_run VALUES (?, ?, ?)", backup)
     told = orjson.loads(run(db, "prune", "--dry-run", "--json").stdout)
     assert len(told["migrated"]["deleted"]) == 2
     assert "2 of the old files, migrated and verified, deleted" in run(db, "prune").stdout

@@ -28,9 +28,9 @@ from tests.store.reference import (
 DERIVED, STORED, SETTLED = 0, 1, 2
 SERIES_PER_SYMBOL = 32
 STATE = (  # not the hourly figures: they are counted beside the requests, not with them
-    *("store", "symbol", "symbol_clock", "candle", "yielded", "tick", "early"),
-    *("api_key", "request", "deleted_symbol", "change_log", "migrated_file"),
-    *("retention", "imported_day", "received_day"),
+    *("store", "symbol", "symbol_clock", "candle", "superseded", "tick", "provisional"),
+    *("api_key", "idempotency_record", "deleted_symbol", "change_log", "migrated_file"),
+    *("retention_rule", "backdated_day", "received_day"),
 )
 State = dict[str, list[Any]]
 
@@ -46,17 +46,17 @@ def read_state(db: apsw.Connection) -> State:
 SYMBOLS = "SELECT id, name, clock, price FROM symbol ORDER BY id"
 OWN = "SELECT clock FROM symbol_clock WHERE symbol_id = :id"
 CANDLES = """
-SELECT series % 32, time, stretch, kind, open, high, low, close, volume
-FROM candle WHERE series / 32 = :id ORDER BY series, time, stretch
+SELECT series % 32, time, extra_s, kind, open, high, low, close, volume
+FROM candle WHERE series / 32 = :id ORDER BY series, time, extra_s
 """
 YIELDED = """
-SELECT series % 32, time, stretch, 0, open, high, low, close, volume
-FROM yielded WHERE series / 32 = :id ORDER BY series, time, stretch
+SELECT series % 32, time, extra_s, 0, open, high, low, close, volume
+FROM superseded WHERE series / 32 = :id ORDER BY series, time, extra_s
 """
-EARLY = "SELECT time FROM early WHERE series = :id * 32"
+EARLY = "SELECT time FROM provisional WHERE series = :id * 32"
 TICKS = """
 SELECT time_msc, bid, ask, last, volume, flags
-FROM tick WHERE symbol_id = :id ORDER BY time_msc, place
+FROM tick WHERE symbol_id = :id ORDER BY time_msc, seq
 """
 
 
@@ -143,9 +143,9 @@ class _Holding:
 
 def _by_key(rows: list[tuple[Any, ...]]) -> dict[Key, tuple[int, Candle]]:
     found = {}
-    for number, time, stretch, kind, *values in rows:
+    for number, time, extra_s, kind, *values in rows:
         timeframe = TIMEFRAMES[number]
-        key = (timeframe.name, time, time + timeframe.seconds + stretch)
+        key = (timeframe.name, time, time + timeframe.seconds + extra_s)
         found[key] = (kind, tuple(values))
     return found
 
@@ -182,10 +182,10 @@ def check_logged(before: State, after: State, *, is_pruning: bool = False) -> No
         derived = {row[:-1] for row in before["candle"] if row[-1] == DERIVED}
         made = touched & set(after["candle"])
         touched = {row for row in made if row[-1] != SETTLED or row[:-1] not in derived}
-    for series, start, stretch, *_, kind in touched:
+    for series, start, extra_s, *_, kind in touched:
         symbol, number = divmod(series, SERIES_PER_SYMBOL)
         timeframe = TIMEFRAMES[number]
-        stop = start + timeframe.seconds + stretch
+        stop = start + timeframe.seconds + extra_s
         if symbol in known and (kept or kind != DERIVED or timeframe.seconds <= HOUR):
             told = spans[symbol]
             assert any(_tells(span, number, start, stop) for span in told), (series, start, told)

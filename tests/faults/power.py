@@ -15,7 +15,7 @@ from tests.faults.laws import State, check_derived, check_logged, read_state
 from tests.faults.sizes import LONG
 
 IMAGES_MIN = 20_000 if LONG else 2000
-OF_CANDLES = ("symbol", "symbol_clock", "candle", "yielded", "tick", "early")
+OF_CANDLES = ("symbol", "symbol_clock", "candle", "superseded", "tick", "provisional")
 RETRIED_EVERY = 150  # images
 Step = Callable[[apsw.Connection], Any]
 
@@ -140,6 +140,6 @@ def comparable(state: State) -> State:
     return state | {
         "store": [row[2:] for row in state["store"]],
         "received_day": [row[:2] for row in state["received_day"]],
-        "request": [(*row[:4], *row[5:]) for row in state["request"]],
+        "idempotency_record": [(*row[:4], *row[5:]) for row in state["idempotency_record"]],
         "migrated_file": [row[:4] for row in state["migrated_file"]],
     }

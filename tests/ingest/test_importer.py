@@ -48,7 +48,7 @@ def load(
 
 
 def contents(db: apsw.Connection) -> list[Any]:
-    return db.execute("SELECT * FROM candle ORDER BY series, time, stretch").fetchall()
+    return db.execute("SELECT * FROM candle ORDER BY series, time, extra_s").fetchall()
 
 
 def names_and_counts(db: apsw.Connection) -> dict[str, int]:

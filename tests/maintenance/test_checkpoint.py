@@ -23,7 +23,7 @@ ELECTED = """
 import sys
 from pathlib import Path
 from gfil.store.engine.pool import Writer
-from gfil.upkeep.checkpoint import Checkpointer
+from gfil.maintenance.checkpoint import Checkpointer
 checkpointer = Checkpointer(Writer(Path(sys.argv[1])))
 checkpointer.run()
 print(checkpointer.done, flush=True)
@@ -51,7 +51,7 @@ def fill(writer: Writer, pages: int = 1) -> None:
         name = f"filled {connection.read_state(db)[1]}"
         rows = (("key", name, str(n), b"d" * 32, b"a" * 3500) for n in range(pages - 1))
         db.executemany(
-            "INSERT INTO request (key_id, route, name, digest, time, status, answer) "
+            "INSERT INTO idempotency_record (key_id, route, name, digest, time, status, answer) "
             "VALUES (?, ?, ?, ?, 0, 200, ?)",
             rows,
         )

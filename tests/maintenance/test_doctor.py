@@ -110,10 +110,10 @@ def test_all_that_may_rightly_be_there_is_right(mixed: Path, db: apsw.Connection
 def spoil_some(db: apsw.Connection, rng_name: str) -> None:
     # Another price, one that went, one too many: of derived candles, wherever they are.
     rng = seeded(rng_name)
-    keys = connection.query_all(db, "SELECT series, time, stretch FROM candle WHERE kind = 0")
+    keys = connection.query_all(db, "SELECT series, time, extra_s FROM candle WHERE kind = 0")
     for key in rng.sample(keys, 30):
         what = rng.choice(("volume", "gone", "moved"))
-        where = "WHERE series = ? AND time = ? AND stretch = ?"
+        where = "WHERE series = ? AND time = ? AND extra_s = ?"
         if what == "volume":
             db.execute(f"UPDATE candle SET volume = volume + 3 {where}", key)  # noqa: S608
         elif what == "gone":
@@ -138,7 +138,7 @@ def test_wrong_derived_candles_are_found_and_derived_again(
     check_derived(db)
     after = read_state(db)
     assert after["candle"] == whole["candle"]
-    assert after["yielded"] == whole["yielded"]
+    assert after["superseded"] == whole["superseded"]
     assert after["store"][0][2] > spoilt["store"][0][2], "those who follow live are told"
     check_logged(spoilt, after)
 

@@ -148,7 +148,7 @@ def test_imported_days_stay_and_go_only_when_asked(db: apsw.Connection) -> None:
     assert (done.rows, ages(db)) == ({}, [400, 399, 95, 20, 0])
     done = run(db, imported=True)  # it does not wait
     assert (done.rows, done.imported, ages(db)) == ({"M1": 3}, [], [20, 0])
-    assert connection.query_all(db, "SELECT * FROM imported_day") == []
+    assert connection.query_all(db, "SELECT * FROM backdated_day") == []
 
 
 def test_what_is_made_of_imported_days_stays_with_them(db: apsw.Connection) -> None:
@@ -237,7 +237,7 @@ def test_whatever_else_has_had_its_time_goes_too(db: apsw.Connection) -> None:
         idempotency.store_answer(db, asked, idempotency.StoredAnswer(200, b"{}"), now=NOW)
         hourly_stats.add(db, [HourlyStat(TODAY - 31 * DAY, "ticks", "took", 1, 1)])
     run(db, NOW + 50 * HOUR)
-    for name in ("request", "figure", "received_day", "deleted_symbol"):
+    for name in ("idempotency_record", "hourly_stat", "received_day", "deleted_symbol"):
         assert connection.query_all(db, f"SELECT * FROM {name}") == [], name  # noqa: S608 (names above)
     assert sweep.is_swept(db)
 
@@ -294,7 +294,7 @@ def test_a_brokers_years_are_what_they_were_after_prunes_at_several_dates(
         months = [lines[0], *lines[first:last]]
         report = importer.load(db, months, options, now=0x7FFFFFFF, name="-")
         with connection.transaction(db):  # they came in time
-            db.execute("DELETE FROM imported_day")
+            db.execute("DELETE FROM backdated_day")
             db.execute("DELETE FROM received_day")
         before = {tf: read(db, "EURUSD", tf).candles for tf in ("M5", "M15", "H1", "H4", "D1")}
         assert all(before[tf][: len(rows) - 1] == rows[:-1] for tf, rows in kept.items())

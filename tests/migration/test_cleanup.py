@@ -106,7 +106,7 @@ def test_a_file_stays_without_a_backup_made_since(
     why = "no verified backup has been made since: `gfil backup` makes one"
     back_up(db, tmp_path / "backup.db", time)
     assert kept(db) == [why]
-    db.execute("DELETE FROM upkeep")
+    db.execute("DELETE FROM maintenance_run")
     report = delete_migrated(db, DUE)
     assert report.as_json()["kept"] == [{"file": str(old), "why": why}]
     assert report.describe() == [f"1 of the old files, migrated, stay: {why}"]

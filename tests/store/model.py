@@ -40,12 +40,12 @@ PAGED_MAX = 20
 Row = tuple[Bucket, Candle]
 
 CANDLES = """
-SELECT series, time, stretch, kind, open, high, low, close, volume
-FROM candle ORDER BY series, time, stretch
+SELECT series, time, extra_s, kind, open, high, low, close, volume
+FROM candle ORDER BY series, time, extra_s
 """
 YIELDED = """
-SELECT series, time, stretch, open, high, low, close, volume
-FROM yielded ORDER BY series, time, stretch
+SELECT series, time, extra_s, open, high, low, close, volume
+FROM superseded ORDER BY series, time, extra_s
 """
 
 
@@ -221,7 +221,7 @@ class Model:
         received = dict(connection.query_all(self.connection, "SELECT day, time FROM received_day"))
         assert received == self.reference.received
         imported = connection.query_all(
-            self.connection, "SELECT series % 32, day FROM imported_day"
+            self.connection, "SELECT series % 32, day FROM backdated_day"
         )
         named = {(TIMEFRAMES[number].name, day) for number, day in imported}
         assert named == self.reference.imported

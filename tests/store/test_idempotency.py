@@ -17,7 +17,7 @@ from gfil.store.idempotency import (
 NOW = 1_700_000_000.5
 ASKED = RequestIdentity("aaaaaaaa", "POST /api/v1/ticks", "1", b"d" * 32)
 ANSWER = StoredAnswer(200, b'{"rows":1}')
-COUNT = "SELECT COUNT(*) FROM request WHERE key_id = :key_id"
+COUNT = "SELECT COUNT(*) FROM idempotency_record WHERE key_id = :key_id"
 
 
 def put(

@@ -95,7 +95,7 @@ def _best(rows: CandleColumns) -> Iterator[int]:
     # for a list of all rows would take more memory than the rows do.
     def keyed(places: Sequence[int]) -> Iterator[tuple[int, int, float, int]]:
         for place in places:
-            yield rows.time[place], rows.stretch[place], rows.volume[place], place
+            yield rows.time[place], rows.extra_s[place], rows.volume[place], place
 
     count = len(rows.time)
     starts = range(0, count, PIECE_ROWS)

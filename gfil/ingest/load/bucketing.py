@@ -28,7 +28,7 @@ class BucketedRows(NamedTuple):
 
     table: RowTable
     time: list[int]
-    stretch: list[int]
+    extra_s: list[int]
 
 
 class NumberedTicks(NamedTuple):
@@ -267,7 +267,7 @@ class Bucketer:
 
 def to_candles(placed: BucketedRows) -> CandleColumns:
     """Return rows in their buckets as candles for the store."""
-    return CandleColumns(placed.time, placed.stretch, *placed.table.values)
+    return CandleColumns(placed.time, placed.extra_s, *placed.table.values)
 
 
 def to_ticks(placed: BucketedRows) -> NumberedTicks:

@@ -37,7 +37,7 @@ def pick_candle(stored: Ohlcv | None, fold: Ohlcv | None) -> StoredCandle | None
 
 
 READ_AT = """
-SELECT candle.time, candle.stretch, candle.kind,
+SELECT candle.time, candle.extra_s, candle.kind,
        candle.open, candle.high, candle.low, candle.close, candle.volume
 FROM carray(:times) AS wanted
 CROSS JOIN candle
@@ -51,18 +51,18 @@ def read_at(
     """Return the candles of a series that start at given times."""
     bindings = {"series": series, "times": apsw.carray(array("q", times))}
     return {
-        (time, stretch): StoredCandle(kind, Ohlcv(*values))
-        for time, stretch, kind, *values in connection.query_all(db, READ_AT, bindings)
+        (time, extra_s): StoredCandle(kind, Ohlcv(*values))
+        for time, extra_s, kind, *values in connection.query_all(db, READ_AT, bindings)
     }
 
 
-HAS_SUPERSEDED = "SELECT EXISTS (SELECT 1 FROM yielded WHERE series = :series)"
+HAS_SUPERSEDED = "SELECT EXISTS (SELECT 1 FROM superseded WHERE series = :series)"
 READ_SUPERSEDED_AT = """
-SELECT yielded.time, yielded.stretch,
-       yielded.open, yielded.high, yielded.low, yielded.close, yielded.volume
+SELECT superseded.time, superseded.extra_s,
+       superseded.open, superseded.high, superseded.low, superseded.close, superseded.volume
 FROM carray(:times) AS wanted
-CROSS JOIN yielded
-ON yielded.series = :series AND yielded.time = wanted.value
+CROSS JOIN superseded
+ON superseded.series = :series AND superseded.time = wanted.value
 """
 
 
@@ -74,33 +74,33 @@ def read_superseded_at(
         return {}
     bindings = {"series": series, "times": apsw.carray(array("q", times))}
     return {
-        (time, stretch): Ohlcv(*values)
-        for time, stretch, *values in connection.query_all(db, READ_SUPERSEDED_AT, bindings)
+        (time, extra_s): Ohlcv(*values)
+        for time, extra_s, *values in connection.query_all(db, READ_SUPERSEDED_AT, bindings)
     }
 
 
 # Positional, because these run for every row of an import: a dict for each costs as much again.
 INSERT = """
-INSERT INTO candle (series, time, stretch, open, high, low, close, volume, kind)
+INSERT INTO candle (series, time, extra_s, open, high, low, close, volume, kind)
 VALUES (?1, ?, ?, ?, ?, ?, ?, ?, 1)"""
 INSERT_ROWS = 50  # of one statement: a third faster than one by one
 INSERT_MANY = INSERT + ", (?1, ?, ?, ?, ?, ?, ?, ?, 1)" * (INSERT_ROWS - 1)
 PUT = """
-INSERT INTO candle (series, time, stretch, open, high, low, close, volume, kind)
+INSERT INTO candle (series, time, extra_s, open, high, low, close, volume, kind)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-ON CONFLICT (series, time, stretch) DO UPDATE
+ON CONFLICT (series, time, extra_s) DO UPDATE
 SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume, kind = excluded.kind
 """
-DROP = "DELETE FROM candle WHERE series = ?1 AND time = ?2 AND stretch = ?3"
+DROP = "DELETE FROM candle WHERE series = ?1 AND time = ?2 AND extra_s = ?3"
 PUT_SUPERSEDED = """
-INSERT INTO yielded (series, time, stretch, open, high, low, close, volume)
+INSERT INTO superseded (series, time, extra_s, open, high, low, close, volume)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-ON CONFLICT (series, time, stretch) DO UPDATE
+ON CONFLICT (series, time, extra_s) DO UPDATE
 SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume
 """
-DROP_SUPERSEDED = "DELETE FROM yielded WHERE series = ?1 AND time = ?2 AND stretch = ?3"
+DROP_SUPERSEDED = "DELETE FROM superseded WHERE series = ?1 AND time = ?2 AND extra_s = ?3"
 
 
 def insert_candles(
@@ -123,8 +123,8 @@ class CandleChanges:
         self.series = series
         self.put: dict[BucketKey, StoredCandle] = {}
         self.drop: list[BucketKey] = []
-        self.put_yielded: dict[BucketKey, Ohlcv] = {}
-        self.drop_yielded: list[BucketKey] = []
+        self.put_superseded: dict[BucketKey, Ohlcv] = {}
+        self.drop_superseded: list[BucketKey] = []
 
     def resolve(
         self,
@@ -145,9 +145,9 @@ class CandleChanges:
             self.put[key] = wanted
         gives_way = stored if wanted is None or wanted.kind == DERIVED else None
         if gives_way is not None and gives_way != spare:
-            self.put_yielded[key] = gives_way
+            self.put_superseded[key] = gives_way
         elif gives_way is None and spare is not None:
-            self.drop_yielded.append(key)
+            self.drop_superseded.append(key)
         return wanted
 
     def apply(self, db: apsw.Connection) -> None:
@@ -156,8 +156,8 @@ class CandleChanges:
         for sql, rows in (
             (PUT, [(series, *key, *kept.values, kept.kind) for key, kept in self.put.items()]),
             (DROP, [(series, *key) for key in self.drop]),
-            (PUT_SUPERSEDED, [(series, *key, *fold) for key, fold in self.put_yielded.items()]),
-            (DROP_SUPERSEDED, [(series, *key) for key in self.drop_yielded]),
+            (PUT_SUPERSEDED, [(series, *key, *fold) for key, fold in self.put_superseded.items()]),
+            (DROP_SUPERSEDED, [(series, *key) for key in self.drop_superseded]),
         ):
             if rows:
                 db.executemany(sql, rows)
@@ -216,7 +216,7 @@ IS_CONTESTED = """
 SELECT EXISTS (
     SELECT 1 FROM candle
     WHERE series = :series AND time >= :start AND time < :stop AND kind > 0
-) OR EXISTS (SELECT 1 FROM yielded WHERE series = :series)
+) OR EXISTS (SELECT 1 FROM superseded WHERE series = :series)
 """
 
 
@@ -257,7 +257,7 @@ def _rederive_one_by_one(
 ) -> None:
     starts = [(range(*run), run.length - target.seconds) for run in runs]
     times = [start for run_starts, _ in starts for start in run_starts]
-    keys = {(start, stretch) for run_starts, stretch in starts for start in run_starts}
+    keys = {(start, extra_s) for run_starts, extra_s in starts for start in run_starts}
     edits = CandleChanges(symbol.series(target.number))
     folds = rollup.roll_up(db, symbol, target, laid)
     present = read_at(db, edits.series, times)
@@ -280,7 +280,7 @@ def disjoint_runs(clock: Clock, timeframe: Timeframe, spans: Sequence[Bucket]) -
 
 
 def merge_spans(
-    timeframe: Timeframe, times: Sequence[int], stretches: Sequence[int]
+    timeframe: Timeframe, times: Sequence[int], extras_s: Sequence[int]
 ) -> list[Bucket]:
     """Return the spans that candles of a timeframe cover, near ones joined.
 
@@ -290,17 +290,17 @@ def merge_spans(
     steps = map(sub, islice(times, 1, None), times)
     cuts = [0, *(index for index, step in enumerate(steps, 1) if step > gap), len(times)]
     return [
-        Bucket(times[first], times[after - 1] + timeframe.seconds + stretches[after - 1])
+        Bucket(times[first], times[after - 1] + timeframe.seconds + extras_s[after - 1])
         for first, after in pairwise(cuts)
     ]
 
 
 FIRST = "SELECT time FROM candle WHERE series = :series ORDER BY time LIMIT 1"
 LAST = """
-SELECT time, stretch
+SELECT time, extra_s
 FROM candle
 WHERE series = :series
-ORDER BY time DESC, stretch DESC
+ORDER BY time DESC, extra_s DESC
 LIMIT 1
 """
 

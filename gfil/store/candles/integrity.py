@@ -38,7 +38,7 @@ class Mismatch(NamedTuple):
     symbol: Symbol
     timeframe: Timeframe
     time: int
-    stretch: int
+    extra_s: int
 
     def describe(self) -> str:
         """Return its name for a person."""
@@ -117,18 +117,18 @@ def _first(db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, since: int
 
 
 READ_DERIVED = """
-SELECT time, stretch, open, high, low, close, volume
+SELECT time, extra_s, open, high, low, close, volume
 FROM candle
 WHERE series = :series AND time >= :start AND time < :stop AND kind = 0
 """
 READ_HELD = """
-SELECT time, stretch, kind, open, high, low, close, volume
+SELECT time, extra_s, kind, open, high, low, close, volume
 FROM candle
 WHERE series = :series AND time >= :start AND time < :stop AND kind > 0
 """
 READ_SUPERSEDED = """
-SELECT time, stretch, open, high, low, close, volume
-FROM yielded
+SELECT time, extra_s, open, high, low, close, volume
+FROM superseded
 WHERE series = :series AND time >= :start AND time < :stop
 """
 
@@ -148,8 +148,8 @@ def _compare(
     if folds == derived and not spare:
         return set()
     kept = {key: StoredCandle(DERIVED, fold) for key, fold in derived.items()}
-    for time, stretch, kind, *values in connection.query_all(db, READ_HELD, span):
-        kept[time, stretch] = StoredCandle(kind, Ohlcv(*values))
+    for time, extra_s, kind, *values in connection.query_all(db, READ_HELD, span):
+        kept[time, extra_s] = StoredCandle(kind, Ohlcv(*values))
     suspects = {key for key, _ in folds.items() ^ derived.items()} | spare.keys()
     may_yield = suspects
     if timeframe == M1:
@@ -165,7 +165,7 @@ def _compare(
 
 def _read(db: apsw.Connection, sql: str, span: dict[str, int]) -> dict[BucketKey, Ohlcv]:
     rows = connection.query_all(db, sql, span)
-    return {(time, stretch): Ohlcv(*values) for time, stretch, *values in rows}
+    return {(time, extra_s): Ohlcv(*values) for time, extra_s, *values in rows}
 
 
 def _fold(
@@ -227,7 +227,7 @@ def repair(
     for at in range(0, len(wrongs), REPAIRED_AT_ONCE):
         for _, near in groupby(wrongs[at : at + REPAIRED_AT_ONCE], key=_place):
             some = [*near]
-            keys = [(wrong.time, wrong.stretch) for wrong in some]
+            keys = [(wrong.time, wrong.extra_s) for wrong in some]
             with connection.transaction(db):
                 began = monotonic()
                 _derive_again(db, some[0].symbol, some[0].timeframe, keys)
@@ -245,8 +245,8 @@ def _derive_again(
         symbol = symbols.reload(db, symbol)
     except SymbolUnknown:
         return
-    times, stretches = zip(*keys, strict=True)
-    spans = derive.merge_spans(timeframe, times, stretches)
+    times, extras_s = zip(*keys, strict=True)
+    spans = derive.merge_spans(timeframe, times, extras_s)
     if timeframe == M1:
         ticks.rederive_minutes(db, symbol, times)
     else:
@@ -284,7 +284,7 @@ WHERE id IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM symbol WHERE symbol.id = held.id)
   AND NOT EXISTS (SELECT 1 FROM deleted_symbol WHERE deleted_symbol.id = held.id)
 """
-ORPHANS_OF_YIELDED = ORPHANS_OF_CANDLES.replace("candle", "yielded")
+ORPHANS_OF_SUPERSEDED = ORPHANS_OF_CANDLES.replace("candle", "superseded")
 ORPHANS_OF_TICKS = """
 WITH RECURSIVE held (id) AS (
     SELECT MIN(symbol_id) FROM tick
@@ -306,6 +306,6 @@ def find_orphans(db: apsw.Connection) -> list[int]:
     with connection.snapshot(db):
         found = (
             connection.query_all(db, sql)
-            for sql in (ORPHANS_OF_CANDLES, ORPHANS_OF_YIELDED, ORPHANS_OF_TICKS)
+            for sql in (ORPHANS_OF_CANDLES, ORPHANS_OF_SUPERSEDED, ORPHANS_OF_TICKS)
         )
         return sorted({symbol_id for rows in found for (symbol_id,) in rows})

@@ -27,7 +27,7 @@ class LatestClose(NamedTuple):
 
 
 NEWEST = """
-SELECT time, close FROM candle WHERE series = :series ORDER BY time DESC, stretch DESC LIMIT 1
+SELECT time, close FROM candle WHERE series = :series ORDER BY time DESC, extra_s DESC LIMIT 1
 """
 
 
@@ -74,7 +74,7 @@ def list_holdings(db: apsw.Connection, symbol: Symbol) -> list[HeldSeries]:
 HOLDING = """
 SELECT MIN(time), MAX(time), COUNT(*)
 FROM candle
-WHERE series = :series AND time >= :start AND time < :stop AND stretch = :stretch
+WHERE series = :series AND time >= :start AND time < :stop AND extra_s = :extra_s
   AND (time - :start) % :length = 0
 """
 
@@ -85,9 +85,9 @@ def _hold(
     series = symbol.series(timeframe.number)
     held = []
     for run in runs:
-        stretch = run.length - timeframe.seconds
+        extra_s = run.length - timeframe.seconds
         found = connection.query_one(
-            db, HOLDING, run._asdict() | {"series": series, "stretch": stretch}
+            db, HOLDING, run._asdict() | {"series": series, "extra_s": extra_s}
         )
         if found[2]:
             held.append(found)

@@ -23,7 +23,7 @@ Values = tuple[int, int, float, float, float, float, float]
 """A candle as the columns of `Rows`, one of each."""
 
 READ_STORED = """
-SELECT time, stretch, open, high, low, close, volume
+SELECT time, extra_s, open, high, low, close, volume
 FROM candle
 WHERE series = :series AND time >= :first AND time <= :last AND kind > 0
 """
@@ -47,8 +47,8 @@ def read_near(
             return stored, {}
         return stored, {row[0]: row for row in connection.query_all(db, READ_DERIVED, span)}
     near: tuple[Near, Near] = {}, {}
-    for (time, stretch), (kind, values) in derive.read_at(db, series, rows.time).items():
-        near[kind == DERIVED][time] = (time, stretch, *values)
+    for (time, extra_s), (kind, values) in derive.read_at(db, series, rows.time).items():
+        near[kind == DERIVED][time] = (time, extra_s, *values)
     return near
 
 
@@ -79,23 +79,23 @@ def find_covered(
 ) -> set[BucketKey]:
     """Return which buckets hold M1 and are whole: none of the edges lies inside them."""
     by_stretch: dict[int, list[int]] = defaultdict(list)
-    for time, stretch in keys:
-        by_stretch[stretch].append(time)  # none is empty: carray takes no empty array
+    for time, extra_s in keys:
+        by_stretch[extra_s].append(time)  # none is empty: carray takes no empty array
     covered: set[BucketKey] = set()
-    for stretch, times in by_stretch.items():
-        length = timeframe.seconds + stretch
+    for extra_s, times in by_stretch.items():
+        length = timeframe.seconds + extra_s
         bindings = {
             "series": symbol.series(M1.number),
             "length": length,
             "times": apsw.carray(array("q", times)),
         }
         covered.update(
-            (time, stretch) for (time,) in connection.query_all(db, HOLDS_MINUTES, bindings)
+            (time, extra_s) for (time,) in connection.query_all(db, HOLDS_MINUTES, bindings)
         )
         times.sort()
         for edge in edges:
             inside = times[bisect_right(times, edge - length) : bisect_right(times, edge)]
-            covered.difference_update((time, stretch) for time in inside)
+            covered.difference_update((time, extra_s) for time in inside)
     return covered
 
 

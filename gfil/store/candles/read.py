@@ -24,14 +24,14 @@ class CandleSlice(NamedTuple):
 READ_NEWEST = """
 SELECT time, open, high, low, close, volume
 FROM candle
-WHERE series = :series AND time < :stop AND time >= :start AND stretch = 0 AND time % :seconds = 0
+WHERE series = :series AND time < :stop AND time >= :start AND extra_s = 0 AND time % :seconds = 0
 ORDER BY time DESC
 LIMIT :limit
 """
 READ_OLDEST = """
 SELECT time, open, high, low, close, volume
 FROM candle
-WHERE series = :series AND time >= :start AND time < :stop AND stretch = 0 AND time % :seconds = 0
+WHERE series = :series AND time >= :start AND time < :stop AND extra_s = 0 AND time % :seconds = 0
 ORDER BY time
 LIMIT :limit
 """

@@ -37,7 +37,7 @@ class Ohlcv(NamedTuple):
     volume: float
 
 
-BucketKey = tuple[int, int]  # (time, stretch): what tells the candles of one series apart
+BucketKey = tuple[int, int]  # (time, extra_s): what tells the candles of one series apart
 Base = tuple[Timeframe, Clock]
 TilePlan = dict[Timeframe, list[Tile]]
 
@@ -128,7 +128,7 @@ WITH part AS (
     FROM temp.tile
     CROSS JOIN candle
     ON candle.series = :series AND candle.time >= tile.start AND candle.time < tile.stop
-       AND candle.stretch = tile.base_s - :base_s
+       AND candle.extra_s = tile.base_s - :base_s
        AND (NOT :is_mixed OR (candle.time - tile.start) % tile.base_s = 0)
     GROUP BY tile.start
 ),
@@ -138,7 +138,7 @@ fold AS (
                SELECT candle.open FROM candle
                WHERE candle.series = :series
                  AND candle.time >= part.start AND candle.time < part.stop
-                 AND candle.stretch = part.base_s - :base_s
+                 AND candle.extra_s = part.base_s - :base_s
                  AND (NOT :is_mixed OR (candle.time - part.start) % part.base_s = 0)
                ORDER BY candle.time
                LIMIT 1
@@ -149,7 +149,7 @@ fold AS (
                SELECT candle.close FROM candle
                WHERE candle.series = :series
                  AND candle.time >= part.start AND candle.time < part.stop
-                 AND candle.stretch = part.base_s - :base_s
+                 AND candle.extra_s = part.base_s - :base_s
                  AND (NOT :is_mixed OR (candle.time - part.start) % part.base_s = 0)
                ORDER BY candle.time DESC
                LIMIT 1
@@ -157,7 +157,7 @@ fold AS (
            part.volume
     FROM part
 )
-SELECT bucket AS time, length - :target_s AS stretch, open, high, low, close, volume
+SELECT bucket AS time, length - :target_s AS extra_s, open, high, low, close, volume
 FROM fold
 WHERE is_whole
 UNION ALL
@@ -186,19 +186,19 @@ def roll_up(
     folds: dict[BucketKey, Ohlcv] = {}
     for base, tiles in laid.items():
         load_tiles(db, tiles)
-        for time, stretch, *values in connection.query_all(
+        for time, extra_s, *values in connection.query_all(
             db, ROLL_UP, _bind(symbol, timeframe, base)
         ):
-            folds[time, stretch] = Ohlcv(*values)
+            folds[time, extra_s] = Ohlcv(*values)
     return folds
 
 
 DERIVE = f"""
-INSERT INTO candle (time, stretch, open, high, low, close, volume, series, kind)
+INSERT INTO candle (time, extra_s, open, high, low, close, volume, series, kind)
 SELECT rolled_up.*, :target, 0
 FROM ({ROLL_UP}) AS rolled_up
 WHERE TRUE
-ON CONFLICT (series, time, stretch) DO UPDATE
+ON CONFLICT (series, time, extra_s) DO UPDATE
 SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume
 WHERE kind = 0

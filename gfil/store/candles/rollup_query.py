@@ -117,13 +117,13 @@ def _choose(
 def _is_kept(timeframe: Timeframe, key: BucketKey) -> bool:
     # M5 to H1 of a clock that cuts them otherwise than UTC (H1 on +05:30) do not follow their base
     # in the database: nothing is kept for them but what somebody has stored.
-    time, stretch = key
-    on_utc = stretch == 0 and time % timeframe.seconds == 0
+    time, extra_s = key
+    on_utc = extra_s == 0 and time % timeframe.seconds == 0
     return timeframe in CHAIN and (on_utc or not timeframe.intraday)
 
 
 READ_RANGE = """
-SELECT time, stretch, kind, open, high, low, close, volume
+SELECT time, extra_s, kind, open, high, low, close, volume
 FROM candle
 WHERE series = :series AND time >= :start AND time < :stop
 ORDER BY time
@@ -140,9 +140,9 @@ def _read_present(
     find = _find_keys_again if _is_charts(timeframe, window) else _find_keys
     mine = find(timeframe, clock, window)
     return {
-        (time, stretch): StoredCandle(kind, Ohlcv(*values))
-        for time, stretch, kind, *values in rows
-        if (time, stretch) in mine
+        (time, extra_s): StoredCandle(kind, Ohlcv(*values))
+        for time, extra_s, kind, *values in rows
+        if (time, extra_s) in mine
     }
 
 

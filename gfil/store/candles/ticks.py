@@ -27,7 +27,7 @@ Tick = tuple[int, float, float, float, float, int]
 """time_msc, bid, ask, last, volume, flags."""
 
 TickPosition = tuple[int, int]
-"""Where a tick stands among those of its symbol: time_msc, and its place in that millisecond."""
+"""Where a tick stands among those of its symbol: time_msc, and its seq in that millisecond."""
 
 
 class Ticks(NamedTuple):
@@ -61,7 +61,7 @@ class TickWriteResult(NamedTuple):
 
 # Positional, because it runs for every tick: a dict for each costs as much again.
 INSERT = """
-INSERT INTO tick (symbol_id, time_msc, place, bid, ask, last, volume, flags)
+INSERT INTO tick (symbol_id, time_msc, seq, bid, ask, last, volume, flags)
 VALUES (?1, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_MANY = INSERT + ", (?1, ?, ?, ?, ?, ?, ?, ?)" * (derive.INSERT_ROWS - 1)
 
@@ -127,7 +127,7 @@ def _leave_out_known(
 
 
 SETTLED_OVER = """
-SELECT candle.time, candle.time + (span.value ->> 1) + candle.stretch AS stop
+SELECT candle.time, candle.time + (span.value ->> 1) + candle.extra_s AS stop
 FROM json_each(:spans) AS span
 CROSS JOIN candle
 ON candle.series = span.value ->> 0 AND candle.kind = 2
@@ -164,7 +164,7 @@ END"""
 # Group for group, which takes a quarter of what FIRST_VALUE and LAST_VALUE over all ticks take.
 FOLD = f"""
 WITH priced AS (
-    SELECT tick.symbol_id, tick.time_msc, tick.place, tick.volume, {PRICE} AS price
+    SELECT tick.symbol_id, tick.time_msc, tick.seq, tick.volume, {PRICE} AS price
     FROM tick
 ),
 fold AS (
@@ -184,7 +184,7 @@ SELECT fold.time,
            WHERE priced.symbol_id = :symbol_id
              AND priced.time_msc >= fold.time * 1000 AND priced.time_msc < fold.time * 1000 + 60000
              AND priced.price IS NOT NULL
-           ORDER BY priced.time_msc, priced.place
+           ORDER BY priced.time_msc, priced.seq
            LIMIT 1
        ) AS open,
        fold.high,
@@ -194,7 +194,7 @@ SELECT fold.time,
            WHERE priced.symbol_id = :symbol_id
              AND priced.time_msc >= fold.time * 1000 AND priced.time_msc < fold.time * 1000 + 60000
              AND priced.price IS NOT NULL
-           ORDER BY priced.time_msc DESC, priced.place DESC
+           ORDER BY priced.time_msc DESC, priced.seq DESC
            LIMIT 1
        ) AS close,
        IIF(fold.volume > 0, fold.volume, fold.ticks) AS volume
@@ -211,12 +211,12 @@ def fold_ticks(db: apsw.Connection, symbol: Symbol, minutes: Iterable[int]) -> d
     return {time: Ohlcv(*values) for time, *values in connection.query_all(db, FOLD, bindings)}
 
 
-HAS_PROVISIONAL = "SELECT EXISTS (SELECT 1 FROM early WHERE series = :series)"
+HAS_PROVISIONAL = "SELECT EXISTS (SELECT 1 FROM provisional WHERE series = :series)"
 PROVISIONAL_AT = """
-SELECT early.time
+SELECT provisional.time
 FROM carray(:times) AS wanted
-CROSS JOIN early
-ON early.series = :series AND early.time = wanted.value
+CROSS JOIN provisional
+ON provisional.series = :series AND provisional.time = wanted.value
 """
 
 
@@ -229,8 +229,8 @@ def provisional_at(db: apsw.Connection, symbol: Symbol, minutes: Iterable[int]) 
     return {time for (time,) in connection.query_all(db, PROVISIONAL_AT, series | {"times": times})}
 
 
-PUT_PROVISIONAL = "INSERT INTO early (series, time) VALUES (?, ?) ON CONFLICT DO NOTHING"
-DROP_PROVISIONAL = "DELETE FROM early WHERE series = ? AND time = ?"
+PUT_PROVISIONAL = "INSERT INTO provisional (series, time) VALUES (?, ?) ON CONFLICT DO NOTHING"
+DROP_PROVISIONAL = "DELETE FROM provisional WHERE series = ? AND time = ?"
 
 
 def mark_provisional(
@@ -306,11 +306,11 @@ class TickSlice(NamedTuple):
 
 
 READ = """
-SELECT time_msc, bid, ask, last, volume, flags, place
+SELECT time_msc, bid, ask, last, volume, flags, seq
 FROM tick
-WHERE symbol_id = :symbol_id AND (time_msc, place) >= (:start_msc, :start_place)
-  AND (time_msc, place) < (:stop_msc, :stop_place)
-ORDER BY time_msc, place
+WHERE symbol_id = :symbol_id AND (time_msc, seq) >= (:start_msc, :start_seq)
+  AND (time_msc, seq) < (:stop_msc, :stop_seq)
+ORDER BY time_msc, seq
 LIMIT :limit
 """
 START: TickPosition = (0, 0)
@@ -325,13 +325,13 @@ def read_ticks(
     *,
     limit: int,
 ) -> TickSlice:
-    """Return up to `limit` ticks from a place on, before another; `(time_msc, 0)` is an instant."""
+    """Return up to `limit` ticks from a seq on, before another; `(time_msc, 0)` is an instant."""
     bindings = {
         "symbol_id": symbol.id,
         "start_msc": start[0],
-        "start_place": start[1],
+        "start_seq": start[1],
         "stop_msc": stop[0],
-        "stop_place": stop[1],
+        "stop_seq": stop[1],
         "limit": limit + 1,
     }
     found = connection.query_all(db, READ, bindings)
@@ -340,10 +340,10 @@ def read_ticks(
 
 
 PLACE_BEFORE = """
-SELECT time_msc, place
+SELECT time_msc, seq
 FROM tick
-WHERE symbol_id = :symbol_id AND (time_msc, place) < (:time_msc, :place)
-ORDER BY time_msc DESC, place DESC
+WHERE symbol_id = :symbol_id AND (time_msc, seq) < (:time_msc, :seq)
+ORDER BY time_msc DESC, seq DESC
 LIMIT 1 OFFSET :ticks
 """
 
@@ -351,10 +351,10 @@ LIMIT 1 OFFSET :ticks
 def position_before(
     db: apsw.Connection, symbol: Symbol, stop: TickPosition, ticks: int
 ) -> TickPosition | None:
-    """Return where the last so many ticks before a place begin; None where there are fewer."""
-    bindings = {"symbol_id": symbol.id, "time_msc": stop[0], "place": stop[1], "ticks": ticks - 1}
-    place: TickPosition | None = connection.query_one(db, PLACE_BEFORE, bindings)
-    return place
+    """Return where the last so many ticks before a seq begin; None where there are fewer."""
+    bindings = {"symbol_id": symbol.id, "time_msc": stop[0], "seq": stop[1], "ticks": ticks - 1}
+    seq: TickPosition | None = connection.query_one(db, PLACE_BEFORE, bindings)
+    return seq
 
 
 TIME_AFTER = """
@@ -377,7 +377,7 @@ LAST = """
 SELECT time_msc, bid, ask, last, volume, flags
 FROM tick
 WHERE symbol_id = :symbol_id
-ORDER BY time_msc DESC, place DESC
+ORDER BY time_msc DESC, seq DESC
 LIMIT 1
 """
 

@@ -22,11 +22,11 @@ from gfil.timeframes import CHAIN, M1, Timeframe
 class CandleColumns(NamedTuple):
     """Candles as equally long columns, in any order; each is one canonical bucket.
 
-    `time` is the bucket's start, UNIX s; `stretch` its length less the timeframe's seconds.
+    `time` is the bucket's start, UNIX s; `extra_s` its length less the timeframe's seconds.
     """
 
     time: list[int]
-    stretch: list[int]
+    extra_s: list[int]
     open: list[float]
     high: list[float]
     low: list[float]
@@ -80,7 +80,7 @@ def write_candles(
         if timeframe == M1:
             ticks.mark_provisional(db, symbol, _find_early(rows, now), ())
         written = WriteResult(len(rows.time), 0, 0, 0, duplicates, 0, [])
-        spans = derive.merge_spans(timeframe, rows.time, rows.stretch)
+        spans = derive.merge_spans(timeframe, rows.time, rows.extra_s)
     else:
         written, changed = _merge(db, symbol, timeframe, rows, clock, fill, now)
         written = written._replace(duplicates=duplicates)
@@ -98,7 +98,7 @@ def _distinct(rows: CandleColumns) -> tuple[CandleColumns, int]:
     if all(map(lt, rows.time, islice(rows.time, 1, None))):
         return rows, 0
     best: dict[BucketKey, int] = {}
-    for index, key in enumerate(zip(rows.time, rows.stretch, strict=True)):
+    for index, key in enumerate(zip(rows.time, rows.extra_s, strict=True)):
         rival = best.get(key)
         if rival is None or rows.volume[index] >= rows.volume[rival]:
             best[key] = index
@@ -112,11 +112,11 @@ def _keep_own_clock(
 ) -> None:
     if timeframe == M1 or clock == UTC or clock in symbols.own_clocks(db, symbol):
         return  # an M1 is the same minute on every clock
-    on_utc = timeframe.intraday and not any(rows.stretch)
+    on_utc = timeframe.intraday and not any(rows.extra_s)
     if on_utc and not any(time % timeframe.seconds for time in rows.time):
         return
-    for time, stretch in zip(rows.time, rows.stretch, strict=True):
-        if UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + stretch):
+    for time, extra_s in zip(rows.time, rows.extra_s, strict=True):
+        if UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + extra_s):
             is_new = clock not in symbols.kept_clocks(db, symbol)
             symbols.keep_clock(db, symbol, clock)
             if is_new:
@@ -126,7 +126,7 @@ def _keep_own_clock(
 
 IS_OCCUPIED = """
 SELECT EXISTS (SELECT 1 FROM candle WHERE series = :series AND time BETWEEN :first AND :last)
-    OR EXISTS (SELECT 1 FROM yielded WHERE series = :series AND time BETWEEN :first AND :last)
+    OR EXISTS (SELECT 1 FROM superseded WHERE series = :series AND time BETWEEN :first AND :last)
 """
 
 
@@ -163,8 +163,8 @@ def _merge(
     taken: set[int] = set()
     inserted = unchanged = kept = 0
     protected: list[int] = []
-    for time, stretch, *values in zip(*rows, strict=True):
-        key, new = (time, stretch), Ohlcv(*values)
+    for time, extra_s, *values in zip(*rows, strict=True):
+        key, new = (time, extra_s), Ohlcv(*values)
         have = present.get(key)
         stored = have.values if have and have.kind != DERIVED else spare.get(key)
         same = is_same(new, stored)
@@ -208,7 +208,7 @@ def _fold_below(
         return {}
     kept = symbols.kept_clocks(db, symbol)
     folds: dict[BucketKey, Ohlcv] = {}
-    spans = derive.merge_spans(timeframe, rows.time, rows.stretch)
+    spans = derive.merge_spans(timeframe, rows.time, rows.extra_s)
     for on in (UTC,) if timeframe.intraday or clock == UTC else (UTC, clock):
         runs = derive.disjoint_runs(on, timeframe, spans)
         folds |= roll_up(db, symbol, timeframe, plan_tiles(timeframe, on, kept, runs))

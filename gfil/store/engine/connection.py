@@ -22,7 +22,7 @@ from gfil.errors import (
 from gfil.store.engine import file_copy
 
 APPLICATION_ID = 0x4746494C  # "GFIL"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 WRITER_WAIT_MS = 5000
 READER_WAIT_MS = 2000
 POLL_S = 0.0005

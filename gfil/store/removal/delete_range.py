@@ -94,20 +94,20 @@ def _end_of_slice(db: apsw.Connection, symbol: Symbol, first: int) -> int:
 
 
 COUNT = """
-SELECT COUNT(*), MIN(time), MAX(time + :seconds + stretch)
+SELECT COUNT(*), MIN(time), MAX(time + :seconds + extra_s)
 FROM candle
 WHERE series = :series AND time >= :start AND time < :until AND kind > 0
-  AND time + :seconds + stretch <= :stop
+  AND time + :seconds + extra_s <= :stop
 """
 DELETE = """
 DELETE FROM candle
 WHERE series = :series AND time >= :start AND time < :until AND kind > 0
-  AND time + :seconds + stretch <= :stop
+  AND time + :seconds + extra_s <= :stop
 """
 COUNT_SUPERSEDED = """
 SELECT COUNT(*)
-FROM yielded
-WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + stretch <= :stop
+FROM superseded
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + extra_s <= :stop
 """
 COUNT_TICKS = """
 SELECT COUNT(*)
@@ -119,12 +119,12 @@ DELETE FROM tick
 WHERE symbol_id = :symbol_id AND time_msc >= :start_msc AND time_msc < :stop_msc
 """
 DELETE_PROVISIONAL = """
-DELETE FROM early
+DELETE FROM provisional
 WHERE series = :series AND time >= :start AND time < :until AND time + :seconds <= :stop
 """
 DELETE_SUPERSEDED = """
-DELETE FROM yielded
-WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + stretch <= :stop
+DELETE FROM superseded
+WHERE series = :series AND time >= :start AND time < :until AND time + :seconds + extra_s <= :stop
 """
 
 
@@ -203,8 +203,8 @@ OVERLAPPING = """
 SELECT time
 FROM candle
 WHERE series = :series AND time < :stop AND time > :start - :seconds - 172800 AND kind > 0
-  AND time + :seconds + stretch > :start
-  AND (time < :start OR time + :seconds + stretch > :stop)
+  AND time + :seconds + extra_s > :start
+  AND (time < :start OR time + :seconds + extra_s > :stop)
 ORDER BY time
 LIMIT :limit
 """
@@ -244,10 +244,10 @@ def list_idle_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[clocks.Clo
 
 # Up to a day those on UTC's grid are UTC's own: of pruned years there are very many, settled.
 READ_STORED = """
-SELECT time, stretch FROM candle
-WHERE series = :series AND kind > 0 AND NOT (:is_on_grid AND stretch = 0 AND time % :seconds = 0)
+SELECT time, extra_s FROM candle
+WHERE series = :series AND kind > 0 AND NOT (:is_on_grid AND extra_s = 0 AND time % :seconds = 0)
 UNION ALL
-SELECT time, stretch FROM yielded WHERE series = :series
+SELECT time, extra_s FROM superseded WHERE series = :series
 """
 
 
@@ -255,8 +255,8 @@ def _has_candles_of(db: apsw.Connection, symbol: Symbol, clock: clocks.Clock) ->
     for timeframe in TIMEFRAMES[1:]:  # an M1 is the same minute on every clock
         grid = {"seconds": timeframe.seconds, "is_on_grid": timeframe.seconds <= DAY}
         series = {"series": symbol.series(timeframe.number)}
-        for time, stretch in connection.query_all(db, READ_STORED, series | grid):
-            bucket = Bucket(time, time + timeframe.seconds + stretch)
+        for time, extra_s in connection.query_all(db, READ_STORED, series | grid):
+            bucket = Bucket(time, time + timeframe.seconds + extra_s)
             if clock.bucket(timeframe, time) == bucket != UTC.bucket(timeframe, time):
                 return True
     return False

@@ -60,13 +60,13 @@ WHERE symbol_id = :id AND day >= :start AND day < :stop AND time > :since
   AND NOT (
       :imported
       AND EXISTS (
-          SELECT 1 FROM imported_day WHERE series = :own AND imported_day.day = received_day.day
+          SELECT 1 FROM backdated_day WHERE series = :own AND backdated_day.day = received_day.day
       )
   )
 UNION
-SELECT imported_day.day FROM carray(:series) AS wanted
-CROSS JOIN imported_day
-ON imported_day.series = wanted.value AND imported_day.day >= :start AND imported_day.day < :stop
+SELECT backdated_day.day FROM carray(:series) AS wanted
+CROSS JOIN backdated_day
+ON backdated_day.series = wanted.value AND backdated_day.day >= :start AND backdated_day.day < :stop
 WHERE NOT :imported
 ORDER BY 1
 """
@@ -136,7 +136,7 @@ def _end_of_ticks(db: apsw.Connection, aim: PruneTarget, first: int, stop: int, 
 COUNT = """
 SELECT COUNT(*), COUNT(DISTINCT (time + 86400000000) / 86400)
 FROM candle
-WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + stretch <= :until
+WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + extra_s <= :until
 """
 COUNT_TICKS = """
 SELECT COUNT(*), COUNT(DISTINCT time_msc / 86400000)
@@ -208,20 +208,22 @@ def _remove_ticks(db: apsw.Connection, symbol: Symbol, piece: PruneBatch) -> int
 
 
 GOING = """
-SELECT time, stretch
+SELECT time, extra_s
 FROM candle
-WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + stretch <= :until
-ORDER BY time, stretch
+WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + extra_s <= :until
+ORDER BY time, extra_s
 """
 DELETE = """
 DELETE FROM candle
-WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + stretch <= :until
+WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + extra_s <= :until
 """
 DELETE_SUPERSEDED = """
-DELETE FROM yielded
-WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + stretch <= :until
+DELETE FROM superseded
+WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + extra_s <= :until
 """
-DELETE_PROVISIONAL = "DELETE FROM early WHERE series = :series AND time >= :start AND time < :stop"
+DELETE_PROVISIONAL = (
+    "DELETE FROM provisional WHERE series = :series AND time >= :start AND time < :stop"
+)
 
 
 def _remove_candles(db: apsw.Connection, aim: PruneTarget, piece: PruneBatch) -> int:
@@ -246,8 +248,8 @@ FROM temp.tile
 CROSS JOIN candle
 ON candle.series = :series AND candle.time >= tile.start AND candle.time < tile.stop
    AND candle.time >= :start AND candle.time < :stop
-   AND candle.time + :seconds + candle.stretch <= :until
-   AND candle.stretch = tile.base_s - :seconds
+   AND candle.time + :seconds + candle.extra_s <= :until
+   AND candle.extra_s = tile.base_s - :seconds
    AND (NOT :is_mixed OR (candle.time - tile.start) % tile.base_s = 0)
 """
 
@@ -277,13 +279,13 @@ def _settle_above(
     return settled
 
 
-def _is_own(timeframe: Timeframe, time: int, stretch: int) -> bool:
-    return UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + stretch)
+def _is_own(timeframe: Timeframe, time: int, extra_s: int) -> bool:
+    return UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + extra_s)
 
 
 SETTLE = """
 UPDATE candle SET kind = 2
-WHERE series = ? AND time = ? AND stretch = ? AND kind = 0
+WHERE series = ? AND time = ? AND extra_s = ? AND kind = 0
 """
 
 
@@ -321,8 +323,8 @@ SELECT day FROM received_day
 WHERE symbol_id = :id AND day < :stop AND time > :since
   AND NOT EXISTS (
       SELECT 1 FROM carray(:series) AS wanted
-      CROSS JOIN imported_day
-      ON imported_day.series = wanted.value AND imported_day.day = received_day.day
+      CROSS JOIN backdated_day
+      ON backdated_day.series = wanted.value AND backdated_day.day = received_day.day
   )
 ORDER BY day
 """

@@ -32,11 +32,11 @@ ORDER BY time_msc
 LIMIT 1 OFFSET :rows
 """
 SWEEP_TICKS = "DELETE FROM tick WHERE symbol_id = :id AND time_msc < :time_msc"
-SWEEP_PROVISIONAL = "DELETE FROM early WHERE series >= :first AND series < :after"
-SWEEP_BACKDATED = "DELETE FROM imported_day WHERE series >= :first AND series < :after"
+SWEEP_PROVISIONAL = "DELETE FROM provisional WHERE series >= :first AND series < :after"
+SWEEP_BACKDATED = "DELETE FROM backdated_day WHERE series >= :first AND series < :after"
 SWEEP_RECEIVED = "DELETE FROM received_day WHERE symbol_id = :id"
-SWEEP_RETENTION = "DELETE FROM retention WHERE symbol_id = :id"
-SWEEP_SUPERSEDED = "DELETE FROM yielded WHERE series >= :first AND series < :after"
+SWEEP_RETENTION = "DELETE FROM retention_rule WHERE symbol_id = :id"
+SWEEP_SUPERSEDED = "DELETE FROM superseded WHERE series >= :first AND series < :after"
 SWEPT = "DELETE FROM deleted_symbol WHERE id = :id"
 
 

@@ -65,7 +65,7 @@ def find_backdated(
     return tuple(sorted(set(days) - held_days(db, symbol, NUMBERS[what], days)))
 
 
-RECORD_BACKDATED = "INSERT INTO imported_day (series, day) VALUES (?, ?) ON CONFLICT DO NOTHING"
+RECORD_BACKDATED = "INSERT INTO backdated_day (series, day) VALUES (?, ?) ON CONFLICT DO NOTHING"
 RECORD_RECEIVED = """
 INSERT INTO received_day (symbol_id, day, time)
 VALUES (?, ?, ?)
@@ -102,7 +102,7 @@ def spans_of_days(times: Sequence[int]) -> list[Bucket]:
 
 BACKDATED = """
 SELECT series, day
-FROM imported_day
+FROM backdated_day
 WHERE series >= :first AND series < :after
 ORDER BY series, day
 """
@@ -136,7 +136,7 @@ def list_backdated(db: apsw.Connection, symbol: Symbol, now: int) -> list[Backda
 
 COUNT_BACKDATED = """
 SELECT COUNT(*), MIN(day), MAX(day)
-FROM imported_day
+FROM backdated_day
 WHERE series = :series AND day < :limit
 """
 
@@ -161,7 +161,7 @@ def _read_marked(db: apsw.Connection, symbol: Symbol) -> dict[int, list[int]]:
     return marked
 
 
-DROP_BACKDATED = "DELETE FROM imported_day WHERE series = ? AND day = ?"
+DROP_BACKDATED = "DELETE FROM backdated_day WHERE series = ? AND day = ?"
 
 
 def list_empty_days(db: apsw.Connection, symbol: Symbol) -> list[tuple[int, int]]:

@@ -117,18 +117,18 @@ def cutoff(keep: Period, now: int) -> int:
 
 
 READ = """
-SELECT symbol_id, what, keep
-FROM retention
+SELECT symbol_id, subject, keep
+FROM retention_rule
 WHERE symbol_id = :every OR symbol_id = :id
 ORDER BY symbol_id
 """
 PUT = """
-INSERT INTO retention (symbol_id, what, keep)
+INSERT INTO retention_rule (symbol_id, subject, keep)
 VALUES (:id, :what, :keep)
-ON CONFLICT (symbol_id, what) DO UPDATE SET keep = excluded.keep
+ON CONFLICT (symbol_id, subject) DO UPDATE SET keep = excluded.keep
 """
-DROP = "DELETE FROM retention WHERE symbol_id = :id AND what = :what"
-RULED = "SELECT DISTINCT symbol_id FROM retention WHERE symbol_id > 0"
+DROP = "DELETE FROM retention_rule WHERE symbol_id = :id AND subject = :what"
+RULED = "SELECT DISTINCT symbol_id FROM retention_rule WHERE symbol_id > 0"
 
 
 def read_own_rules(db: apsw.Connection, symbol: Symbol | None = None) -> dict[str, Period]:

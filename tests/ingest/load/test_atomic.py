@@ -101,7 +101,7 @@ def test_a_shuffled_request_equals_an_ordered_one(db: apsw.Connection, tmp_path:
     send(db, HEADER + rows(places))
     random.Random(3).shuffle(places)
     send(other, HEADER + rows(places))
-    every = "SELECT * FROM candle ORDER BY series, time, stretch"
+    every = "SELECT * FROM candle ORDER BY series, time, extra_s"
     assert other.execute(every).fetchall() == db.execute(every).fetchall()
     other.close()
 

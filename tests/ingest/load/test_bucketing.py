@@ -62,9 +62,9 @@ def place(
     if (last := placer.finish()) is not None:
         placed.append(last)
     found = [
-        (int(row), time, timeframe.seconds + stretch)
+        (int(row), time, timeframe.seconds + extra_s)
         for rows in placed
-        for row, time, stretch in zip(rows.table.row, rows.time, rows.stretch, strict=True)
+        for row, time, extra_s in zip(rows.table.row, rows.time, rows.extra_s, strict=True)
     ]
     return sorted(found), refused
 

@@ -15,11 +15,11 @@ from tests.faults.laws import check_derived
 from tests.faults.sizes import seeded
 
 SPOILT = (
-    "UPDATE candle SET volume = volume + 1 WHERE series = ? AND time = ? AND stretch = ?",
-    "UPDATE candle SET high = high + 1 WHERE series = ? AND time = ? AND stretch = ?",
-    "DELETE FROM candle WHERE series = ? AND time = ? AND stretch = ?",
-    "UPDATE candle SET kind = 0 WHERE series = ? AND time = ? AND stretch = ?",
-    "DELETE FROM yielded WHERE series = ? AND time = ? AND stretch = ?",
+    "UPDATE candle SET volume = volume + 1 WHERE series = ? AND time = ? AND extra_s = ?",
+    "UPDATE candle SET high = high + 1 WHERE series = ? AND time = ? AND extra_s = ?",
+    "DELETE FROM candle WHERE series = ? AND time = ? AND extra_s = ?",
+    "UPDATE candle SET kind = 0 WHERE series = ? AND time = ? AND extra_s = ?",
+    "DELETE FROM superseded WHERE series = ? AND time = ? AND extra_s = ?",
 )
 WORKS = (
     workloads.pumped_candles,
@@ -71,8 +71,8 @@ def test_what_a_prune_leaves_is_right(db: apsw.Connection) -> None:
 
 def spoil(db: apsw.Connection, rng: random.Random) -> None:
     """Change one candle, whichever."""
-    table = "candle" if rng.random() < 0.9 else "yielded"
-    keys = connection.query_all(db, f"SELECT series, time, stretch FROM {table}")  # noqa: S608
+    table = "candle" if rng.random() < 0.9 else "superseded"
+    keys = connection.query_all(db, f"SELECT series, time, extra_s FROM {table}")  # noqa: S608
     if keys:
         db.execute(rng.choice(SPOILT), rng.choice(keys))
 
@@ -152,7 +152,7 @@ def test_what_belongs_to_no_symbol_is_a_fault(db: apsw.Connection) -> None:
 
 def test_orphans_are_found_in_every_table(db: apsw.Connection) -> None:
     db.execute("INSERT INTO candle VALUES (320, 0, 0, 1, 1, 1, 1, 1, 1)")
-    db.execute("INSERT INTO yielded VALUES (643, 0, 0, 1, 1, 1, 1, 1)")
+    db.execute("INSERT INTO superseded VALUES (643, 0, 0, 1, 1, 1, 1, 1)")
     db.execute("INSERT INTO tick VALUES (30, 1, 0, 1, 1, 1, 1, 1)")
     assert integrity.find_orphans(db) == [10, 20, 30]
     with pytest.raises(integrity.Unsound, match="rows of 3 symbols that are none"):

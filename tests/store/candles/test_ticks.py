@@ -217,7 +217,7 @@ def test_deleting_a_range_takes_its_ticks_and_what_they_made(db: apsw.Connection
     assert all_ticks(db) == TICKS[:2]
     assert minutes(db) == [(START, 1.5, 1.5, 1.4, 1.4, 2.0)]
     assert read(db, "EURUSD", "D1").candles[0][1:] == (1.5, 1.5, 1.4, 1.4, 2.0)
-    assert connection.query_all(db, "SELECT * FROM early") == []
+    assert connection.query_all(db, "SELECT * FROM provisional") == []
     assert delete_range.delete_range(db, symbol, START, START + 1) == (0, 2, 4, [])
     assert tables(db) == ([], [])
 
@@ -247,7 +247,7 @@ def test_many_ticks_are_deleted_and_swept_in_pieces(
     with connection.transaction(db):
         symbols.delete(db, symbol)
     sweep.sweep_all(db, rows=7)
-    for table in ("tick", "candle", "yielded", "early", "deleted_symbol"):
+    for table in ("tick", "candle", "superseded", "provisional", "deleted_symbol"):
         assert connection.query_all(db, f"SELECT * FROM {table}") == []  # noqa: S608 (names of ours)
 
 

@@ -377,7 +377,7 @@ def test_people_who_know_the_old_table_find_the_minutes(db: apsw.Connection) -> 
 )
 def test_the_file_itself_refuses_what_is_no_candle(db: apsw.Connection, values: str) -> None:
     """SANE-ROW, whatever the code above does."""
-    columns = "series, kind, time, stretch, open, high, low, close, volume"
+    columns = "series, kind, time, extra_s, open, high, low, close, volume"
     with pytest.raises(apsw.ConstraintError):
         db.execute(f"INSERT INTO candle ({columns}) VALUES (32, 1, {values})")  # noqa: S608
 

@@ -261,7 +261,7 @@ except DiskFull:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     with writer.transaction() as db:
         symbols.ensure(db, "LAST")
-        print([symbol.name for symbol in symbols.list(db)])
+        print([symbol.name for symbol in symbols.list_symbols(db)])
 """
 
 

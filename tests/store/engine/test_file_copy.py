@@ -103,7 +103,10 @@ def test_an_old_database_is_copied_before_its_upgrade(tmp_path: Path) -> None:
 def test_four_processes_that_find_it_old_make_one_copy(tmp_path: Path) -> None:
     """UPGRADE-ATOMIC: nothing unfinished bears the final name."""
     make_old(tmp_path / "gfil.db")
-    code = CREATE.replace("db.create(Path(sys.argv[1]))", "print(db.create(Path(sys.argv[1])))")
+    code = CREATE.replace(
+        "connection.create(Path(sys.argv[1]))",
+        "print(connection.create(Path(sys.argv[1])))",
+    )
     started = [python(code, tmp_path / "gfil.db") for _ in range(4)]
     said = sorted(process.communicate(timeout=60)[0].strip() for process in started)
     assert said[:3] == ["None"] * 3

@@ -45,7 +45,7 @@ def ensure(db: apsw.Connection, name: str = "EURUSD") -> Symbol:
 
 def marks(db: apsw.Connection) -> tuple[list, list]:
     """The imported and the received days, as how many days ago they were."""
-    imported = connection.query_all(db, "SELECT series % 32, day FROM imported_day ORDER BY 1, 2")
+    imported = connection.query_all(db, "SELECT series % 32, day FROM backdated_day ORDER BY 1, 2")
     received = connection.query_all(db, "SELECT day, time FROM received_day ORDER BY day")
     return (
         [(number, (TODAY - day) // DAY) for number, day in imported],
