@@ -22,6 +22,7 @@ from gfil.web.request.idempotency import IDEMPOTENCY_KEY
 from gfil.web.request.parameters import SYMBOL_IN_PATH
 from gfil.web.request.responses import json_response
 from gfil.web.request.route import Content, route
+from gfil.wording import MB
 
 bp = Blueprint("symbols", __name__)
 
@@ -34,9 +35,9 @@ SETTINGS: dict[str, tuple[tuple[type, ...], str]] = {
     "clock": ((str,), "admin"),
     "price": ((str, type(None)), "admin"),
 }
-BODY_BYTES_MAX = request_body.MB
+BODY_BYTES_MAX = MB
 SWEEP_EVERY_S = 1.0
-SWEEP_ROWS = 2000  # a few milliseconds
+SWEEP_ROWS = 2000  # a few milliseconds each
 
 
 @route(

@@ -34,11 +34,12 @@ from gfil.web.request.parameters import Parameter, choice, flag, text
 from gfil.web.request.responses import json_response
 from gfil.web.request.route import Content
 from gfil.web.request.schema import BINARY, TEXT, one_of
+from gfil.wording import MB
 
 SPLIT = "send it in parts, or raise GFIL_MAX_UPLOAD_MB"
 # So many at once in one process, for each takes memory: some megabytes for every one of its own,
 # and large ones up to 16. Others wait so long for a place, then they are told to come back.
-MEDIUM_BYTES = request_body.MB
+MEDIUM_BYTES = MB
 MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
 LARGE_MAX, LARGE_WAIT_S = 8, 1.0
 _medium, _large = BoundedSemaphore(MEDIUM_MAX), BoundedSemaphore(LARGE_MAX)
@@ -117,7 +118,7 @@ def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
     """
     settings = current_app.config["SETTINGS"]
     try:
-        with request_body.receive(limit_mb * request_body.MB, hint) as body:
+        with request_body.receive(limit_mb * MB, hint) as body:
             free_space.check_room(settings.db, settings.min_free_mb)
             yield body
     except Refused as error:

@@ -255,7 +255,7 @@ def test_so_many_uploads_at_once(pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_upload_has_a_limit(settings: Settings, db_path: Path) -> None:
     """That of the setting for candles, 8 MB for ticks; the answer names it."""
     pump = Pump(create_app(replace(settings, max_upload_mb=1)).test_client(), make_key(db_path))
-    for path, limit, size in ((CANDLES, 1 << 20, 1_100_000), (TICKS, 8 << 20, 8_500_000)):
+    for path, limit, size in ((CANDLES, 1_000_000, 1_000_001), (TICKS, 8_000_000, 8_000_001)):
         for body in (b" " * size, gzip.compress(b" " * size)):
             status, told = pump.post(path, body)
             assert (status, told["type"], told["limit_bytes"]) == (413, "too_large", limit)

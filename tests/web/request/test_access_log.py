@@ -140,7 +140,7 @@ def test_what_nobody_thought_of_is_one_line_with_its_traceback(
         "type": "internal_error",
         "title": "Internal error",
         "status": 500,
-        "detail": "something went wrong; it is in the log",
+        "detail": "an internal error occurred; the log has the traceback",
         "request_id": "mine-7",
     }
     (record,) = (each for each in caplog.records if each.levelno >= logging.ERROR)
@@ -163,7 +163,7 @@ def test_a_flood_of_refusals_does_not_fill_the_log(
 ) -> None:
     """What is left out is counted in the next minute; failures of the server are all told."""
     monkeypatch.setattr(access_log, "_allowance", access_log._Allowance())
-    monkeypatch.setattr(access_log, "LINES_A_MINUTE_MAX", 3)
+    monkeypatch.setattr(access_log, "LINES_PER_MINUTE_MAX", 3)
     with freeze_time("2026-01-01T00:00:00Z") as clock:
         for _ in range(10):
             client.get("/metrics")

@@ -182,12 +182,12 @@ def test_a_body_that_drips_is_ended(
 
     reader = threading.Thread(target=read)
     reader.start()
-    watcher = app.extensions["bodies"]
+    guard = app.extensions["slow_body_guard"]
 
     def drip() -> bool:
         with suppress(BrokenPipeError):
             theirs.send(b"x")
-        watcher.end_slow()
+        guard.end_slow()
         return not reader.is_alive()
 
     eventually(drip, "the end of the body")
@@ -205,7 +205,7 @@ def test_a_body_that_stops_is_ended_by_its_socket(
     theirs.send(b"x" * 10)
     ours.settimeout(0.05)
     stream = GunicornBody(LengthReader(SocketUnreader(ours), 1000))
-    with pytest.raises(TooSlow, match="stopped coming: 0 bytes of 1000"):
+    with pytest.raises(TooSlow, match="stopped arriving: 0 of 1,000 bytes arrived"):
         receive(app, bytes(1000), **{"wsgi.input": stream, "gunicorn.socket": ours})
 
 
