@@ -10,6 +10,7 @@ from gfil.web.pages import overview_rows
 from gfil.web.pages.page import page_blueprint, render_page
 from gfil.web.request.connections import read_db
 from gfil.web.request.route import route
+from gfil.wording import format_age
 
 bp = page_blueprint("overview")
 
@@ -24,7 +25,7 @@ def show_overview() -> Response:
         quotes=overview_rows.list_rows(epoch),
         since=f"{epoch}-{change}",
         now=now,
-        age=overview_rows.age,
+        age=format_age,
         format_instant=clocks.format_instant,
         host=request.host_url,
     )

@@ -122,7 +122,7 @@ def test_what_was_never_done_is_said_with_the_line_that_does_it(
     assert verdict(read(client)) == [
         "2 things are not well",
         "There is no backup scripts/gfil backup FOLDER --keep 14",
-        "The database was never checked scripts/gfil doctor --quick",
+        "The doctor never checked the database scripts/gfil doctor --quick",
     ]
 
 
@@ -135,8 +135,8 @@ def test_nights_that_were_missed_are_said(
     assert verdict(read(client)) == [
         "3 things are not well",
         "The last backup was made 2 d ago scripts/gfil backup FOLDER --keep 14",
-        "What is old was pruned last 2 d ago scripts/gfil prune",
-        "The database was checked last 2 d ago scripts/gfil doctor --quick",
+        "The last prune ran 2 d ago scripts/gfil prune",
+        "The doctor last checked the database 2 d ago scripts/gfil doctor --quick",
     ]
 
 
@@ -155,8 +155,8 @@ def test_what_the_doctor_found_is_said_but_not_what_may_have_changed_since(
     text = read(client)
     assert verdict(text) == [
         "2 things are not well",
-        "The doctor found, laws: 2 candles not what the base makes of them: …",
-        "The doctor found, file: damaged: `gfil restore a b.db`",
+        "Doctor check laws failed: 2 candles not what the base makes of them: …",
+        "Doctor check file failed: damaged: `gfil restore a b.db`",
     ]
     assert "Doctor 60 min ago : not all was well, at a quick look laws wrong: 2" in words(text)
 
@@ -173,7 +173,7 @@ def test_old_data_that_was_never_pruned_is_said_when_a_doctor_saw_it(
         maintenance_runs.record_run(db, "doctor", {"ok": False, "checks": checks}, now=NOW)
     assert verdict(read(client)) == [
         "One thing is not well",
-        "What is older than it is kept was never pruned scripts/gfil prune",
+        "Data past its retention was never pruned scripts/gfil prune",
     ]
     db.close()
 
@@ -185,7 +185,7 @@ def test_a_symbol_that_falls_silent_is_late_and_after_four_weeks_ended(
     remember(db_path, -29 * DAY)
     with freeze_time("2025-03-12T03:00:20Z"):
         text = read(client)
-        assert verdict(text)[1] == "Nothing comes of EURUSD, though it usually does"
+        assert verdict(text)[1] == "EURUSD is stale: no data for 10 minutes of normal trading"
         assert "EURUSD late, 3 h ago" in part(text, "symbols")
         assert "1 late, 0 ended" in words(text)
     with freeze_time("2025-04-10T00:00:20Z"):
@@ -213,7 +213,7 @@ def test_gaps_are_drawn_a_cell_a_day_and_told_in_words(client: FlaskClient, minu
     assert paths["whole"].startswith(f"M{first} 14v-14h3v14zM{first + 4} 14")
     assert paths["whole"].count("M") == 10 * 7 + 2
     assert (paths["some"], paths["most"]) == (f"M{some} 14v-5h3v5z", f"M{most} 14v-14h3v14z")
-    assert "2 gaps, 7.33 h; the longest 7 h, 2025-02-03" in words(text)
+    assert "2 gaps, 7 h 20 min; the longest 7 h, 2025-02-03" in words(text)
 
 
 @freeze_time(NOON)
@@ -234,9 +234,9 @@ def test_pictures_are_kept_for_some_minutes(client: FlaskClient, minutes: None) 
     """And drawn anew then."""
     with freeze_time(NOON):
         read(client)
-        before = dict(gap_heatmap._kept)
+        before = dict(gap_heatmap._cache)
         read(client)
-        assert gap_heatmap._kept == before
+        assert gap_heatmap._cache == before
     with freeze_time("2025-03-12T00:06:20Z"):
         assert "3 gaps" in words(read(client))
 
@@ -246,7 +246,7 @@ def test_pictures_there_is_no_time_for_are_named_for_the_script(
     client: FlaskClient, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the page they are in."""
-    monkeypatch.setattr("gfil.web.pages.status.PICTURES_S", -1)
+    monkeypatch.setattr("gfil.web.pages.status.HEATMAPS_S", -1)
     write(db_path, "A#B", walk("ab", MONDAY, 60))
     assert 'data-gaps="/status/A%23B"></span>' in read(client)
     assert client.get("/status/A%23B").text.count('class="gaps"') == 1
@@ -323,7 +323,7 @@ def test_a_disk_that_is_full_or_soon_will_be_is_not_well(
     assert verdict(read(client))[1:] == ["The disk is full in 4 days"]
     monkeypatch.setattr(free_space, "read_free_bytes", lambda path: 1_000_000)
     assert verdict(read(client))[1:] == [
-        "The disk is nearly full: nothing is taken in until 256 MB are free"
+        "The disk is nearly full: uploads are refused until 256 MB are free"
     ]
 
 
