@@ -154,6 +154,11 @@ class QueryParser:
         self._required = [each for each in query if each.required]
 
     @property
+    def defaults(self) -> dict[str, Any] | None:
+        """The values of an empty query by the view's arguments, None if a parameter is required."""
+        return None if self._required else dict(self._defaults)
+
+    @property
     def arguments(self) -> set[str]:
         """The arguments that the view receives."""
         return {*self._defaults}

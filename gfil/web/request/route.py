@@ -78,6 +78,7 @@ def route(
     The docstring of the view is the summary of the route, then its description.
     """
     parser = QueryParser(parameters)
+    defaults = parser.defaults
 
     def declare(view: View) -> View:
         _check_arguments(view, parser.arguments | {*IN_PATH.findall(path)})
@@ -99,6 +100,8 @@ def route(
 
         @functools.wraps(view)
         def answer(**in_path: str) -> ResponseReturnValue:
+            if defaults is not None and not request.query_string:
+                return view(**in_path, **defaults)
             return view(**in_path, **parser.parse(request.args))
 
         answer.route = declared  # type: ignore[attr-defined]
