@@ -25,7 +25,7 @@ def client_with(settings: Settings, read: str | None, *, loopback: bool = False)
 
 @pytest.fixture
 def hours(db_path: Path) -> Path:
-    """Three days of hours: hour n opens and closes at n, and has one more of volume."""
+    """Three days of hours: hour n opens and closes at n with a volume of n + 1."""
     db = connection.connect(db_path)
     times = [MONDAY + 3600 * hour for hour in range(HOURS)]
     prices = [float(hour) for hour in range(HOURS)]

@@ -1,4 +1,4 @@
-"""The pages as they are sent, and the assets they load."""
+"""Overview and chart as HTML, error pages, headers, and the assets that pages load."""
 
 import gzip
 import html
@@ -29,7 +29,7 @@ PAGES = ["/", "/chart/XAUUSD", "/chart/XAUUSD?tf=D1", "/chart/NOPE", "/chart/XAU
 
 @pytest.fixture
 def gold(db_path: Path) -> None:
-    """XAUUSD on Athens' clock: two and a half days of minutes from a Monday on."""
+    """XAUUSD on the clock of Athens: two and a half days of minutes from a Monday."""
     made = walk("gold", MONDAY, MINUTES, price=2600)
     store(db_path, "XAUUSD", made, clock="Europe/Athens", description="Gold <made up>")
 
@@ -58,7 +58,7 @@ def rows_of(text: str) -> list[str]:
     return [words(row) for row in body.split("</tr>") if words(row)]
 
 
-def test_an_empty_database_shows_the_three_next_steps_with_lines_to_copy(
+def test_empty_overview_shows_three_next_steps(
     client: FlaskClient,
 ) -> None:
     text = text_of(client, "/")
@@ -71,7 +71,7 @@ def test_an_empty_database_shows_the_three_next_steps_with_lines_to_copy(
 
 
 @freeze_time("2025-01-08T12:05:00Z")
-def test_the_overview_tells_price_change_and_age_of_every_symbol(
+def test_overview_shows_price_change_and_age_of_every_symbol(
     client: FlaskClient, db_path: Path
 ) -> None:
     flat = (100.0, 100.0, 100.0, 100.0, 1.0)
@@ -85,7 +85,7 @@ def test_the_overview_tells_price_change_and_age_of_every_symbol(
 
 
 @freeze_time("2025-01-08T12:05:00Z")
-def test_a_row_says_what_its_script_must_know(client: FlaskClient, db_path: Path) -> None:
+def test_overview_row_has_the_data_of_its_script(client: FlaskClient, db_path: Path) -> None:
     day = MONDAY + 86400
     made = [(day, 1.0, 2.0, 0.5, 1.5, 1.0), (day + 86400 - 7200, 1.5, 2.5, 1.5, 2.25, 1.0)]
     store(db_path, "EAST", made, clock="Europe/Athens")
@@ -103,7 +103,7 @@ def test_a_row_says_what_its_script_must_know(client: FlaskClient, db_path: Path
     ]
 
 
-def test_the_overview_draws_the_last_48_hours_traded(client: FlaskClient, gold: None) -> None:
+def test_sparkline_has_the_last_48_hours_traded(client: FlaskClient, gold: None) -> None:
     points = re.search(r'<polyline points="([^"]*)"', text_of(client, "/"))
     assert points
     pairs = [tuple(map(float, pair.split(","))) for pair in points[1].split(" ")]
@@ -112,7 +112,7 @@ def test_the_overview_draws_the_last_48_hours_traded(client: FlaskClient, gold: 
     assert (min(y for _, y in pairs), max(y for _, y in pairs)) == (2, 26)
 
 
-def test_a_symbol_of_daily_candles_alone_is_linked_to_its_daily_chart(
+def test_symbol_with_only_daily_candles_links_to_its_daily_chart(
     client: FlaskClient, db_path: Path
 ) -> None:
     store(db_path, "ONLY#D", [(MONDAY, 1.0, 2.0, 0.5, 1.5, 10.0)], tf="D1")
@@ -131,7 +131,7 @@ def test_a_symbol_of_daily_candles_alone_is_linked_to_its_daily_chart(
     ],
 )
 @freeze_time(NOON)
-def test_the_candles_in_the_page_are_those_of_the_api(
+def test_inline_candles_are_those_of_the_api(
     client: FlaskClient, gold: None, query: str, api: str
 ) -> None:
     inline = block(text_of(client, f"/chart/xauusd{query}"), "chart-data")
@@ -139,7 +139,7 @@ def test_the_candles_in_the_page_are_those_of_the_api(
     assert inline == answer
 
 
-def test_the_page_knows_when_the_forming_candle_has_ended(client: FlaskClient, gold: None) -> None:
+def test_chart_page_ends_its_forming_candle_in_time(client: FlaskClient, gold: None) -> None:
     told = []
     for now in (NOON, "2025-01-08T12:59:59Z", "2025-01-08T13:00:00Z", "2025-01-08T14:00:00Z"):
         with freeze_time(now):
@@ -147,7 +147,7 @@ def test_the_page_knows_when_the_forming_candle_has_ended(client: FlaskClient, g
     assert told == [MONDAY + 2 * 86400 + 43200] * 2 + [None] * 2
 
 
-def test_the_page_changes_with_its_symbol(client: FlaskClient, gold: None, db_path: Path) -> None:
+def test_chart_page_changes_with_its_symbol(client: FlaskClient, gold: None, db_path: Path) -> None:
     before = block(text_of(client, "/chart/XAUUSD?tf=M1"), "chart-data")
     later = (MONDAY + 60 * MINUTES, 1.0, 2.0, 0.5, 1.5, 10.0)
     store(db_path, "XAUUSD", [later], clock="Europe/Athens")
@@ -156,14 +156,14 @@ def test_the_page_changes_with_its_symbol(client: FlaskClient, gold: None, db_pa
 
 
 @freeze_time(NOON)
-def test_the_facts_say_what_the_script_must_know(client: FlaskClient, gold: None) -> None:
+def test_inline_facts_are_those_of_the_script(client: FlaskClient, gold: None) -> None:
     facts = block(text_of(client, "/chart/XAUUSD?to=1736244000"), "page-facts")
     names = "M1 M2 M3 M5 M10 M15 M20 M30 H1 H2 H3 H4 H6 H8 H12 D1 W1 MN1"
     assert [name for name, _ in facts.pop("timeframes")] == names.split()
     assert facts == {"digits": 2, "to": 1736244000, "now": 1736337630.0, "rows": 12}
 
 
-def test_the_last_candles_can_be_read_without_a_script(client: FlaskClient, db_path: Path) -> None:
+def test_last_candles_are_a_table_without_script(client: FlaskClient, db_path: Path) -> None:
     made = [
         (MONDAY - 3600, 1.1, 1.5, 1.0, 1.25, 1234567.0),
         (MONDAY, 1.25, 1.3, 1.2, 1.3, 0.5),
@@ -181,11 +181,11 @@ def test_the_last_candles_can_be_read_without_a_script(client: FlaskClient, db_p
     ]
 
 
-def test_the_table_stops_at_twelve_rows(client: FlaskClient, gold: None) -> None:
+def test_table_has_at_most_twelve_rows(client: FlaskClient, gold: None) -> None:
     assert len(rows_of(text_of(client, "/chart/XAUUSD"))) == 12
 
 
-def test_a_timeframe_without_candles_says_so(client: FlaskClient, db_path: Path) -> None:
+def test_empty_timeframe_shows_a_message(client: FlaskClient, db_path: Path) -> None:
     store(db_path, "DAILY", [(MONDAY, 1.0, 2.0, 0.5, 1.5, 10.0)], tf="D1")
     text = text_of(client, "/chart/DAILY")
     assert re.search(r'<p id="blank" class="blank" >No <span>H1</span> candles here', text)
@@ -193,9 +193,7 @@ def test_a_timeframe_without_candles_says_so(client: FlaskClient, db_path: Path)
     assert re.search(r'<p id="blank" class="blank" hidden>', text_of(client, "/chart/DAILY?tf=D1"))
 
 
-def test_timeframes_are_links_and_clocks_a_form_that_work_without_a_script(
-    client: FlaskClient, gold: None
-) -> None:
+def test_timeframes_and_clocks_work_without_script(client: FlaskClient, gold: None) -> None:
     text = text_of(client, "/chart/XAUUSD?tf=M5&clock=%2B05:30")
     links = re.findall(r'<a href="(\?tf=[^"]*)"( aria-current="page")?>(\w+)</a>', text)
     assert len(links) == 18
@@ -222,7 +220,7 @@ def test_timeframes_are_links_and_clocks_a_form_that_work_without_a_script(
         ("/chart/XAUUSD?to=1736244000000", 400, "bad time 1736244000000: milliseconds?"),
     ],
 )
-def test_what_cannot_be_shown_is_refused_on_a_page_in_a_plain_sentence(
+def test_refused_page_shows_a_sentence(
     client: FlaskClient, gold: None, path: str, status: int, sentence: str
 ) -> None:
     text = text_of(client, path, status)
@@ -234,9 +232,7 @@ def test_what_cannot_be_shown_is_refused_on_a_page_in_a_plain_sentence(
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_is_sent_with_the_strict_headers(
-    client: FlaskClient, gold: None, path: str
-) -> None:
+def test_every_page_has_strict_headers(client: FlaskClient, gold: None, path: str) -> None:
     headers = client.get(path).headers
     assert headers["Content-Security-Policy"] == CSP
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -254,7 +250,9 @@ def test_no_page_has_an_inline_script_or_style(client: FlaskClient, gold: None, 
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_no_page_loads_anything_from_elsewhere(client: FlaskClient, gold: None, path: str) -> None:
+def test_no_page_loads_anything_from_another_server(
+    client: FlaskClient, gold: None, path: str
+) -> None:
     loaded = re.findall(
         r'<(?:link|script|img)\b[^>]*\b(?:href|src)="([^"]*)"', client.get(path).text
     )
@@ -262,14 +260,14 @@ def test_no_page_loads_anything_from_elsewhere(client: FlaskClient, gold: None, 
     assert [url for url in loaded if not url.startswith("/static/")] == []
 
 
-def test_data_in_a_page_cannot_end_the_script_element_it_stands_in() -> None:
+def test_inline_data_cannot_end_its_script_element() -> None:
     hostile = {"a": "</script><!-- & \u2028 \u2029 <script>"}
     text = inline_json(hostile)
     assert json.loads(text) == hostile
     assert not set("<>&\u2028\u2029") & set(text)
 
 
-def test_a_description_is_text_and_never_markup(client: FlaskClient, gold: None) -> None:
+def test_description_is_escaped(client: FlaskClient, gold: None) -> None:
     for path in ("/", "/chart/XAUUSD"):
         text = text_of(client, path)
         assert "Gold &lt;made up&gt;" in text
@@ -280,7 +278,7 @@ def versioned(name: str) -> str:
     return f"/static/{assets.read_assets().version}/{name}"
 
 
-def test_an_asset_under_its_version_is_kept_for_a_year(client: FlaskClient) -> None:
+def test_asset_of_the_current_version_is_cached_for_a_year(client: FlaskClient) -> None:
     answer = client.get(versioned("chart.js"))
     assert (answer.status_code, answer.data) == (200, (ROOT / "static/chart.js").read_bytes())
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -288,12 +286,12 @@ def test_an_asset_under_its_version_is_kept_for_a_year(client: FlaskClient) -> N
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_an_asset_under_another_version_is_sent_but_not_kept(client: FlaskClient) -> None:
+def test_asset_of_another_version_is_sent_uncached(client: FlaskClient) -> None:
     answer = client.get("/static/0123456789abcdef/chart.js")
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
 
 
-def test_an_asset_is_sent_gzipped_to_those_who_take_it(client: FlaskClient) -> None:
+def test_asset_is_compressed_if_accepted(client: FlaskClient) -> None:
     plain = client.get(versioned("gfil.css"))
     zipped = client.get(versioned("gfil.css"), headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in plain.headers
@@ -315,11 +313,11 @@ def test_an_asset_is_sent_gzipped_to_those_who_take_it(client: FlaskClient) -> N
         "vendor/lightweight-charts@5.2.1/LICENSE",
     ],
 )
-def test_a_path_outside_the_assets_is_not_found(client: FlaskClient, name: str) -> None:
+def test_path_outside_the_assets_is_404(client: FlaskClient, name: str) -> None:
     assert client.get(versioned(name)).status_code == 404
 
 
-def test_a_template_that_names_a_missing_asset_fails() -> None:
+def test_template_with_a_missing_asset_fails() -> None:
     with pytest.raises(LookupError, match=r"no file static/missing\.js"):
         assets.asset_url("missing.js")
 
@@ -328,7 +326,7 @@ IMPORT = re.compile(r"""^\s*(?:import|export)\b[^;]*?from\s+'([^']+)'|^import\s+
 
 
 def imported(name: str, seen: set[str] | None = None) -> set[str]:
-    """Every module that a module loads, itself among them."""
+    """Every module that a module loads, and itself."""
     seen = seen if seen is not None else set()
     if name in seen:
         return seen
@@ -339,17 +337,17 @@ def imported(name: str, seen: set[str] | None = None) -> set[str]:
     return seen
 
 
-def test_the_chart_page_preloads_every_module_it_will_import() -> None:
+def test_chart_page_preloads_every_module_it_imports() -> None:
     assert set(assets.CHART_MODULES) == imported("chart.js")
 
 
-def test_every_module_is_loaded_by_some_page() -> None:
+def test_every_module_is_loaded_by_a_page() -> None:
     scripts = {name for name in assets.read_assets().files if name.endswith((".js", ".mjs"))}
     loaded = [imported(name) for name in ("chart.js", "overview.js", "status.js")]
     assert scripts == {"theme.js"}.union(*loaded)
 
 
-def test_the_chart_page_stays_within_its_size(client: FlaskClient, gold: None) -> None:
+def test_chart_page_stays_within_its_size_budget(client: FlaskClient, gold: None) -> None:
     page = client.get("/chart/XAUUSD").data
     loaded = {*assets.CHART_MODULES, "theme.js", "gfil.css", "favicon.svg"}
     sizes = {name: len(assets.read_assets().files[name].gzipped) for name in loaded}
@@ -357,7 +355,7 @@ def test_the_chart_page_stays_within_its_size(client: FlaskClient, gold: None) -
     assert total <= CHART_GZIPPED_BYTES_MAX, sizes
 
 
-def test_the_chart_library_is_credited_as_its_licence_asks(client: FlaskClient, gold: None) -> None:
+def test_chart_library_is_credited(client: FlaskClient, gold: None) -> None:
     vendored = ROOT / "static/vendor/lightweight-charts@5.2.1"
     assert "Apache License" in (vendored / "LICENSE").read_text("utf-8")
     product, copyright_, *_ = (vendored / "NOTICE").read_text("utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Who may read: the setting, the loopback default, and what a proxy in front changes."""
+"""Authorisation: scopes, GFIL_READ, the loopback default, proxies, cookies, throttling."""
 
 import resource
 import signal
@@ -41,8 +41,7 @@ def test_view_without_a_declaration_is_refused_to_every_key(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_public_reading_needs_no_key_and_any_other_rule_does(settings: Settings, path: str) -> None:
-    """Also where the setting is not made and `serve` did not start the process."""
+def test_reading_needs_a_key_unless_public(settings: Settings, path: str) -> None:
     assert client_with(settings, "public").get(path).status_code not in (401, 403)
     for rule in ("key", None):
         response = client_with(settings, rule).get(path)
@@ -54,16 +53,16 @@ def test_public_reading_needs_no_key_and_any_other_rule_does(settings: Settings,
     "headers",
     [{"Authorization": "Bearer nonsense"}, {"X-API-Key": "nonsense"}, {"Authorization": "Basic x"}],
 )
-def test_a_wrong_key_is_never_taken_for_none(settings: Settings, headers: dict[str, str]) -> None:
-    """Even where nobody needs one."""
+def test_wrong_key_is_401_even_if_reading_is_public(
+    settings: Settings, headers: dict[str, str]
+) -> None:
     response = client_with(settings, "public").get("/api/v1/symbols", headers=headers)
     assert response.status_code == 401
     assert next(iter(headers.values())) not in response.text
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
-def test_on_loopback_its_own_machine_reads(settings: Settings, host: str) -> None:
-    """With the setting unset."""
+def test_loopback_reads_without_a_key_if_unset(settings: Settings, host: str) -> None:
     client = client_with(settings, None, loopback=True)
     assert client.get("/api/v1/symbols", headers={"Host": host}).status_code == 200
 
@@ -80,10 +79,8 @@ def test_on_loopback_its_own_machine_reads(settings: Settings, host: str) -> Non
         {"Host": "127.0.0.1.example.com:8000"},
     ],
 )
-def test_behind_a_proxy_nothing_is_public_by_accident(
-    settings: Settings, headers: dict[str, str]
-) -> None:
-    """The refusal names the setting that decides."""
+def test_proxied_request_is_refused_if_unset(settings: Settings, headers: dict[str, str]) -> None:
+    """The refusal names GFIL_READ."""
     client = client_with(settings, None, loopback=True)
     response = client.get("/api/v1/symbols", headers=headers)
     assert response.status_code == 403
@@ -91,10 +88,10 @@ def test_behind_a_proxy_nothing_is_public_by_accident(
     assert "GFIL_READ" in response.json["detail"]
 
 
-def test_every_route_opens_to_the_keys_of_its_scope_only(
+def test_every_route_accepts_the_keys_of_its_scope_only(
     settings: Settings, secrets: dict[str, str], subtests: pytest.Subtests
 ) -> None:
-    """The route table against every kind of key, with and without a proxy's header."""
+    """The route table against every kind of key, through a proxy."""
     app = create_app(replace(settings, read="key"))
     bad = {"none": None, "wrong": "gfil_aaaaaaaa_" + "A" * 43}
     for rule in app.url_map.iter_rules():
@@ -125,15 +122,14 @@ def test_every_route_opens_to_the_keys_of_its_scope_only(
 
 
 def ranks(scope: str, needed: str) -> bool:
-    """Say whether one scope is the other, or a wider one."""
+    """Say whether a scope includes another."""
     return api_keys.SCOPES.index(scope) >= api_keys.SCOPES.index(needed)
 
 
 @pytest.mark.parametrize("scope", api_keys.SCOPES)
-def test_metrics_take_any_key_and_none_is_refused(
+def test_metrics_need_a_key_of_any_scope(
     settings: Settings, secrets: dict[str, str], scope: str
 ) -> None:
-    """Even where everybody may read."""
     for rule, loopback in (("public", False), ("key", False), (None, True)):
         client = client_with(settings, rule, loopback=loopback)
         assert client.get("/metrics").status_code == 401
@@ -142,10 +138,9 @@ def test_metrics_take_any_key_and_none_is_refused(
 
 
 @pytest.mark.parametrize("style", ["Bearer {}", "bearer {}", None])
-def test_a_key_comes_in_either_header(
+def test_key_is_read_from_either_header_and_never_from_the_url(
     settings: Settings, secrets: dict[str, str], style: str | None
 ) -> None:
-    """And never in a URL."""
     client = client_with(settings, "key")
     secret = secrets["read"]
     headers = {"Authorization": style.format(secret)} if style else {"X-API-Key": secret}
@@ -153,8 +148,7 @@ def test_a_key_comes_in_either_header(
     assert client.get(f"/api/v1/symbols?key={secret}").status_code == 401
 
 
-def test_the_day_of_use_is_remembered(settings: Settings, secrets: dict[str, str]) -> None:
-    """Once a day is enough."""
+def test_day_of_use_is_recorded_once_a_day(settings: Settings, secrets: dict[str, str]) -> None:
     client = client_with(settings, "key")
     with freeze_time("2026-03-04T05:06:07Z"):
         client.get("/api/v1/symbols", headers={"X-API-Key": secrets["write"]})
@@ -165,10 +159,9 @@ def test_the_day_of_use_is_remembered(settings: Settings, secrets: dict[str, str
     assert keys["read"].last_used is None
 
 
-def test_bad_keys_are_throttled_and_a_good_one_never(
+def test_invalid_keys_are_throttled_and_valid_keys_never(
     settings: Settings, secrets: dict[str, str]
 ) -> None:
-    """From one address; after a minute it may try again."""
     auth._bad_keys.clear()
     client = client_with(settings, "key")
     wrong = {"X-API-Key": "wrong"}
@@ -183,8 +176,7 @@ def test_bad_keys_are_throttled_and_a_good_one_never(
         assert client.get("/api/v1/symbols", headers=wrong).status_code == 401
 
 
-def test_forged_cookies_count_for_nothing(settings: Settings, secrets: dict[str, str]) -> None:
-    """Signed by another secret, or not at all."""
+def test_forged_cookie_is_ignored(settings: Settings, secrets: dict[str, str]) -> None:
     client = client_with(settings, "key")
     other = client_with(replace(settings, secret="x" * 40), "key")
     done = other.post("/login", data={"key": secrets["admin"]})
@@ -194,8 +186,7 @@ def test_forged_cookies_count_for_nothing(settings: Settings, secrets: dict[str,
         assert client.get("/api/v1/symbols").status_code == 401
 
 
-def test_the_secret_is_made_once_and_readable_by_its_owner_only(settings: Settings) -> None:
-    """Beside the database."""
+def test_cookie_secret_is_made_once_with_mode_600(settings: Settings) -> None:
     made = {auth._read_secret.__wrapped__(settings.db) for _ in range(3)}
     assert len(made) == 1
     path = settings.db.with_suffix(".secret")
@@ -203,14 +194,12 @@ def test_the_secret_is_made_once_and_readable_by_its_owner_only(settings: Settin
     assert [each.name for each in path.parent.glob(".*")] == []
 
 
-def test_health_and_assets_are_open(settings: Settings) -> None:
-    """A load balancer has no key."""
+def test_health_is_open(settings: Settings) -> None:
     client = client_with(settings, "key")
     assert client.get("/healthz").json == {"status": "ok"}
 
 
-def test_what_is_not_there_is_a_problem_document(settings: Settings) -> None:
-    """Of the one shape that every error has."""
+def test_missing_route_is_a_problem_document(settings: Settings) -> None:
     client = client_with(settings, "public")
     for response, status in (
         (client.get("/nothing"), 404),
@@ -224,8 +213,7 @@ def test_what_is_not_there_is_a_problem_document(settings: Settings) -> None:
     assert "GET" in client.post("/healthz").headers["Allow"]
 
 
-def test_without_a_database_reading_is_503_and_health_answers(settings: Settings) -> None:
-    """The sentence says what to do."""
+def test_missing_database_is_503_and_health_answers(settings: Settings) -> None:
     client = client_with(replace(settings, db=settings.db.with_name("none.db")), "public")
     response = client.get("/api/v1/symbols")
     assert response.status_code == 503
@@ -234,8 +222,7 @@ def test_without_a_database_reading_is_503_and_health_answers(settings: Settings
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_damaged_database_is_503_and_no_traceback(settings: Settings, hours: Path) -> None:
-    """The detail says that the database is meant, and health still answers."""
+def test_damaged_database_is_503_without_traceback(settings: Settings, hours: Path) -> None:
     db = connection.connect(hours)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     db.close()
@@ -249,10 +236,9 @@ def test_a_damaged_database_is_503_and_no_traceback(settings: Settings, hours: P
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_key_reads_though_its_day_of_use_cannot_be_written(
+def test_key_reads_if_its_day_of_use_cannot_be_stored(
     settings: Settings, secrets: dict[str, str]
 ) -> None:
-    """Reading goes on whatever is wrong with writing."""
     holder = connection.connect(settings.db)
     client = client_with(settings, "key")
     with connection.transaction(holder):
@@ -265,7 +251,7 @@ def test_a_key_reads_though_its_day_of_use_cannot_be_written(
 
 @contextmanager
 def files_limited_to(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size`, as on a full disk."""
+    """Limit the size of every file of this process, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -276,8 +262,7 @@ def files_limited_to(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-def test_a_database_that_takes_the_place_of_another_is_seen(settings: Settings) -> None:
-    """Connections to a file that is gone are not kept."""
+def test_replaced_database_file_is_noticed(settings: Settings) -> None:
     client = client_with(settings, "public")
     db = connection.connect(settings.db)
     with connection.transaction(db):

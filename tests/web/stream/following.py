@@ -1,4 +1,4 @@
-"""What the tests of the hub do: write candles, join, poll, read the events."""
+"""Steps of the hub tests: write candles, join, poll, read events."""
 
 import apsw
 

@@ -1,4 +1,4 @@
-"""What waits for one queue, and in which shape it goes out."""
+"""Client queue: which events wait, and the bytes that are sent."""
 
 import re
 import threading
@@ -29,14 +29,14 @@ def candle(time: int, close: int, id_: str | None) -> Event:
 
 @pytest.fixture
 def queue() -> ClientQueue:
-    """One that has been told its first id, e0-4."""
+    """A queue that has sent its first id, e0-4."""
     made = ClientQueue(AT_4)
     made.push({}, AT_4)
     assert [(each.name, each.id) for each in taken(made)] == [("heartbeat", "e0-4")]
     return made
 
 
-def test_a_stream_begins_with_how_to_come_again_and_from_where() -> None:
+def test_stream_begins_with_retry_and_an_id() -> None:
     queue = ClientQueue(AT_4)
     assert queue.next_chunk(0) == b""  # nobody has looked whether it is of use
     queue.push({}, AT_4)
@@ -46,7 +46,7 @@ def test_a_stream_begins_with_how_to_come_again_and_from_where() -> None:
     )
 
 
-def test_a_queue_of_no_known_past_begins_where_it_is_shown_to_be() -> None:
+def test_queue_without_position_begins_at_the_first_pushed_one() -> None:
     queue = ClientQueue(None)
     assert queue.next_chunk(0) == b""
     queue.push({}, AT_5)
@@ -54,34 +54,34 @@ def test_a_queue_of_no_known_past_begins_where_it_is_shown_to_be() -> None:
 
 
 @pytest.mark.parametrize("since", [Position("other", 9), Position("e0", 9), None])
-def test_an_id_that_is_of_no_use_is_not_sent_back(since: Position | None) -> None:
+def test_id_that_cannot_be_resumed_from_is_not_sent(since: Position | None) -> None:
     queue = ClientQueue(since)
     queue.push({}, AT_5, reset=True)
     assert [(each.name, each.id) for each in taken(queue)] == [("heartbeat", None)]
     assert taken(queue) == [Event("reset", {}, "e0-5")]
 
 
-def test_what_was_missed_comes_after_the_first_id() -> None:
-    """So that a stream which breaks between the two is resumed before what was missed."""
+def test_missed_events_come_after_the_first_id() -> None:
+    """A stream that breaks between the two resumes before the missed events."""
     queue = ClientQueue(AT_4)
     queue.push(event(60), AT_5)
     assert [(each.name, each.id) for each in taken(queue)] == [("heartbeat", "e0-4")]
     assert taken(queue) == [candle(60, 1, "e0-5")]
 
 
-def test_only_the_last_of_several_events_bears_the_id(queue: ClientQueue) -> None:
+def test_only_the_last_event_has_the_id(queue: ClientQueue) -> None:
     queue.push(event(60) | event(120), AT_5)
     assert taken(queue) == [candle(60, 1, None), candle(120, 1, "e0-5")]
     assert queue.next_chunk(0) == b""
 
 
-def test_states_of_one_candle_are_merged_until_they_are_taken(queue: ClientQueue) -> None:
+def test_states_of_one_candle_are_merged_until_sent(queue: ClientQueue) -> None:
     queue.push(event(60, 1), AT_5)
     queue.push(event(60, 2), AT_6)
     assert taken(queue) == [candle(60, 2, "e0-6")]
 
 
-def test_one_more_than_may_wait_becomes_a_reset(queue: ClientQueue) -> None:
+def test_events_beyond_the_limit_become_a_reset(queue: ClientQueue) -> None:
     for time in range(EVENTS_MAX):
         queue.push(event(time), AT_5)
     queue.push(event(EVENTS_MAX), AT_6)
@@ -90,13 +90,13 @@ def test_one_more_than_may_wait_becomes_a_reset(queue: ClientQueue) -> None:
     assert taken(queue) == [candle(60, 1, "e0-6")]
 
 
-def test_the_most_that_may_wait_is_sent(queue: ClientQueue) -> None:
+def test_events_up_to_the_limit_are_sent(queue: ClientQueue) -> None:
     for time in range(EVENTS_MAX):
         queue.push(event(time), AT_5)
     assert [each.data["candle"][0] for each in taken(queue)] == list(range(EVENTS_MAX))
 
 
-def test_resets_are_spaced_and_the_last_is_not_dropped(
+def test_resets_are_spaced_and_the_last_is_sent(
     queue: ClientQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.push({}, AT_4, reset=True)
@@ -109,7 +109,7 @@ def test_resets_are_spaced_and_the_last_is_not_dropped(
     assert queue.next_chunk(0) == b""
 
 
-def test_an_id_is_not_sent_before_the_reset_that_belongs_to_it(
+def test_id_is_not_sent_before_its_reset(
     queue: ClientQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.push({}, AT_4, reset=True)
@@ -119,7 +119,7 @@ def test_an_id_is_not_sent_before_the_reset_that_belongs_to_it(
     assert [(each.name, each.id) for each in taken(queue)] == [("heartbeat", "e0-4")]
 
 
-def test_a_silent_queue_gets_a_heartbeat_with_how_far_it_is(
+def test_idle_queue_gets_a_heartbeat_with_its_position(
     queue: ClientQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.push({}, AT_6)  # a change of something else
@@ -129,17 +129,17 @@ def test_a_silent_queue_gets_a_heartbeat_with_how_far_it_is(
     assert queue.next_chunk(0) == b""
 
 
-def test_a_queue_that_knows_more_than_it_is_shown_does_not_go_back(queue: ClientQueue) -> None:
+def test_position_of_a_queue_does_not_go_back(queue: ClientQueue) -> None:
     queue.push(event(60), Position("e0", 3))
     assert taken(queue) == [candle(60, 1, "e0-4")]
 
 
-def test_another_epoch_begins_where_it_is(queue: ClientQueue) -> None:
+def test_other_epoch_sets_the_position(queue: ClientQueue) -> None:
     queue.push({}, Position("e1", 2), reset=True)
     assert taken(queue) == [Event("reset", {}, "e1-2")]
 
 
-def test_one_that_waits_is_woken(queue: ClientQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_wakes_a_waiting_stream(queue: ClientQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[bytes] = []
     waiting = threading.Thread(target=lambda: got.append(queue.next_chunk(30)))
     waiting.start()
