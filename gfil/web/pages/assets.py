@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from gfil.config import ROOT
 from gfil.web.request.responses import PAGE_HEADERS
 from gfil.web.request.route import route
+from gfil.wording import format_count, format_number
 
 STATIC = ROOT / "static"
 YEAR_S = 365 * 86400
@@ -19,17 +20,19 @@ CONTENT_TYPES = {
     ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-CHART_PARTS = (
-    *("address", "ask", "axis", "caption", "countdown", "filler", "follower", "history", "legend"),
-    *("live", "mark", "pickers", "picture", "plot", "reader", "search", "shell", "zones"),
+LIB_MODULES = (
+    *("api", "back-off", "dom", "event-stream", "format", "page-visibility", "shortcuts"),
+    *("stream-status", "symbol-search", "time-zones"),
 )
 CHART_MODULES = (
-    "chart.js",
     "vendor/lightweight-charts@5.2.1/lightweight-charts.standalone.production.mjs",
-    *(f"{name}.js" for name in CHART_PARTS),
+    *(f"chart/{path.name}" for path in sorted((STATIC / "chart").glob("*.js"))),
+    *(f"lib/{name}.js" for name in LIB_MODULES),
 )
 
 bp = Blueprint("assets", __name__)
+bp.add_app_template_global(format_count)
+bp.add_app_template_global(format_number)
 
 
 class Asset(NamedTuple):

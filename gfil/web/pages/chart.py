@@ -25,6 +25,7 @@ from gfil.web.pages.page_cache import PAGES
 from gfil.web.request.connections import read_db
 from gfil.web.request.parameters import CLOCK, TF, instant, number
 from gfil.web.request.route import route
+from gfil.wording import format_number
 
 INLINE_CANDLES = 300
 TABLE_ROWS = 12
@@ -153,7 +154,7 @@ def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict
         return {}
     instant, *prices, volume = rows[-1]
     before = rows[-2][4] if len(rows) > 1 else prices[0]
-    texts = [f"{price:.{digits}f}" for price in prices]
+    texts = [format_number(price, digits) for price in prices]
     return {
         "time": _format_wall(instant, timeframe, clock),
         **dict(zip(("open", "high", "low", "close"), texts, strict=True)),
@@ -163,11 +164,11 @@ def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict
 
 
 def _table_rows(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> str:
-    price = f"<td>%.{digits}f</td>"
-    row = f'<tr><th scope="row">%s</th>{4 * price}<td>%s</td></tr>\n'
+    price = f"<td>{{:,.{digits}f}}</td>"
+    row = f'<tr><th scope="row">{{}}</th>{4 * price}<td>{{}}</td></tr>\n'
     return "".join(
         [
-            row % (_format_wall(instant, timeframe, clock), *prices, _format_volume(volume))
+            row.format(_format_wall(instant, timeframe, clock), *prices, _format_volume(volume))
             for instant, *prices, volume in reversed(rows)
         ]
     )

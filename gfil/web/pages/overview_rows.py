@@ -10,6 +10,7 @@ from gfil.store import symbols
 from gfil.store.candles import inventory, read
 from gfil.store.symbols import Symbol
 from gfil.web.request.connections import read_db
+from gfil.wording import format_number
 
 SPARK_CANDLES = 48
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
@@ -51,7 +52,7 @@ def _read_row(epoch: str, symbol: Symbol) -> OverviewRow:
     return OverviewRow(
         symbol,
         path if hours else f"{path}?tf=D1",
-        f"{newest.close:.{symbol.digits_shown}f}",
+        format_number(newest.close, symbol.digits_shown),
         percent(newest.close, before),
         _spark([candle[4] for candle in hours or days]),
         newest.time,
@@ -65,7 +66,7 @@ def percent(price: float, before: float) -> str:
     if not before:
         return ""
     change = 100 * (price - before) / abs(before)
-    return f"{'−' if change < 0 else '+'}{abs(change):.2f}%"
+    return f"{'−' if change < 0 else '+'}{format_number(abs(change), 2)}%"
 
 
 def _spark(closes: Sequence[float]) -> str:

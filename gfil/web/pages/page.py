@@ -33,7 +33,7 @@ def refuse(error: GfilError) -> Response:
         path = request.full_path.rstrip("?")
         return redirect(f"/login?{urlencode({'next': path})}", 303)  # type: ignore[return-value]
     g.detail = error.detail  # for the log
-    response = render_page("refused.html", title=error.title, detail=error.detail)
+    response = render_page("error.html", title=error.title, detail=error.detail)
     response.status_code = error.status
     response.headers.update(error_headers(error))
     return response

@@ -77,7 +77,7 @@ def read(client: FlaskClient, path: str = "/status") -> str:
 
 def verdict(text: str) -> list[str]:
     """The headline and the problems."""
-    section = text[text.index('class="verdict') : text.index("</section>")]
+    section = text[text.index('class="health') : text.index("</section>")]
     return [words(found) for found in re.findall(r"<h1.*?</h1>|<li>.*?</li>", section, re.DOTALL)]
 
 
@@ -89,10 +89,10 @@ def part(text: str, name: str) -> str:
 @freeze_time(NOON)
 def test_empty_database_has_no_problems(client: FlaskClient) -> None:
     text = read(client)
-    assert verdict(text) == ["All is well; nothing is stored yet"]
-    assert part(text, "symbols") == "What is held Nothing yet. How to begin"
-    assert part(text, "upkeep") == "Upkeep Prune never Backup never Doctor never"
-    assert part(text, "rates").endswith("the figures come once a minute.")
+    assert verdict(text) == ["No problems; the database is empty"]
+    assert part(text, "symbols") == "Stored data No symbols yet. How to start"
+    assert part(text, "maintenance") == "Maintenance Prune never Backup never Doctor never"
+    assert part(text, "rates").endswith("The figures are updated once a minute.")
 
 
 @freeze_time(NOON)
@@ -101,13 +101,13 @@ def test_current_data_and_nightly_runs_have_no_problems(
 ) -> None:
     remember(db_path)
     text = read(client)
-    assert verdict(text) == ["All is well"]
-    assert part(text, "upkeep") == (
-        "Upkeep "
-        "Prune 60 min ago : 1,500 rows of 2 days went, 12.0 MB given back; 3 days left alone, "
-        "which got rows in the last 48 hours "
-        "Backup 60 min ago : gfil-20250311T230000Z.db, 80.0 MB, checked "
-        "Doctor 60 min ago : all was well file sound"
+    assert verdict(text) == ["No problems"]
+    assert part(text, "maintenance") == (
+        "Maintenance "
+        "Prune 60 min ago : deleted 1,500 rows of 2 days, freed 12.0 MB; "
+        "skipped 3 days with rows from the last 48 hours "
+        "Backup 60 min ago : gfil-20250311T230000Z.db, 80.0 MB, verified "
+        "Doctor 60 min ago : no problems file sound"
     )
     assert "/var/copies" not in text
 
@@ -117,7 +117,7 @@ def test_missing_backup_and_doctor_are_problems_with_a_command(
     client: FlaskClient, minutes: None
 ) -> None:
     assert verdict(read(client)) == [
-        "2 things are not well",
+        "2 problems",
         "There is no backup scripts/gfil backup FOLDER --keep 14",
         "The doctor never checked the database scripts/gfil doctor --quick",
     ]
@@ -129,7 +129,7 @@ def test_missed_nightly_runs_are_problems(
 ) -> None:
     remember(db_path, 2 * DAY + 60)
     assert verdict(read(client)) == [
-        "3 things are not well",
+        "3 problems",
         "The last backup was made 2 d ago scripts/gfil backup FOLDER --keep 14",
         "The last prune ran 2 d ago scripts/gfil prune",
         "The doctor last checked the database 2 d ago scripts/gfil doctor --quick",
@@ -149,11 +149,11 @@ def test_failed_doctor_checks_are_problems_unless_checked_here(
     remember(db_path, doctor={"ok": False, "quick": True, "checks": checks})
     text = read(client)
     assert verdict(text) == [
-        "2 things are not well",
+        "2 problems",
         "Doctor check laws failed: 2 candles not what the base makes of them: …",
         "Doctor check file failed: damaged: `gfil restore a b.db`",
     ]
-    assert "Doctor 60 min ago : not all was well, at a quick look laws wrong: 2" in words(text)
+    assert "Doctor 60 min ago : problems found (quick check) laws problem: 2" in words(text)
 
 
 @freeze_time(NOON)
@@ -166,7 +166,7 @@ def test_missing_prune_is_a_problem_if_the_doctor_says_so(
         maintenance_runs.record_run(db, "backup", DONE["backup"], now=NOW)
         maintenance_runs.record_run(db, "doctor", {"ok": False, "checks": checks}, now=NOW)
     assert verdict(read(client)) == [
-        "One thing is not well",
+        "1 problem",
         "Data past its retention was never pruned scripts/gfil prune",
     ]
     db.close()
@@ -179,11 +179,11 @@ def test_stale_symbol_is_late_and_ended_after_four_weeks(
     with freeze_time("2025-03-12T03:00:20Z"):
         text = read(client)
         assert verdict(text)[1] == "EURUSD is stale: no data for 10 minutes of normal trading"
-        assert "EURUSD late, 3 h ago" in part(text, "symbols")
-        assert "1 late, 0 ended" in words(text)
+        assert "EURUSD stale, 3 h ago" in part(text, "symbols")
+        assert "1 stale, 0 ended" in words(text)
     with freeze_time("2025-04-10T00:00:20Z"):
         text = read(client)
-        assert verdict(text) == ["All is well"]
+        assert verdict(text) == ["No problems"]
         assert "EURUSD ended, 29 d ago" in part(text, "symbols")
 
 
@@ -212,10 +212,10 @@ def test_gap_heatmap_has_a_cell_a_day_and_a_text(client: FlaskClient, minutes: N
 def test_symbol_status_lists_gaps_newest_first(client: FlaskClient, minutes: None) -> None:
     text = read(client, "/status/eurusd")
     assert "2025-02-03 00:00 2025-02-03 07:00 7 h 2025-01-27 00:00 2025-01-27 00:20 20 min" in (
-        part(text, "missing")
+        part(text, "gaps")
     )
-    assert part(text, "kept").startswith(
-        "How long it is kept ticks 7d, M1 3months, all else for ever."
+    assert part(text, "retention").startswith(
+        "Retention ticks 7d, M1 3months, everything else for ever."
     )
 
 
@@ -235,8 +235,8 @@ def test_heatmaps_beyond_the_time_limit_are_left_to_the_script(
 ) -> None:
     monkeypatch.setattr("gfil.web.pages.status.HEATMAPS_S", -1)
     write(db_path, "A#B", walk("ab", MONDAY, 60))
-    assert 'data-gaps="/status/A%23B"></span>' in read(client)
-    assert client.get("/status/A%23B").text.count('class="gaps"') == 1
+    assert 'data-heatmap-page="/status/A%23B"></span>' in read(client)
+    assert client.get("/status/A%23B").text.count('class="heatmap"') == 1
 
 
 @freeze_time(NOON)
@@ -250,12 +250,12 @@ def test_backdated_days_past_their_retention_are_shown(
         backdated_days.record_days(db, euro, "M1", days, [], NOW)
     db.close()
     text = read(client)
-    assert part(text, "upkeep").endswith(
-        "Imported 2 days of EURUSD are past their retention and kept, because they were imported so"
+    assert part(text, "maintenance").endswith(
+        "Backdated 2 days of EURUSD: past retention when first written, so prune keeps them"
     )
     assert (
-        "2 days of M1, 2023-11-26 to 2023-11-27, are past their retention and kept, because they "
-        "were imported so: scripts/gfil prune --imported"
+        "2 backdated days of M1, 2023-11-26 to 2023-11-27: past retention when first written, "
+        "so prune keeps them. To delete: scripts/gfil prune --imported"
     ) in part(text, "symbols")
 
 
@@ -273,7 +273,7 @@ def test_rates_and_latencies_come_from_hourly_stats(client: FlaskClient, db_path
         hourly_stats.add(db, kept)
     db.close()
     text = part(read(client), "rates")
-    assert "Last hour ticks 4 0.00111 1,200 0.333 10.6 11.5 11.6 ticks refused: 3 future" in text
+    assert "Last hour ticks 4 0.00111 1,200 0.333 10.6 11.5 11.6 ticks rejected: 3 future" in text
     assert "Last 7 days ticks 100 " in text
 
 
