@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gfil import errors
-from gfil.errors import GfilError
+from gfil.errors import GfilError, Option
 
 
 def kinds(kind: type[GfilError] = GfilError) -> list[type[GfilError]]:
@@ -84,6 +84,16 @@ def test_errors_carry_what_a_program_wants_to_know() -> None:
     assert errors.Refused("no", {"rejected": 3}).extra == {"rejected": 3}
     assert errors.Refused("no").extra == {}
     assert errors.BadRequest("no").extra == {}
+
+
+def test_sentence_names_options_for_each_front_end() -> None:
+    error = errors.BadParameter(("rows are 1 day apart; ", Option("force_tf"), " takes --x-y"))
+    assert error.detail == str(error) == "rows are 1 day apart; force_tf takes --x-y"
+    assert error.line == "rows are 1 day apart; --force-tf takes --x-y"
+    assert (error.options, error.extra) == (("force_tf",), {"parameter": "force_tf"})
+    error.append("; 3 rows before are stored")
+    assert error.line.endswith("takes --x-y; 3 rows before are stored")
+    assert str(error) == error.detail
 
 
 def test_a_very_long_symbol_is_not_repeated_in_full() -> None:

@@ -27,12 +27,12 @@ class Commands(click.Group):
         except click.Abort:
             _fail("stopped", 1)
         except GfilError as error:
-            _fail(error.detail, error.exit_status)
+            _fail(error.line, error.exit_status)
         except apsw.Error as error:
             known = translate(error, config.read().db)
             if not isinstance(known, GfilError):
                 raise
-            _fail(known.detail, known.exit_status)
+            _fail(known.line, known.exit_status)
         except OSError as error:
             _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
 

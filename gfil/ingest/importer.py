@@ -9,7 +9,7 @@ import apsw
 
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
-from gfil.errors import BadParameter, BadRequest, GfilError, Refused
+from gfil.errors import BadParameter, BadRequest, GfilError, Option, Refused
 from gfil.ingest import formats
 from gfil.ingest.detect import file_name, timeframe_check
 from gfil.ingest.detect.sniff import Format
@@ -249,10 +249,9 @@ def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
     except GfilError as error:
         if not report.has_changed or options.dry_run:
             raise
-        error.detail += f"; {report.rows - report.rejected} rows before are stored"
-        error.args = (error.detail,)
+        error.append(f"; {report.rows - report.rejected:,} rows before are stored")
         if isinstance(error, BadParameter):  # not of the call: the rows before were good
-            raise Refused(error.detail) from error
+            raise Refused(error.parts) from error
         raise
 
 
@@ -307,7 +306,9 @@ class _Nowhere:
 def _told(found: Format, options: Options, file: str) -> SeriesHint:
     if found.kind == TICKS:
         if options.timeframe is not None:
-            raise BadParameter("these are ticks, which have no timeframe: leave out --tf")
+            raise BadParameter(
+                ("these are ticks, which have no timeframe: leave out ", Option("tf"))
+            )
         return SeriesHint(
             options.symbol or found.symbol or file_name.read_tick_hint(file), None, ""
         )
@@ -315,7 +316,7 @@ def _told(found: Format, options: Options, file: str) -> SeriesHint:
     named = file_name.read_hint(file, options.timeframe or in_file)
     symbol = options.symbol or found.symbol or named.symbol
     for timeframe, teller in (
-        (options.timeframe, "--tf"),
+        (options.timeframe, Option("tf")),
         (in_file, "the file"),
         (named.timeframe, "the file's name"),
     ):

@@ -91,7 +91,7 @@ def _telling_to_go_on() -> Iterator[None]:
     except ForeignDatabase:
         raise
     except (DatabaseError, Busy, DiskFull) as error:
-        error.detail += "; what was before stays: run the same again, and it goes on from there"
+        error.append("; what was before stays: run the same again, and it goes on from there")
         raise
 
 

@@ -136,7 +136,7 @@ def test_what_is_no_candles_is_refused_in_one_sentence(data: bytes, line: str) -
 
 
 def test_the_hint_of_columns_is_for_lines_only() -> None:
-    with pytest.raises(UnknownFormat, match=r"; --columns can name its cells$"):
+    with pytest.raises(UnknownFormat, match=r"; columns can name its cells$"):
         read_rows(b"hello\n")
     with pytest.raises(UnknownFormat, match=r"begins with '\[1,2\]'$"):
         read_rows(b"[1,2]")

@@ -220,10 +220,10 @@ class TestWhoseRows:
             (
                 ROWS,
                 {},
-                "the timeframe is unknown, --tf names it: rows are 1 minute apart, as those of M1",
+                "the timeframe is unknown, tf names it: rows are 1 minute apart, as those of M1",
             ),
-            (HEADER + b"".join(minutes(1)), {}, "the timeframe is unknown, --tf names it"),
-            (ROWS, {"timeframe": M1}, "the symbol is unknown, --symbol names it"),
+            (HEADER + b"".join(minutes(1)), {}, "the timeframe is unknown, tf names it"),
+            (ROWS, {"timeframe": M1}, "the symbol is unknown, symbol names it"),
         ],
     )
     def test_where_nothing_names_them_it_says_so(
@@ -269,9 +269,9 @@ class TestTheWrongTimeframe:
     @pytest.mark.parametrize(
         ("name", "options", "line"),
         [
-            ("EURUSD1440.csv", {"timeframe": M1}, "rows are 1 day apart; --tf says M1"),
+            ("EURUSD1440.csv", {"timeframe": M1}, "rows are 1 day apart; tf says M1"),
             ("EURUSD_M1.csv", {}, "rows are 1 day apart; the file's name says M1"),
-            ("-", {"symbol": "A", "timeframe": H1}, "rows are 1 day apart; --tf says H1"),
+            ("-", {"symbol": "A", "timeframe": H1}, "rows are 1 day apart; tf says H1"),
         ],
     )
     def test_it_refuses_the_whole_file(
@@ -295,7 +295,7 @@ class TestTheWrongTimeframe:
     ) -> None:
         lines = [b"A," + line for line in minutes(20_000)]
         lines += [b"B," + line for line in minutes(5, step=3600)]
-        with pytest.raises(Refused, match=r"^rows are 1 hour apart; --tf says M1; \d+ rows before"):
+        with pytest.raises(Refused, match=r"^rows are 1 hour apart; tf says M1; \d+ rows before"):
             load(db, b"symbol," + HEADER + b"".join(lines), name="-", timeframe=M1)
 
 

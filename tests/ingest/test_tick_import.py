@@ -295,7 +295,7 @@ def test_abort_looks_for_settled_ticks_too(db: apsw.Connection) -> None:
             "these are candles, not ticks: .* /api/v1/candles",
         ),
         (HEADER, {"timeframe": M1}, BadParameter, "these are ticks, which have no timeframe"),
-        (HEADER + b"5,1,2,0,0,6\n", {}, BadParameter, "the symbol is unknown, --symbol names it"),
+        (HEADER + b"5,1,2,0,0,6\n", {}, BadParameter, "the symbol is unknown, symbol names it"),
     ],
 )
 def test_what_does_not_go_with_ticks_is_told(

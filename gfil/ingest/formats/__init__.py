@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gfil.errors import BadParameter, BadRequest
+from gfil.errors import BadParameter, BadRequest, Option
 from gfil.ingest.detect.sniff import Format, Sniff
 from gfil.ingest.formats import (
     binance,
@@ -73,5 +73,6 @@ def recognise(
         if found is not None:
             return found
     what = f"not {announced}" if announced else "no format known here"
-    hint = "" if head.is_json else "; --columns can name its cells"
-    raise UnknownFormat(f"{what}: it begins with {head.lines[0][:SHOWN_MAX]!r}{hint}")
+    begins = f"{what}: it begins with {head.lines[0][:SHOWN_MAX]!r}"
+    hint = () if head.is_json else ("; ", Option("columns"), " can name its cells")
+    raise UnknownFormat((begins, *hint))

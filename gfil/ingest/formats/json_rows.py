@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gfil.errors import BadParameter
+from gfil.errors import BadParameter, Option
 from gfil.ingest.detect.json_sniff import is_row, read_opening, read_sample
 from gfil.ingest.detect.sniff import Format, Sniff
 from gfil.ingest.parse.columns import CANDLES, Kind, kind_of, place_columns
@@ -50,7 +50,8 @@ def name_columns(value: Any, columns: Sequence[str] | None, kind: Kind = CANDLES
     if not isinstance(value, dict):
         return columns or ("time", *kind.numbers)
     if columns:
-        raise BadParameter("--columns names the cells of lines and arrays; these rows are objects")
+        named = " names the cells of lines and arrays; these rows are objects"
+        raise BadParameter((Option("columns"), named))
     return [
         next(key for key in keys if key in value)
         for keys in keys_of(kind).values()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gfil import timeframes
 from gfil.clocks import Clock
-from gfil.errors import BadParameter, Refused
+from gfil.errors import BadParameter, Option, Refused
 from gfil.ingest.detect import timeframe_check
 from gfil.ingest.load.bucketing import BucketedRows, Bucketer, NumberedTicks, to_candles, to_ticks
 from gfil.ingest.parse.columns import CANDLES, TICKS, Kind
@@ -24,11 +24,11 @@ Cells = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class SeriesHint:
-    """What is said once for all rows; `teller` is who says the timeframe."""
+    """The symbol and timeframe of all rows; `teller` names the source of the timeframe."""
 
     symbol: str | None
     timeframe: Timeframe | None
-    teller: str
+    teller: str | Option
     force_timeframe: bool = False
 
 
@@ -39,7 +39,7 @@ class SeriesRows:
     symbol: str
     timeframe: Timeframe | None
     placer: Bucketer
-    teller: str
+    teller: str | Option
     sample: list[int] = field(default_factory=list)
 
     def check_spacing(self, times: list[int]) -> None:
@@ -57,7 +57,8 @@ class SeriesRows:
         if timeframe_check.contradicts(self.sample, self.timeframe):
             distance = timeframe_check.commonest(self.sample) or 0
             apart = timeframe_check.say(distance)
-            raise Refused(f"rows are {apart} apart; {self.teller} says {self.timeframe.name}")
+            says = f" says {self.timeframe.name}"
+            raise Refused((f"rows are {apart} apart; ", self.teller, says))
 
 
 class SeriesSplitter:
@@ -122,9 +123,10 @@ class SeriesSplitter:
 
     def _check_told(self, table: RowTable) -> None:
         if not self._is_on_ticks and table.timeframe is None and self._told.timeframe is None:
-            raise BadParameter(f"the timeframe is unknown, --tf names it{_suggest(table.time)}")
+            hint = f" names it{_suggest(table.time)}"
+            raise BadParameter(("the timeframe is unknown, ", Option("tf"), hint))
         if table.symbol is None and self._told.symbol is None:
-            raise BadParameter("the symbol is unknown, --symbol names it")
+            raise BadParameter(("the symbol is unknown, ", Option("symbol"), " names it"))
 
     def _group_of(self, cells: Cells) -> SeriesRows | str:
         group = self._of_cells.get(cells)

@@ -78,7 +78,7 @@ class Outcome:
     @property
     def failures(self) -> list[str]:
         """Each refused file and why, as a line."""
-        return [f"{source}: {error.detail}" for source, error in self.refused]
+        return [f"{source}: {error.line}" for source, error in self.refused]
 
     @property
     def exit_status(self) -> int:

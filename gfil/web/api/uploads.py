@@ -1,6 +1,5 @@
 """Rows over HTTP: the parameters of an upload, its one transaction if it is small, its answer."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import apsw
 from flask import Response, current_app
 
 from gfil import clocks, timeframes
-from gfil.errors import BadRequest, Busy, GfilError, Refused, TooLarge
+from gfil.errors import BadRequest, Busy, Refused, TooLarge
 from gfil.ingest import formats, importer
 from gfil.ingest.importer import Kind, Options
 from gfil.ingest.parse import columns as column_names
@@ -36,7 +35,6 @@ MEDIUM_BYTES = request_body.MB
 MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
 LARGE_MAX, LARGE_WAIT_S = 8, 1.0
 _medium, _large = BoundedSemaphore(MEDIUM_MAX), BoundedSemaphore(LARGE_MAX)
-OPTION = re.compile(r"--([a-z]+)(?:-([a-z]+))?")  # as the command line spells a parameter
 
 PARAMETERS = (
     *("symbol", "tf", "clock", "format", "columns", "on_error", "mode", "dry_run", "force_tf"),
@@ -57,21 +55,19 @@ def _place(places: BoundedSemaphore, wait_s: float) -> Iterator[None]:
 
 @contextmanager
 def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
-    """Read the body of an upload; errors name parameters as they are called here.
+    """Read the body of an upload; the report of an error names no file.
 
     Raises:
         DiskFull: there is too little room to take in anything.
-        As `bodies.receive`.
+        As `body.receive`.
     """
     settings = current_app.config["SETTINGS"]
     try:
         with request_body.receive(limit_mb * request_body.MB, hint) as body:
             free_space.check_room(settings.db, settings.min_free_mb)
             yield body
-    except GfilError as error:
-        error.detail = OPTION.sub(_spell, error.detail)
-        if isinstance(error, Refused):
-            error.report = {name: told for name, told in error.report.items() if name != "file"}
+    except Refused as error:
+        error.report = {name: told for name, told in error.report.items() if name != "file"}
         raise
 
 
@@ -163,7 +159,3 @@ def describe_candles(report: Report) -> dict[str, Any]:
     told = report.as_json()
     del told["file"]
     return told
-
-
-def _spell(match: re.Match[str]) -> str:
-    return "_".join(part for part in match.groups() if part)

@@ -189,6 +189,17 @@ def test_what_cannot_be_understood_is_refused(pump: Pump, case: str) -> None:
     assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
 
 
+def test_refusal_quotes_the_body_unchanged(pump: Pump) -> None:
+    """Option names inside a user's text are not reworded."""
+    _, told = pump.post("/api/v1/candles?symbol=X&tf=M1", b"run --force-tf --dry-run\n")
+    assert "it begins with 'run --force-tf --dry-run'; columns can name" in told["detail"]
+
+
+def test_refusal_names_its_parameter(pump: Pump) -> None:
+    _, told = pump.post("/api/v1/candles?symbol=X", LINES)
+    assert (told["type"], told["parameter"]) == ("bad_parameter", "tf")
+
+
 def test_force_tf_stores_what_contradicts(pump: Pump) -> None:
     """As the user insists."""
     rows = [[START + 120 * n, 1, 1, 1, 1, 1] for n in range(0, 400, 20)]
@@ -221,7 +232,7 @@ def test_large_uploads_go_in_batches_and_use_no_key(pump: Pump) -> None:
     status, told = pump.post("/api/v1/candles?symbol=J&tf=M1", broken.encode())
     assert (status, told["detail"]) == (
         400,
-        "it breaks off in the middle; 240000 rows before are stored",
+        "it breaks off in the middle; 240,000 rows before are stored",
     )
 
 
