@@ -17,8 +17,8 @@ CSV = (
     "2024-03-01T00:02:00Z,1.0,2.0,0.5,1.0,7.5\n"
 )
 OLD = (
-    "1 day older than kept, 2024-03-01 to 2024-03-01: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2024-03-01 to 2024-03-01: "
+    "kept as imported until `gfil prune --imported`"
 )
 
 

@@ -70,7 +70,7 @@ def _csv_response(answer: CandlePage) -> Response:
 @bp.post("/api/v1/candles")
 @scope("write")
 def write() -> Response:
-    """Store candles of any format, as files are imported."""
+    """Store candles of any format, as the import of a file does."""
     limit_mb = current_app.config["SETTINGS"].max_upload_mb
     with uploads.receive(limit_mb, uploads.SPLIT) as body:
         return uploads.write(body, uploads.options("candles"), uploads.describe_candles)

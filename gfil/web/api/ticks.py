@@ -98,12 +98,12 @@ def _stream(
 @bp.post("/api/v1/ticks")
 @scope("write")
 def write() -> Response:
-    """Store ticks, of JSON or CSV, in one transaction with all that follows from them."""
+    """Store ticks of JSON or CSV in one transaction with everything derived from them."""
     with uploads.receive(UPLOAD_MB_MAX, "send the ticks in several requests") as body:
         return uploads.write(body, uploads.options("ticks"), _describe)
 
 
 def _describe(report: Report) -> dict[str, Any]:
-    told = report.as_json()
-    answer = {name: told[name] for name in ANSWER} | {"last": report.last_ticks}
+    facts = report.as_json()
+    answer = {name: facts[name] for name in ANSWER} | {"last": report.last_ticks}
     return answer | report.recognised | {"change": report.change}
