@@ -90,7 +90,7 @@ def test_a_conflict_inside_a_batch_tells_what_is_stored(db: apsw.Connection, cou
         other.close()
     page = read.read_candles(db, symbols.read(db, "A"), M1, UTC, START, NOW, 10_000)
     assert len(page.candles) >= 4_000
-    assert f"known 'b'; {len(page.candles)} rows before are stored" in caught.value.detail
+    assert f"known 'b'; {len(page.candles):,} rows before are stored" in caught.value.detail
     assert caught.value.detail == str(caught.value)
 
 
