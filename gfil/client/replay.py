@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from gfil.client.tick_poster import Poster, Tick
 from gfil.errors import BadParameter, BadRequest, GfilError, Refused
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
-from gfil.ingest.load.bucketing import NumberedTicks
+from gfil.ingest.options import Options
+from gfil.ingest.parse.rows import NumberedTicks
 from gfil.ingest.report import ERRORS_MAX, Report
 
 WINDOW_MSC = 250  # ticks due within it go in one request, when the last of them is due

@@ -52,8 +52,8 @@ def import_(
     as_json: bool,
 ) -> int:
     """Import candles and ticks from files, folders and standard input (-), gzipped or not."""
-    from gfil.ingest import formats
-    from gfil.ingest.importer import Options
+    from gfil.ingest import file_import, formats
+    from gfil.ingest.options import Options
     from gfil.ingest.parse import columns as column_names
     from gfil.ingest.source import files
 
@@ -71,9 +71,11 @@ def import_(
     )
     found = files.find(sources)
     path = config.read().db
-    outcome = files.Outcome(path, dry_run)
+    outcome = file_import.Outcome(path, dry_run)
     with _progress(sum(map(files.size, found)) * (1 + options.abort)) as progress:
-        files.load_all(path, found, options, outcome, now=time.time(), progress=progress.update)
+        file_import.load_all(
+            path, found, options, outcome, now=time.time(), progress=progress.update
+        )
     for line in outcome.failures:
         click.echo(f"gfil: {line}", err=True)
     say("\n".join(outcome.describe()), as_json, **outcome.as_json())

@@ -54,7 +54,7 @@ def replay(
     from gfil.client import replay as replaying
     from gfil.client import tick_poster
     from gfil.ingest import formats
-    from gfil.ingest.importer import Options
+    from gfil.ingest.options import Options
     from gfil.ingest.parse import columns as column_names
     from gfil.ingest.source import files
 

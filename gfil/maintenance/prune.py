@@ -12,7 +12,7 @@ import apsw
 from gfil.clocks import TIME_MIN
 from gfil.errors import SymbolUnknown
 from gfil.store import hourly_stats, idempotency, maintenance_runs, symbols
-from gfil.store.engine import connection
+from gfil.store.engine import connection, pacing
 from gfil.store.removal import delete_range, sweep
 from gfil.store.removal import prune as removal
 from gfil.store.removal.prune import PruneBatch, PruneTarget
@@ -22,7 +22,6 @@ from gfil.store.retention.rules import TICKS, WHATS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY
 
-BATCH_S = 0.015  # that a transaction is to take: others wait for the lock meanwhile
 TICKS_FIRST, TICKS_MIN, TICKS_MAX = 4_000, 200, 50_000
 SWEEP_ROWS = 5_000
 PAGES_FIRST, PAGES_MIN, PAGES_MAX = 200, 20, 5_000
@@ -219,11 +218,9 @@ class _Work:
             self.pages = self._fit(self.pages, PAGES_MIN, PAGES_MAX)
 
     def _fit(self, size: int, least: int, most: int) -> int:
-        # So that the next transaction takes as long as one is to take.
         if self.is_tight():
             return least
-        fitting = int(size * BATCH_S / max(self.took_s, 1e-6))
-        return max(least, min(fitting, 2 * size, most))
+        return pacing.fit_batch(size, self.took_s, size=size, size_min=least, size_max=most)
 
     def make_room(self) -> None:
         if self.dry_run or not self.is_tight():

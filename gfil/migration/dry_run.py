@@ -53,14 +53,14 @@ def _count(
     marks: dict[tuple[str, Timeframe], SeenRows] = {}
     hours: dict[str, Counter[int]] = defaultdict(Counter)
     with opened(original, db, how, progress) as source:
-        for piece in source.reading.pieces:
+        for piece in source.reading.batches:
             for symbol, timeframe, rows in piece:
                 assert isinstance(rows, CandleColumns)
                 assert timeframe is not None
                 rows_read += len(rows.time)
                 marks.setdefault((symbol, timeframe), SeenRows(timeframe)).mark(rows.time, SEEN)
                 count_hours(hours[symbol], timeframe, rows)
-        report, told = source.reading.report, source.reading.tell()
+        report, told = source.reading.report, source.reading.describe()
         source.finish()
     moved.see_hours(hours, report.clock)
     named = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")

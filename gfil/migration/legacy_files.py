@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import compress, islice, repeat
-from operator import eq, floordiv, le, lt, not_
+from itertools import compress, repeat
+from operator import floordiv, not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,16 +19,18 @@ from gfil.errors import BadParameter, Refused
 from gfil.ingest import importer
 from gfil.ingest.detect import file_name
 from gfil.ingest.detect.sniff import Format
-from gfil.ingest.importer import Options, Reading
+from gfil.ingest.importer import Reading
 from gfil.ingest.load.batched import BatchSizer, BatchWriter
 from gfil.ingest.load.writing import WriteOptions
+from gfil.ingest.options import Options
 from gfil.ingest.parse.columns import place_columns
 from gfil.ingest.parse.json_rows import read_values
-from gfil.ingest.parse.rows import Refuse, RowTable
+from gfil.ingest.parse.rows import RowTable
+from gfil.ingest.refusals import Refuse
 from gfil.ingest.report import Report
 from gfil.ingest.source.byte_stream import PIECE_BYTES, ByteStream
 from gfil.store import legacy_kline_db, symbols
-from gfil.store.candles import lookup
+from gfil.store.candles import duplicates, lookup
 from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import HOUR, M1, Timeframe
 
@@ -171,7 +173,11 @@ def opened(
         sealed = fingerprint(original)  # before it is open: to close it again would drop its locks
         with closing(legacy_kline_db.connect(original.path)) as old:
             reading = importer.read(
-                db, [], Options(timeframe=M1, clock=how.clock), now=how.now, found=_of_klines(old)
+                db,
+                [],
+                Options(timeframe=M1, clock=how.clock),
+                now=how.now,
+                source_format=_of_klines(old),
             )
             yield Opened(reading, clocks.parse(reading.report.clock), lambda: sealed)
         progress(original.size)
@@ -234,7 +240,7 @@ def load(
         report = source.reading.report
         manner = WriteOptions(source.clock, fill=True, now=how.now)
         filling = _Filling(db, report, manner, edges, pace)
-        for piece in source.reading.pieces:
+        for piece in source.reading.batches:
             for symbol, timeframe, rows in piece:
                 assert isinstance(rows, CandleColumns)
                 assert timeframe is not None
@@ -257,7 +263,7 @@ class _Filling:
         self._db = db
         self._report = report
         self._edges = edges
-        self._batches = BatchWriter(db, report, manner, pace=pace)
+        self._batches = BatchWriter(db, report, manner, sizer=pace)
         self._gathered: dict[tuple[str, Timeframe], CandleColumns] = {}
         self._rows = 0
         self.covered = 0
@@ -317,26 +323,10 @@ def count_hours(hours: Counter[int], timeframe: Timeframe, rows: CandleColumns) 
 
 
 def distinguish(rows: CandleColumns) -> CandleColumns:
-    """Return rows by time, each bucket once: the larger volume wins, then the later row."""
-    time = rows.time
-    if all(map(lt, time, islice(time, 1, None))):
+    """Return the rows that win their buckets, in order of the buckets."""
+    if duplicates.is_ascending(rows.time):
         return rows
-    if not all(map(le, time, islice(time, 1, None))):
-        rows = _pick(rows, sorted(range(len(time)), key=time.__getitem__))
-    again = [False, *map(eq, rows.time, islice(rows.time, 1, None))]
-    stays = bytearray(b"\1" * len(again))
-    best: dict[int, int] = {}  # the row of each extra_s, where several rows have one time
-    for row in compress(range(len(again)), again):
-        if not again[row - 1]:
-            best = {rows.extra_s[row - 1]: row - 1}
-        rival = best.get(rows.extra_s[row])
-        if rival is not None and rows.volume[row] < rows.volume[rival]:
-            stays[row] = 0
-            continue
-        if rival is not None:
-            stays[rival] = 0
-        best[rows.extra_s[row]] = row
-    return _keep(rows, stays)
+    return _pick(rows, [*duplicates.find_winners(rows.time, rows.extra_s, rows.volume)])
 
 
 def _pick(rows: CandleColumns, places: Sequence[int]) -> CandleColumns:

@@ -68,7 +68,7 @@ def verify(
     try:
         with opened(original, db, how) as source:
             found: dict[tuple[str, Timeframe], _Comparison] = {}
-            for piece in source.reading.pieces:
+            for piece in source.reading.batches:
                 seen = set()
                 for name, timeframe, rows in piece:
                     assert isinstance(rows, CandleColumns)

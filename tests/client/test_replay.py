@@ -11,7 +11,7 @@ from gfil.client.replay import Pace, Stopped
 from gfil.client.tick_poster import Poster, Server, Tick
 from gfil.clocks import parse
 from gfil.errors import BadParameter, BadRequest, GfilError
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 
 FIRST_MSC = 1709251200000
 

@@ -17,8 +17,8 @@ CSV = (
     "2024-03-01T00:02:00Z,1.0,2.0,0.5,1.0,7.5\n"
 )
 OLD = (
-    "1 day older than kept, 2024-03-01 to 2024-03-01: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2024-03-01 to 2024-03-01: "
+    "kept as imported until `gfil prune --imported`"
 )
 
 
@@ -91,10 +91,10 @@ def test_refused_rows_are_status_3(db: Path, source: Path) -> None:
 def test_abort_stores_nothing_and_says_why(db: Path, source: Path) -> None:
     source.write_bytes(ROWS + b"1709251380,3,2,0.5,1,7\n")
     done = run(db, "import", source, "--on-error", "abort")
-    assert (done.exit_code, done.stdout) == (3, f"{db}: nothing changed\n")
+    assert (done.exit_code, done.stdout) == (1, f"{db}: nothing changed\n")
     assert done.stderr == (
-        f"gfil: {source}: 1 row is bad, the first is row 4 (low_high): "
-        "nothing of the 4 was stored\n"
+        f"gfil: {source}: 1 row is refused, the first is row 4 (low_high): "
+        "nothing of 4 rows was stored\n"
     )
     report = orjson.loads(run(db, "import", source, "--on-error", "abort", "--json").stdout)
     assert (report["rows"], report["rejected"], report["errors"][0]["row"]) == (4, 4, 4)

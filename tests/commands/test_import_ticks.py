@@ -13,8 +13,8 @@ from gfil.config import ROOT
 SAMPLES = ROOT / "tests/data"
 CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"
 OLD = (
-    "1 day older than kept, 2024-03-01 to 2024-03-01: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2024-03-01 to 2024-03-01: "
+    "kept as imported until `gfil prune --imported`"
 )
 
 
@@ -110,8 +110,8 @@ def test_abort_stores_nothing_if_a_tick_is_bad(db: Path, tmp_path: Path) -> None
     source = tmp_path / "X_ticks.csv"
     source.write_bytes(CSV.read_bytes() + b"1709251262000,1,\n1709251262000,0,0\n")
     refused = run(db, "import", source, "--on-error", "abort")
-    assert (refused.exit_code, refused.stdout) == (3, f"{db}: nothing changed\n")
-    assert "row 6 (missing_field): nothing of the 5 was stored" in refused.stderr
+    assert (refused.exit_code, refused.stdout) == (1, f"{db}: nothing changed\n")
+    assert "row 6 (missing_field): nothing of 5 rows was stored" in refused.stderr
     assert run(db, "import", CSV, "--on-error", "abort").exit_code == 0
 
 

@@ -26,8 +26,8 @@ SAMPLES = ROOT / "tests/data"
 CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"
 FIRST_MSC = 1709251200040
 OLD = (
-    "1 day older than kept, 2024-03-01 to 2024-03-01: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2024-03-01 to 2024-03-01: "
+    "kept as imported until `gfil prune --imported`"
 )
 GFIL = [sys.executable, "-P", "-m", "gfil"]
 

@@ -155,8 +155,8 @@ def test_years_that_are_imported_stay_and_the_line_that_decides_it_is_printed(
     count = 9192
     done = load(db_path, days("2000-01-01", count))
     assert done.stdout.splitlines()[2:-1] == [
-        "  warning: EURUSD M1: 9101 days older than kept, 2000-01-01 to 2024-11-30: "
-        "imported, only `gfil prune --imported` removes them"
+        "  warning: EURUSD M1: 9,101 days older than the retention, 2000-01-01 to 2024-11-30: "
+        "kept as imported until `gfil prune --imported`"
     ]
     for now in (NOW, "2025-06-01T00:00:00Z"):
         line, named = run(db_path, "prune", now=now).stdout.splitlines()

@@ -46,7 +46,7 @@ def read_rows(
         refused.append((row, reason, text[:200]))
 
     ticks = found.kind == TICKS
-    check = row_tables.check_ticks if ticks else row_tables.check
+    check = row_tables.check_ticks if ticks else row_tables.check_candles
     rows = [
         row for read in found.read(pieces, refuse) for row in rows_of(check(read, refuse), ticks)
     ]
@@ -67,10 +67,10 @@ def one_by_one() -> Iterator[None]:
 
     with (
         patch.object(delimited, "read_at_once", fail),
-        patch.object(json_rows, "_read_at_once", fail),
+        patch.object(json_rows, "read_regular_values", fail),
         patch.object(json_rows, "_load_short", lambda *_: None),
         patch.object(json_stream._Splitter, "_at_once", hold),
-        patch.object(row_tables, "_is_lawful", lambda *_: False),
-        patch.object(row_tables, "_are_ticks", lambda *_: False),
+        patch.object(row_tables, "_are_valid_candles", lambda *_: False),
+        patch.object(row_tables, "_are_valid_ticks", lambda *_: False),
     ):
         yield

@@ -7,8 +7,8 @@ import pytest
 
 from gfil import clocks
 from gfil.clocks import UTC, format_instant
-from gfil.ingest.importer import Options
-from gfil.ingest.source import files
+from gfil.ingest import file_import
+from gfil.ingest.options import Options
 from gfil.store import symbols
 from gfil.store.candles import read
 from gfil.timeframes import D1
@@ -164,7 +164,7 @@ def test_a_brokers_file_is_recognised_with_the_right_times(
     shared_data: Path, file: str, clock: str, what: str, count: int, reach: str
 ) -> None:
     options = Options(dry_run=True, clock=clocks.parse(clock))
-    report = files.load(None, str(shared_data / file), options, now=NOW)
+    report = file_import.load(None, str(shared_data / file), options, now=NOW)
     assert " ".join([str(report.format), *report.symbols, *report.timeframes]) == what
     assert (report.rows, report.rejected, report.warnings) == (count, 0, [])
     assert report.first is not None
@@ -176,7 +176,7 @@ def test_two_stamps_that_came_twice_are_the_only_duplicates(
     shared_data: Path, db: apsw.Connection
 ) -> None:
     source = str(shared_data / "legacy_json/ETH_BTC-5m.json.gz")
-    report = files.load(db, source, Options(), now=NOW)
+    report = file_import.load(db, source, Options(), now=NOW)
     assert (report.inserted, report.duplicates, report.rejected) == (11_521, 2, 0)
 
 
@@ -185,7 +185,7 @@ def test_days_of_a_server_come_back_on_its_clock_with_the_files_dates(
 ) -> None:
     athens = clocks.parse("Europe/Athens")
     source = shared_data / "xauusd_server_time_multitf/XAUUSD_D1.csv.gz"
-    assert files.load(db, str(source), Options(clock=athens), now=NOW).inserted == 5_390
+    assert file_import.load(db, str(source), Options(clock=athens), now=NOW).inserted == 5_390
     gold = symbols.read(db, "XAUUSD")
     days = read.read_candles(db, gold, D1, athens, 0, None, 10_000).candles
     walls = [format_instant(athens.wall(day[0])) for day in days]
@@ -209,8 +209,8 @@ def test_a_brokers_ticks_come_in_once(
     db: apsw.Connection, shared_data: Path, file: str, rows: int, repeated: int, newest: int
 ) -> None:
     source = str(shared_data / "ticks" / file)
-    report = files.load(db, source, Options(symbol="XAUUSD"), now=NOW)
+    report = file_import.load(db, source, Options(symbol="XAUUSD"), now=NOW)
     assert (report.rows, report.duplicates, report.rejected) == (rows, repeated, 0)
     assert report.as_json()["last"] == {"XAUUSD": newest}
-    again = files.load(db, source, Options(symbol="XAUUSD"), now=NOW)
+    again = file_import.load(db, source, Options(symbol="XAUUSD"), now=NOW)
     assert (again.duplicates, again.has_changed, again.change) == (rows, False, report.change)

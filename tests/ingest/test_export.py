@@ -14,7 +14,7 @@ from gfil.clocks import UTC, Clock
 from gfil.errors import BadParameter, Conflict, SymbolUnknown
 from gfil.ingest import export, importer
 from gfil.ingest.export import Series
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.store import symbol_settings, symbols
 from gfil.store.candles import read as candle_read
 from gfil.store.candles import write

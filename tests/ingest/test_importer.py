@@ -11,7 +11,7 @@ from gfil import clocks, timeframes
 from gfil.clocks import UTC
 from gfil.errors import BadParameter, GfilError, Refused
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.store import symbols
 from gfil.store.candles import read
@@ -77,8 +77,8 @@ def test_rows_are_stored_and_counted(db: apsw.Connection) -> None:
         "reasons": {},
         "errors": [],
         "warnings": [
-            "EURUSD M1: 1 day older than kept, 2024-03-01 to 2024-03-01: "
-            "imported, only `gfil prune --imported` removes them"
+            "EURUSD M1: 1 day older than the retention, 2024-03-01 to 2024-03-01: "
+            "kept as imported until `gfil prune --imported`"
         ],
         "from": START,
         "to": START + 120,
@@ -117,7 +117,7 @@ def test_abort_stores_nothing_if_any_row_is_bad(db: apsw.Connection) -> None:
     with pytest.raises(Refused) as refused:
         load(db, HEADER + b"".join(minutes(2)) + b"oops\n", abort=True)
     assert refused.value.detail == (
-        "1 row is bad, the first is row 4 (missing_field): nothing of the 3 was stored"
+        "1 row is refused, the first is row 4 (missing_field): nothing of 3 rows was stored"
     )
     report = refused.value.report
     assert (report["rows"], report["rejected"], report["inserted"]) == (3, 3, 0)
@@ -220,7 +220,7 @@ class TestWhoseRows:
             (
                 ROWS,
                 {},
-                "the timeframe is unknown, tf names it: rows are 1 minute apart, as those of M1",
+                "the timeframe is unknown, tf names it: rows are 1 minute apart, like those of M1",
             ),
             (HEADER + b"".join(minutes(1)), {}, "the timeframe is unknown, tf names it"),
             (ROWS, {"timeframe": M1}, "the symbol is unknown, symbol names it"),
@@ -270,7 +270,7 @@ class TestTheWrongTimeframe:
         ("name", "options", "line"),
         [
             ("EURUSD1440.csv", {"timeframe": M1}, "rows are 1 day apart; tf says M1"),
-            ("EURUSD_M1.csv", {}, "rows are 1 day apart; the file's name says M1"),
+            ("EURUSD_M1.csv", {}, "rows are 1 day apart; the file name says M1"),
             ("-", {"symbol": "A", "timeframe": H1}, "rows are 1 day apart; tf says H1"),
         ],
     )
@@ -295,7 +295,9 @@ class TestTheWrongTimeframe:
     ) -> None:
         lines = [b"A," + line for line in minutes(20_000)]
         lines += [b"B," + line for line in minutes(5, step=3600)]
-        with pytest.raises(Refused, match=r"^rows are 1 hour apart; tf says M1; \d+ rows before"):
+        with pytest.raises(
+            Refused, match=r"^rows are 1 hour apart; tf says M1; [\d,]+ rows before"
+        ):
             load(db, b"symbol," + HEADER + b"".join(lines), name="-", timeframe=M1)
 
 

@@ -11,7 +11,7 @@ from gfil import clocks
 from gfil.clocks import UTC
 from gfil.errors import BadParameter
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.ingest.source.byte_stream import PIECE_BYTES
 from gfil.store import symbols

@@ -13,7 +13,7 @@ from gfil.cli import cli
 from gfil.clocks import UTC
 from gfil.ingest import export, importer
 from gfil.ingest.export import PAGE_ROWS, Series
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.store import symbols
 from gfil.store.candles import ticks
 from gfil.store.candles.ticks import Ticks

@@ -10,7 +10,7 @@ from gfil import clocks
 from gfil.errors import BadParameter, BadRequest, Refused
 from gfil.ingest import importer
 from gfil.ingest.formats import UnknownFormat
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.ingest.source.byte_stream import PIECE_BYTES
 from gfil.store import symbols
@@ -62,8 +62,8 @@ def test_ticks_are_stored_and_counted(db: apsw.Connection) -> None:
         "reasons": {},
         "errors": [],
         "warnings": [
-            "X ticks: 1 day older than kept, 2024-03-01 to 2024-03-01: "
-            "imported, only `gfil prune --imported` removes them"
+            "X ticks: 1 day older than the retention, 2024-03-01 to 2024-03-01: "
+            "kept as imported until `gfil prune --imported`"
         ],
         "last": {"X": START + 5},
         "change": 1,
@@ -238,7 +238,7 @@ class TestTheClock:
     def test_of_a_long_body_it_must_stand_before(self, db: apsw.Connection) -> None:
         more = b',{"symbol":"X","time_msc":%d,"bid":1,"ask":2}' % START * (PIECE_BYTES // 40)
         long = self.BODY % (b"", START, more, b"," + self.CLOCK)
-        with pytest.raises(BadRequest, match="names its clock behind the rows: put it before"):
+        with pytest.raises(BadRequest, match="the clock follows the rows: put it before"):
             load(db, long)
         assert symbols.list_symbols(db) == []
         assert load(db, long, clock=self.ATHENS).inserted == 1
@@ -248,7 +248,7 @@ class TestTheClock:
     ) -> None:
         candle = b'["2024-03-01 00:00",1,2,0.5,1.5,7]'
         long = b'{"candles":[%s%s],%s}' % (candle, (b"," + candle) * 10_000, self.CLOCK)
-        with pytest.raises(BadRequest, match="names its clock behind the rows"):
+        with pytest.raises(BadRequest, match="the clock follows the rows"):
             load(db, long, symbol="X", timeframe=M1)
 
 
@@ -273,9 +273,8 @@ def test_abort_looks_for_settled_ticks_too(db: apsw.Connection) -> None:
     load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
     db.execute("UPDATE candle SET kind = 2 WHERE series % 32 = 0")
     data = HEADER + b"%d,1.5,2,0,0,6\n" * 2 % (START + 60_000, START + 1)
-    for look in (importer.dry_run, importer.load):
-        with pytest.raises(Refused, match=r"row 3 \(settled\): nothing of the 2 was stored"):
-            look(db, [data], Options(symbol="X", abort=True), now=NOW)
+    with pytest.raises(Refused, match=r"row 3 \(settled\): nothing of 2 rows was stored"):
+        importer.load(db, [data], Options(symbol="X", abort=True), now=NOW)
     assert len(stored(db)) == 1
 
 

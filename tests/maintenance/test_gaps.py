@@ -10,7 +10,8 @@ import pytest
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
 from gfil.errors import BadParameter
-from gfil.ingest.importer import Options
+from gfil.ingest import file_import
+from gfil.ingest.options import Options
 from gfil.ingest.source import files
 from gfil.maintenance import gaps
 from gfil.store import symbol_settings, symbols
@@ -306,9 +307,9 @@ def test_the_gaps_are_those_of_the_definition_minute_by_minute(
 
 
 def load(path: Path, source: Path, clock: str) -> None:
-    outcome = files.Outcome(path, False)
+    outcome = file_import.Outcome(path, False)
     options = Options(clock=clocks.parse(clock))
-    files.load_all(path, files.find([str(source)]), options, outcome, now=LATER)
+    file_import.load_all(path, files.find([str(source)]), options, outcome, now=LATER)
     assert outcome.exit_status == 0
 
 

@@ -166,8 +166,8 @@ def test_days_imported_as_ticks_keep_their_minutes(db: apsw.Connection) -> None:
     options = importer.Options(symbol="EURUSD")
     report = importer.load(db, [data.encode()], options, now=NOW)
     assert report.list_warnings() == [
-        "EURUSD ticks: 1 day older than kept, 2023-04-29 to 2023-04-29: "
-        "imported, only `gfil prune --imported` removes them"
+        "EURUSD ticks: 1 day older than the retention, 2023-04-29 to 2023-04-29: "
+        "kept as imported until `gfil prune --imported`"
     ]
     write(db, "EURUSD", "M1", minutes(0))
     assert (run(db, NOW + 3 * DAY).ticks, ages(db)) == (0, [200, 0])

@@ -251,7 +251,7 @@ def test_a_file_whose_rows_contradict_its_name_is_refused_whole(
     db: apsw.Connection, tmp_path: Path
 ) -> None:
     path = save(tmp_path, "EURUSD_1m", objects(fold(minutes(6000), "1h")))
-    with pytest.raises(Refused, match="rows are 1 hour apart; the file's name says M1"):
+    with pytest.raises(Refused, match="rows are 1 hour apart; the file name says M1"):
         legacy_files.load(db, LegacyFile(path, "EURUSD", M1, 9), HOW, ())
 
 

@@ -5,10 +5,8 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from gfil import timeframes
+from gfil.ingest.source.files import GZIP_SUFFIX, SUFFIXES
 from gfil.timeframes import Timeframe, UnknownTimeframe
-
-SUFFIXES = (".csv", ".txt", ".tsv", ".json", ".ndjson", ".jsonl")
-PACKED = ".gz"
 
 _HISTDATA = re.compile(r"DAT_[A-Z]+_")  # DAT_ASCII_EURUSD_M1_201701
 _JFOREX = re.compile(r"(.+?)_Candlestick_([0-9]+)_(M|m|H|h|Hour|D|d)(?:_.*)?")
@@ -30,11 +28,6 @@ class FileNameHint(NamedTuple):
 
     symbol: str | None
     timeframe: Timeframe | None
-
-
-def is_importable(name: str) -> bool:
-    """Whether a file has one of the suffixes of what can be imported, packed or not."""
-    return name.casefold().removesuffix(PACKED).endswith(SUFFIXES)
 
 
 def read_hint(name: str, timeframe: Timeframe | None = None) -> FileNameHint:
@@ -72,8 +65,8 @@ def read_tick_hint(name: str) -> str | None:
 
 def _stem(name: str) -> str:
     name = PurePath(name).name
-    if name.casefold().endswith(PACKED):
-        name = name[: -len(PACKED)]
+    if name.casefold().endswith(GZIP_SUFFIX):
+        name = name[: -len(GZIP_SUFFIX)]
     suffix = PurePath(name).suffix
     return name.removesuffix(suffix) if suffix.casefold() in SUFFIXES else name
 

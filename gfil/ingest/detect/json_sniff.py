@@ -11,7 +11,7 @@ from gfil.ingest.detect.sniff import Sniff
 from gfil.ingest.parse import timestamps
 from gfil.ingest.parse.columns import PRICES
 from gfil.ingest.parse.json_rows import KEYS, TICK_KEYS
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.json_stream import read_elements
 

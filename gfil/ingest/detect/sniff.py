@@ -5,9 +5,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from gfil.ingest.parse import numbers, timestamps
-from gfil.ingest.parse.columns import CANDLES, SIDES, SKIPPED, Columns, Kind, place_columns
+from gfil.ingest.parse.columns import CANDLES, SIDES, SKIPPED, ColumnLayout, Kind, place_columns
 from gfil.ingest.parse.delimited import read, split_line
-from gfil.ingest.parse.rows import BadRow, Refuse, RowTable
+from gfil.ingest.parse.rows import RowTable
+from gfil.ingest.refusals import BadRow, Refuse
 from gfil.ingest.source.byte_stream import PIECE_BYTES, ByteStream
 
 LINES_MAX = 20  # looked at for the first one that is a row
@@ -111,7 +112,7 @@ def is_unknown_header(cells: Sequence[str]) -> bool:
     return sum(cell[:1].isalpha() or cell[:1] == "<" for cell in cells) >= 4
 
 
-def _delimited(name: str, names: Sequence[str], layout: Columns) -> Format:
+def _delimited(name: str, names: Sequence[str], layout: ColumnLayout) -> Format:
     columns = [*names, *[SKIPPED] * (layout.width - len(names))]
     return Format(
         name, columns, lambda pieces, refuse: read(pieces, layout, refuse), kind=layout.kind

@@ -11,7 +11,8 @@ import orjson
 from gfil.ingest.detect.json_sniff import read_opening
 from gfil.ingest.detect.sniff import Format, Sniff
 from gfil.ingest.parse.json_rows import ARRAY, read_values
-from gfil.ingest.parse.rows import Refuse, RowTable
+from gfil.ingest.parse.rows import RowTable
+from gfil.ingest.refusals import Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 
 NAME = "udf"

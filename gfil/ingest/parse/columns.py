@@ -26,7 +26,7 @@ TICKS = Kind("ticks", (*SIDES, "last", "volume", "flags"), ())
 FIELDS = ("time", "date", *PRICES, "volume", "symbol", "tf", *SIDES, "last", "flags")
 
 
-class Columns(NamedTuple):
+class ColumnLayout(NamedTuple):
     """The place of each field in a row of `width` cells; `numbers` are those of the kind.
 
     `date` is set where the date stands apart from the time of day. `skip` lines come before the
@@ -95,7 +95,7 @@ def place_columns(
     skip: int = 0,
     header: str = "",
     keeps_sides: bool = False,
-) -> Columns:
+) -> ColumnLayout:
     """Return the layout of rows whose cells hold these fields, and more that mean nothing here."""
 
     def find(name: str) -> int | None:
@@ -105,7 +105,7 @@ def place_columns(
     date, time = find("date"), find("time")
     if time is None:
         date, time = None, names.index("date")
-    return Columns(
+    return ColumnLayout(
         kind=kind,
         separator=separator,
         width=max(width, len(names)),

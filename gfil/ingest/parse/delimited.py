@@ -6,16 +6,17 @@ from operator import methodcaller
 from typing import Any
 
 from gfil.ingest.parse import numbers, tick_timestamps, timestamps
-from gfil.ingest.parse.columns import SIDES, TICKS, Columns
+from gfil.ingest.parse.columns import SIDES, TICKS, ColumnLayout
 from gfil.ingest.parse.numbers import Sides
-from gfil.ingest.parse.rows import BadRow, Refuse, RowTable, assemble
+from gfil.ingest.parse.rows import RowTable, assemble
+from gfil.ingest.refusals import BadRow, Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.lines import Block, read_blocks
 
 Column = Callable[[int], Sequence[str]]
 
 
-def read(pieces: ByteStream, layout: Columns, refuse: Refuse) -> Iterator[RowTable]:
+def read(pieces: ByteStream, layout: ColumnLayout, refuse: Refuse) -> Iterator[RowTable]:
     """Yield the rows of a text of separated cells, block by block."""
     sides = Sides()
     for block in read_blocks(pieces, refuse):
@@ -33,7 +34,7 @@ def read(pieces: ByteStream, layout: Columns, refuse: Refuse) -> Iterator[RowTab
             yield read_one_by_one(block, layout, refuse, sides)
 
 
-def read_at_once(block: Block, layout: Columns, sides: Sides) -> RowTable:
+def read_at_once(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
     """Return the rows of a block of which every line is regular.
 
     Raises:
@@ -62,7 +63,7 @@ def read_at_once(block: Block, layout: Columns, sides: Sides) -> RowTable:
     )
 
 
-def _read_times(column: Column, layout: Columns) -> tuple[list[int], bool, list[int] | None]:
+def _read_times(column: Column, layout: ColumnLayout) -> tuple[list[int], bool, list[int] | None]:
     cells = column(layout.time)
     dates = None if layout.date is None else column(layout.date)
     if layout.kind == TICKS:
@@ -75,7 +76,7 @@ def _read_times(column: Column, layout: Columns) -> tuple[list[int], bool, list[
 
 
 def _read_numbers(
-    name: str, column: Column, layout: Columns, rows: int, sides: Sides
+    name: str, column: Column, layout: ColumnLayout, rows: int, sides: Sides
 ) -> list[float]:
     at = layout.find(name)
     if at is None:
@@ -89,7 +90,7 @@ def _read_numbers(
     return sides.read_column(name, column(at))
 
 
-def _cut(text: str, layout: Columns, rows: int) -> Column:
+def _cut(text: str, layout: ColumnLayout, rows: int) -> Column:
     separator, width = layout.separator, layout.width
     cells = text.replace("\n", f"{separator}\n").split(separator)
     first = "".join(cells[::width]).split("\n")
@@ -100,7 +101,7 @@ def _cut(text: str, layout: Columns, rows: int) -> Column:
     return lambda at: cells[at::width] if at else first
 
 
-def _unquote(text: str, layout: Columns, rows: int) -> Column:
+def _unquote(text: str, layout: ColumnLayout, rows: int) -> Column:
     lines = list(csv.reader(text.split("\n"), delimiter=layout.separator))
     if len(lines) != rows or set(map(len, lines)) != {layout.width}:
         raise ValueError("lines of different lengths")
@@ -108,7 +109,7 @@ def _unquote(text: str, layout: Columns, rows: int) -> Column:
     return lambda at: columns[at]
 
 
-def _with_date_apart(layout: Columns) -> Columns:
+def _with_date_apart(layout: ColumnLayout) -> ColumnLayout:
     def later(at: int | None) -> int | None:
         return at if at is None or at < layout.time else at + 1
 
@@ -122,7 +123,7 @@ def _with_date_apart(layout: Columns) -> Columns:
     )
 
 
-def read_one_by_one(block: Block, layout: Columns, refuse: Refuse, sides: Sides) -> RowTable:
+def read_one_by_one(block: Block, layout: ColumnLayout, refuse: Refuse, sides: Sides) -> RowTable:
     """Return the good rows of a block; tell the others and why. Blank lines are no rows."""
     rows: list[int] = []
     values: list[tuple[Any, ...]] = []
@@ -137,7 +138,7 @@ def read_one_by_one(block: Block, layout: Columns, refuse: Refuse, sides: Sides)
     return assemble(rows, values, _text_of(block))
 
 
-def _read_line(line: str, layout: Columns, sides: Sides) -> tuple[Any, ...]:
+def _read_line(line: str, layout: ColumnLayout, sides: Sides) -> tuple[Any, ...]:
     cells = list(map(methodcaller("strip"), split_line(line, layout.separator)))
     while len(cells) > layout.width and not cells[-1]:
         cells.pop()

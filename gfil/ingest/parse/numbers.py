@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)

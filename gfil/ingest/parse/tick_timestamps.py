@@ -8,8 +8,8 @@ from operator import floordiv, itemgetter, mod
 from typing import Any, NamedTuple
 
 from gfil.ingest.parse import timestamps
-from gfil.ingest.parse.rows import BadRow
 from gfil.ingest.parse.timestamps import MICROSECONDS_FROM, MILLISECONDS_FROM
+from gfil.ingest.refusals import BadRow
 
 REMEMBERED_MAX = 4096  # spellings of what follows a second
 REST_LENGTH_MAX = 24  # characters of each

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from gfil.clocks import OFFSET_MAX
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 from gfil.timeframes import DAY, EPOCH_DAY, HOUR, MINUTE
 
 MILLISECONDS_FROM = 10**11

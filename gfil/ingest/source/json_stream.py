@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gfil.ingest.parse.rows import TEXT_MAX, Refuse
+from gfil.ingest.refusals import TEXT_MAX, Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.lines import LINE_BYTES_MAX, may_be_overlong
 

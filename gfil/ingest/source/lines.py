@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gfil.ingest.parse.rows import TEXT_MAX, Refuse
+from gfil.ingest.refusals import TEXT_MAX, Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 
 LINE_BYTES_MAX = 64 * 1024

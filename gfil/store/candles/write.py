@@ -1,16 +1,14 @@
 """Write stored candles and derive every coarser candle in the same transaction."""
 
 from collections.abc import Sequence
-from itertools import islice
 from math import inf
-from operator import lt
 from typing import Any, NamedTuple
 
 import apsw
 
 from gfil.clocks import UTC, Bucket, Clock
 from gfil.store import symbols
-from gfil.store.candles import derive, ticks
+from gfil.store.candles import derive, duplicates, ticks
 from gfil.store.candles.derive import DERIVED, CandleChanges
 from gfil.store.candles.rollup import BucketKey, Ohlcv, is_same, plan_tiles, proves_forming, roll_up
 from gfil.store.engine import connection
@@ -68,9 +66,9 @@ def write_candles(
     M1 that end after `now`, when the rows came, may give way to ticks. Unless that is `inf`, it is
     remembered that their days received rows then.
     """
-    rows, duplicates = _distinct(rows)
+    rows, duplicate_rows = _distinct(rows)
     if not rows.time:
-        return WriteResult(0, 0, 0, 0, duplicates, 0, [])
+        return WriteResult(0, 0, 0, 0, duplicate_rows, 0, [])
     imported = backdated_days.find_backdated(db, symbol, timeframe.name, rows.time, now)
     _keep_own_clock(db, symbol, timeframe, rows, clock)
     if _is_untouched(db, symbol, timeframe, rows):
@@ -79,11 +77,11 @@ def write_candles(
         derive.insert_candles(db, derive.INSERT, derive.INSERT_MANY, series, values)
         if timeframe == M1:
             ticks.mark_provisional(db, symbol, _find_early(rows, now), ())
-        written = WriteResult(len(rows.time), 0, 0, 0, duplicates, 0, [])
+        written = WriteResult(len(rows.time), 0, 0, 0, duplicate_rows, 0, [])
         spans = derive.merge_spans(timeframe, rows.time, rows.extra_s)
     else:
         written, changed = _merge(db, symbol, timeframe, rows, clock, fill, now)
-        written = written._replace(duplicates=duplicates)
+        written = written._replace(duplicates=duplicate_rows)
         if not changed:
             return written
         spans = derive.merge_spans(timeframe, *zip(*sorted(changed), strict=True))
@@ -95,16 +93,11 @@ def write_candles(
 
 
 def _distinct(rows: CandleColumns) -> tuple[CandleColumns, int]:
-    if all(map(lt, rows.time, islice(rows.time, 1, None))):
+    if duplicates.is_ascending(rows.time):
         return rows, 0
-    best: dict[BucketKey, int] = {}
-    for index, key in enumerate(zip(rows.time, rows.extra_s, strict=True)):
-        rival = best.get(key)
-        if rival is None or rows.volume[index] >= rows.volume[rival]:
-            best[key] = index
-    order = [index for _, index in sorted(best.items())]
-    columns: list[list[Any]] = [[column[index] for index in order] for column in rows]
-    return CandleColumns(*columns), len(rows.time) - len(order)
+    winners = list(duplicates.find_winners(rows.time, rows.extra_s, rows.volume))
+    columns: list[list[Any]] = [list(map(column.__getitem__, winners)) for column in rows]
+    return CandleColumns(*columns), len(rows.time) - len(winners)
 
 
 def _keep_own_clock(

@@ -129,6 +129,6 @@ def post_ticks(**given: Any) -> Response:
 
 
 def _describe(report: Report) -> dict[str, Any]:
-    told = report.as_json()
-    answer = {name: told[name] for name in ANSWER} | {"last": report.last_ticks}
+    facts = report.as_json()
+    answer = {name: facts[name] for name in ANSWER} | {"last": report.last_ticks}
     return answer | report.recognised | {"change": report.change}

@@ -1,13 +1,13 @@
-"""Rows over HTTP: the parameters of an upload, its one transaction if it is small, its answer."""
+"""Uploads of rows: parameters, one transaction for a small body, the answer."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any
 
 import apsw
-from flask import Response, current_app
+from flask import Response, current_app, request
 
 from gfil import clocks, timeframes
 from gfil.errors import (
@@ -20,10 +20,11 @@ from gfil.errors import (
     TooSlow,
     UnsupportedEncoding,
 )
-from gfil.ingest import formats, importer
-from gfil.ingest.importer import Kind, Options
+from gfil.ingest import formats, importer, typed_json
+from gfil.ingest.options import KindName, Options
 from gfil.ingest.parse import columns as column_names
 from gfil.ingest.report import Report
+from gfil.ingest.typed_json import BODY_BYTES_MAX
 from gfil.maintenance import free_space
 from gfil.store.engine.pool import Writer
 from gfil.store.idempotency import KeyReused
@@ -34,11 +35,11 @@ from gfil.web.request.parameters import Parameter, choice, flag, text
 from gfil.web.request.responses import json_response
 from gfil.web.request.route import Content
 from gfil.web.request.schema import BINARY, TEXT, one_of
-from gfil.wording import MB
+from gfil.wording import MB, format_count
 
 SPLIT = "send it in parts, or raise GFIL_MAX_UPLOAD_MB"
-# So many at once in one process, for each takes memory: some megabytes for every one of its own,
-# and large ones up to 16. Others wait so long for a place, then they are told to come back.
+# Uploads at once in one process: a medium one takes a few times its size in memory, a large one up
+# to 16 MB. Further uploads wait for a place, then get 503 with Retry-After.
 MEDIUM_BYTES = MB
 MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
 LARGE_MAX, LARGE_WAIT_S = 8, 1.0
@@ -113,7 +114,7 @@ def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
     """Read the body of an upload; the report of an error names no file.
 
     Raises:
-        DiskFull: there is too little room to take in anything.
+        DiskFull: the disk has less free space than GFIL_MIN_FREE_MB.
         As `body.receive`.
     """
     settings = current_app.config["SETTINGS"]
@@ -122,11 +123,11 @@ def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
             free_space.check_room(settings.db, settings.min_free_mb)
             yield body
     except Refused as error:
-        error.report = {name: told for name, told in error.report.items() if name != "file"}
+        error.report = {key: value for key, value in error.report.items() if key != "file"}
         raise
 
 
-def options(kind: Kind, given: Mapping[str, Any]) -> Options:
+def options(kind: KindName, given: Mapping[str, Any]) -> Options:
     """Return the import options that the parameters of an upload give."""
     return Options(
         symbol=given["symbol"],
@@ -143,17 +144,17 @@ def options(kind: Kind, given: Mapping[str, Any]) -> Options:
 
 
 def write(body: request_body.Body, options: Options, describe: Describe) -> Response:
-    """Store the rows of a body, of a small one in one transaction and once; return the answer.
+    """Store the rows of a body and return the answer; a small body in one transaction, and once.
 
     Raises:
-        TooLarge: all of it or nothing is asked for, and it is not small.
-        BadRequest: it breaks off in the middle. Of a large one whole batches are stored and counted
-            in the detail.
-        Busy: this process has too many uploads already.
+        TooLarge: `on_error=abort` with a body that is not small.
+        BadRequest: the body is truncated. Of a large body the complete batches are stored; the
+            detail counts them.
+        Busy: this process handles too many uploads.
     """
     if not body.is_small:
         if options.abort:
-            raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
+            raise TooLarge("on_error=abort takes at most 8 MB decompressed: nothing was stored")
         with _place(_large, LARGE_WAIT_S):
             return _write_large(body, options, describe)
     if body.size_bytes <= MEDIUM_BYTES:
@@ -163,23 +164,38 @@ def write(body: request_body.Body, options: Options, describe: Describe) -> Resp
 
 
 def _write_small(body: request_body.Body, options: Options, describe: Describe) -> Response:
-    reports: list[Report] = []
-
-    def prepare() -> idempotency.Work:
-        prepared = importer.prepare(read_db(), body, options, now=time.time())
-
-        def work(db: apsw.Connection) -> dict[str, Any]:
-            reports[:] = [prepared.store(db)]
-            return describe(reports[0])
-
-        return work
-
+    upload = _SmallUpload(body, options, describe)
     if options.dry_run:
-        return idempotency.dry_run(prepare())
-    response = idempotency.run_once(body.digest, prepare)
-    for report in reports:  # none where the answer was known
-        _count(report)
+        return idempotency.dry_run(upload.prepare())
+    response = idempotency.run_once(body.digest, upload.prepare)
+    if upload.report is not None:  # None where an idempotency record held the answer
+        _count(upload.report)
     return response
+
+
+class _SmallUpload:
+    def __init__(self, body: request_body.Body, options: Options, describe: Describe) -> None:
+        self.report: Report | None = None
+        self._body = body
+        self._options = options
+        self._describe = describe
+
+    def prepare(self) -> idempotency.Work:
+        now = time.time()
+        chunks: Iterable[bytes] = self._body
+        if request.mimetype == "application/json" and self._body.size_bytes <= BODY_BYTES_MAX:
+            data = b"".join(self._body)
+            direct = typed_json.prepare(read_db(), data, self._options, now=now)
+            if direct is not None:
+                self._atomic = direct
+                return self._store
+            chunks = (data,)
+        self._atomic = importer.prepare(read_db(), chunks, self._options, now=now)
+        return self._store
+
+    def _store(self, db: apsw.Connection) -> dict[str, Any]:
+        self.report = self._atomic.store(db)
+        return self._describe(self.report)
 
 
 def _write_large(body: request_body.Body, options: Options, describe: Describe) -> Response:
@@ -191,7 +207,7 @@ def _write_large(body: request_body.Body, options: Options, describe: Describe) 
         _count(report)
     if report.reasons["truncated"]:
         stored = report.rows - report.rejected
-        raise BadRequest(f"it breaks off in the middle; {stored:,} rows before are stored")
+        raise BadRequest(f"the body is truncated; {format_count(stored, 'row')} before are stored")
     for warning in warnings:
         report.warn(warning)
     return json_response(describe(report))
@@ -203,7 +219,7 @@ def _count(report: Report) -> None:
 
 
 def describe_candles(report: Report) -> dict[str, Any]:
-    """Return a report in the names of the contract; there is no file to name."""
-    told = report.as_json()
-    del told["file"]
-    return told
+    """Return a report as JSON, without the file name that HTTP has not."""
+    answer = report.as_json()
+    del answer["file"]
+    return answer

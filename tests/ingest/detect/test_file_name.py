@@ -84,17 +84,6 @@ def test_digits_at_the_end_are_doubted_where_the_timeframe_is_known(
 
 
 @pytest.mark.parametrize(
-    ("name", "importable"),
-    [
-        *(("a.csv", True), ("a.CSV.GZ", True), ("a.json", True), ("a.ndjson.gz", True)),
-        *(("a.txt", True), ("a.gz", False), ("a.db", False), ("README.md", False), ("csv", False)),
-    ],
-)
-def test_some_endings_are_importable(name: str, importable: bool) -> None:
-    assert file_name.is_importable(name) is importable
-
-
-@pytest.mark.parametrize(
     ("name", "symbol"),
     [
         ("XAUUSD_ticks_20140505_mt5_layout.csv.gz", "XAUUSD"),

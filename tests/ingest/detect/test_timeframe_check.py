@@ -27,7 +27,7 @@ MONTHS = [0, 31 * DAY, 59 * DAY, 90 * DAY, 120 * DAY, 151 * DAY]
 def test_the_commonest_distance_takes_three_times_to_tell(
     times: list[int], distance: int | None
 ) -> None:
-    assert timeframe_check.commonest(times) == distance
+    assert timeframe_check.find_step(times) == distance
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_a_few_rows_in_disorder_prove_nothing() -> None:
     ],
 )
 def test_a_distance_has_words(seconds: int, words: str) -> None:
-    assert timeframe_check.say(seconds) == words
+    assert timeframe_check.format_step(seconds) == words
 
 
 @pytest.mark.parametrize(
     ("seconds", "timeframe"), [(60, M1), (DAY, D1), (7 * DAY, W1), (29 * DAY, MN1), (70, None)]
 )
 def test_a_distance_may_fit_a_timeframe(seconds: int, timeframe: Timeframe | None) -> None:
-    assert timeframe_check.fitting(seconds) == timeframe
+    assert timeframe_check.find_timeframe(seconds) == timeframe

@@ -12,8 +12,8 @@ import pytest
 from gfil.clocks import UTC
 from gfil.errors import BadRequest, Refused
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
 from gfil.ingest.load.atomic import PIECE_ROWS, AtomicWrite
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.store import symbols
 from gfil.store.candles import read
@@ -107,13 +107,13 @@ def test_a_shuffled_request_equals_an_ordered_one(db: apsw.Connection, tmp_path:
 
 
 def test_abort_refuses_before_anything_is_written(db: apsw.Connection) -> None:
-    with pytest.raises(Refused, match="1 row is bad, the first is row 5"):
+    with pytest.raises(Refused, match="1 row is refused, the first is row 5"):
         prepare(db, HEADER + rows(range(3)) + b"oops\n", abort=True)
 
 
 def test_what_breaks_off_is_refused_as_a_whole(db: apsw.Connection) -> None:
     data = b'[{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1},{"t":1709251260,"o":1,"h":2'
-    with pytest.raises(BadRequest, match="breaks off in the middle: nothing was stored"):
+    with pytest.raises(BadRequest, match="the body is truncated: nothing was stored"):
         prepare(db, data)
 
 

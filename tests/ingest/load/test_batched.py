@@ -14,11 +14,11 @@ from gfil.ingest.report import Report
 from gfil.store import symbols
 from gfil.store.candles import read, write
 from gfil.store.candles.write import CandleColumns
-from gfil.store.engine import connection
+from gfil.store.engine import connection, pacing
 from gfil.timeframes import H1, M1
 
 START = 1709251200
-MANNER = WriteOptions(UTC, fill=False, now=START + 400 * 86400)
+OPTIONS = WriteOptions(UTC, fill=False, now=START + 400 * 86400)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def write_one(db: apsw.Connection, name: str = "OTHER", close: float = 1.0) -> N
 
 def test_a_batch_is_written_as_soon_as_it_is_full(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER)
+    batch = BatchWriter(db, report, OPTIONS)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST - 1))
     assert (report.inserted, connection.read_state(db)[1]) == (0, 0)
     batch.add("EURUSD", M1, rows_of(2, BATCH_ROWS_FIRST - 1))
@@ -63,7 +63,7 @@ def test_alone_batches_grow_to_their_limit_and_never_rest(
     connect: Callable[[], apsw.Connection],
 ) -> None:
     db, report, rests = connect(), Report("", "UTC"), list[float]()
-    batch = BatchWriter(db, report, MANNER, rest=rests.append)
+    batch = BatchWriter(db, report, OPTIONS, sleep=rests.append)
     batch.add("EURUSD", M1, rows_of(100_000))
     batch.finish()
     sizes, left = [BATCH_ROWS_FIRST, 2 * BATCH_ROWS_FIRST, 4 * BATCH_ROWS_FIRST], 100_000
@@ -75,7 +75,7 @@ def test_alone_batches_grow_to_their_limit_and_never_rest(
 def test_beside_another_writer_batches_shrink_and_rest(
     connect: Callable[[], apsw.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batched, "SHARED_BATCH_S", 1e-6)  # no machine is as fast
+    monkeypatch.setattr(pacing, "BATCH_S", 1e-6)  # no machine is as fast
     db, other, rests = connect(), connect(), list[float]()
     closes = iter(range(1, 10_000))
 
@@ -84,7 +84,7 @@ def test_beside_another_writer_batches_shrink_and_rest(
         write_one(other, close=float(next(closes)))
 
     report = Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER, rest=rest)
+    batch = BatchWriter(db, report, OPTIONS, sleep=rest)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     assert rests == []
     write_one(other)
@@ -100,7 +100,7 @@ def test_a_second_after_the_other_writer_it_is_alone_again(
 ) -> None:
     monkeypatch.setattr(batched, "SHARED_FOR_S", 0)
     db, rests = connect(), list[float]()
-    batch = BatchWriter(db, Report("", "UTC"), MANNER, rest=rests.append)
+    batch = BatchWriter(db, Report("", "UTC"), OPTIONS, sleep=rests.append)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     write_one(connect())
     batch.add("EURUSD", M1, rows_of(60_000, BATCH_ROWS_FIRST))
@@ -110,7 +110,7 @@ def test_a_second_after_the_other_writer_it_is_alone_again(
 
 def test_several_symbols_share_a_batch(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER)
+    batch = BatchWriter(db, report, OPTIONS)
     for name in ("A1", "B1", "C1"):
         batch.add(name, M1, rows_of(1000))
         batch.add(name, H1, rows_of(10, step=3600))
@@ -122,7 +122,7 @@ def test_several_symbols_share_a_batch(connect: Callable[[], apsw.Connection]) -
 def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
     write_one(db)
-    batch = BatchWriter(db, report, MANNER, trial=True)
+    batch = BatchWriter(db, report, OPTIONS, trial=True)
     batch.add("OTHER", M1, rows_of(30_000))
     batch.finish()
     assert (report.inserted, report.updated) == (29_999, 1)
@@ -133,7 +133,7 @@ def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection
 
 def test_a_batch_that_fails_leaves_those_before(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER)
+    batch = BatchWriter(db, report, OPTIONS)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     write_one(connect(), "eurusd2")
     with pytest.raises(symbols.SymbolCase):

@@ -58,7 +58,7 @@ def place(
     edges = [0, *sorted(cuts), len(times)]
     for start, stop in pairwise(edges):
         flags = zoned[start:stop] if isinstance(zoned, list) else zoned
-        placed.append(placer.place(table_of(times[start:stop], flags, start + 1)))
+        placed.append(placer.put(table_of(times[start:stop], flags, start + 1)))
     if (last := placer.finish()) is not None:
         placed.append(last)
     found = [
@@ -275,7 +275,7 @@ def test_rows_placed_at_once_and_one_by_one_are_the_same(
     times = [start + step * timeframe.seconds + (off if step % 5 == 0 else 0) for step in steps]
     now = max(times) - days_ahead * DAY
     at_once = place(times, tf, clock, zoned=zoned, now=now)
-    with patch.object(Bucketer, "_place_at_once", lambda *_: None):
+    with patch.object(Bucketer, "_put_at_once", lambda *_: None):
         assert place(times, tf, clock, zoned=zoned, now=now) == at_once
 
 
@@ -297,7 +297,7 @@ class TestNow:
             (301, "starts 5 min ahead: broker time sent as UTC? "),
             (2 * HOUR + 59 * 60 + 30, "starts 2 h 59 min ahead: broker time sent as UTC? "),
             (3 * HOUR, "starts 3 h ahead: broker time sent as UTC? "),
-            (2 * DAY + 60, "starts 2 d 1 min ahead "),
+            (2 * DAY + 60, "starts 2 d ahead "),
         ],
     )
     def test_how_far_ahead_is_said(self, seconds: int, words: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gfil.ingest.parse import numbers
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 
 NUMBERS = [
     *(("1.5", 1.5), ("-2", -2.0), ("+3", 3.0), (".5", 0.5), ("5.", 5.0), (" 1.5 ", 1.5)),

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gfil.ingest.parse import tick_timestamps, timestamps
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 
 COLUMNS = [
     ["2014.05.05 00:00:00.040", "2014.05.05 23:59:59.999", "2014.05.06 01:02:03.5"],

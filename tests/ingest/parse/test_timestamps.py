@@ -3,8 +3,8 @@
 import pytest
 
 from gfil.ingest.parse import timestamps
-from gfil.ingest.parse.rows import BadRow
 from gfil.ingest.parse.timestamps import Timestamp
+from gfil.ingest.refusals import BadRow
 
 NEW_YEAR = 1704067200  # 2024-01-01 00:00
 

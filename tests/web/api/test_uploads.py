@@ -48,8 +48,8 @@ class Pump:
 
 
 OLD = (
-    "1 day older than kept, 2023-11-14 to 2023-11-14: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2023-11-14 to 2023-11-14: "
+    "kept as imported until `gfil prune --imported`"
 )
 
 
@@ -166,7 +166,7 @@ REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "nothing": ("?symbol=X&tf=M1", b"", 400, "there is nothing in it"),
     "prose": ("?symbol=X&tf=M1", b"Dear server,\n", 400, "columns can name its cells"),
     "ticks": ("?symbol=X&tf=M1", tick_lines("X", 1), 400, "/api/v1/ticks"),
-    "JSON broken off": ("?symbol=X&tf=M1", b"[[%d,1,2,1,2,5],[17" % START, 400, "breaks off"),
+    "JSON broken off": ("?symbol=X&tf=M1", b"[[%d,1,2,1,2,5],[17" % START, 400, "truncated"),
 }
 
 
@@ -220,7 +220,7 @@ def test_large_upload_is_stored_in_batches_without_idempotency(pump: Pump) -> No
     status, told = pump.post("/api/v1/candles?symbol=J&tf=M1", broken.encode())
     assert (status, told["detail"]) == (
         400,
-        "it breaks off in the middle; 240,000 rows before are stored",
+        "the body is truncated; 240,000 rows before are stored",
     )
 
 
