@@ -1,9 +1,10 @@
 """`GET /openapi.json`: the OpenAPI 3.1 document, made from the declarations of the routes."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from http import HTTPStatus
+from typing import get_args
 from urllib.parse import urlencode
 
 import orjson
@@ -22,7 +23,7 @@ from gfil.web.api import schemas
 from gfil.web.request.parameters import Parameter
 from gfil.web.request.problems import PROBLEM
 from gfil.web.request.responses import json_response
-from gfil.web.request.route import JSON, Content, Route, route
+from gfil.web.request.route import JSON, Content, Method, Route, find_route, route
 from gfil.web.request.schema import COMPONENTS, Schema, table
 
 bp = Blueprint("openapi", __name__)
@@ -59,13 +60,11 @@ def show_openapi() -> Response:
     return json_response(describe_api())
 
 
-def list_routes() -> Iterator[Route]:
-    """Yield the declaration of every route of the current application, sorted by path."""
-    rules = current_app.url_map.iter_rules()
-    for rule in sorted(rules, key=lambda rule: (rule.rule, rule.endpoint)):
-        found: Route | None = getattr(current_app.view_functions[rule.endpoint], "route", None)
-        if found is not None:
-            yield found
+def list_routes() -> list[Route]:
+    """Return the declared routes of the current application, by path, then GET before others."""
+    found = filter(None, map(find_route, current_app.view_functions))
+    methods = get_args(Method)
+    return sorted(found, key=lambda each: (each.path, methods.index(each.method)))
 
 
 @cache
