@@ -29,11 +29,11 @@ TO = instant("to", "stop", "Ticks with `time < to` (default: all up to the newes
 LIMIT = integer("limit", "Largest number of ticks of a page.", 1, LIMIT_MAX, LIMIT_DEFAULT)
 ANSWER = ("rows", "inserted", "duplicates", "rejected", "reasons", "errors", "warnings")
 
-PIECE_TICKS = 5000  # read and sent before the next ones, so that memory stays flat
+PIECE_TICKS = 5000  # read and sent at once, so that memory stays flat
 
 
 class _Page(NamedTuple):
-    # Ticks to send: from `first` on, before `stop`. `older` is where the page before them stops.
+    # Ticks from `first`, before `stop`. `older` is where the previous page stops.
 
     first: TickPosition
     stop: TickPosition
@@ -90,15 +90,15 @@ def _find_newest(db: apsw.Connection, symbol: Symbol, stop: TickPosition, limit:
 def _stream(
     symbol: Symbol, page: _Page, limit: int, query: list[str | int | None]
 ) -> Iterator[bytes]:
-    # A connection of its own, and each piece a read of its own: the request's snapshot would hold
-    # up the WAL for as long as a slow client takes.
+    # A separate connection, and a snapshot for each piece: the request's snapshot would hold up
+    # checkpoints for as long as a slow client takes.
     db = connection.connect(current_app.config["SETTINGS"].db, readonly=True)
     try:
         head = b'{"symbol":' + orjson.dumps(symbol.name) + b',"ticks":['
         place: TickPosition | None = page.first
         while place is not None and limit > 0:
             piece = ticks.read_ticks(db, symbol, place, page.stop, limit=min(limit, PIECE_TICKS))
-            if piece.ticks or head != b",":  # they may have been deleted since the piece before
+            if piece.ticks or head != b",":  # the rest may have been deleted meanwhile
                 yield head + orjson.dumps(piece.ticks)[1:-1]
                 head = b","
             place, limit = piece.next, limit - len(piece.ticks)

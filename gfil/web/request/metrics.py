@@ -162,7 +162,7 @@ def count_rows(kind: str, counts: Mapping[str, int], reasons: Mapping[str, int])
 def count_checkpoints(checkpointer: Checkpointer) -> Callable[[], None]:
     """Return a function that runs one round of checkpointing and counts its result."""
 
-    def look() -> dict[str, int]:
+    def read_counts() -> dict[str, int]:
         held_up = checkpointer.held_up
         return {
             "done": checkpointer.done - held_up,
@@ -171,11 +171,11 @@ def count_checkpoints(checkpointer: Checkpointer) -> Callable[[], None]:
         }
 
     def run() -> None:
-        before = look()
+        before = read_counts()
         try:
             checkpointer.run()
         finally:
-            for result, number in look().items():
+            for result, number in read_counts().items():
                 if number > before[result]:
                     CHECKPOINTS.labels(result).inc(number - before[result])
                     if result == "done":

@@ -12,7 +12,8 @@ from gfil.errors import BadParameter
 from gfil.store import cursors
 from gfil.web.request.schema import FLAG, INSTANT, NUMBER, TEXT, Schema, one_of
 
-NAME_SHOWN_MAX = 32
+VALUE_SHOWN_MAX = 32
+NAME_SHOWN_MAX = 14  # the public part of a key, in case a key was sent as a name
 DIGITS_MAX = 18
 
 
@@ -88,7 +89,7 @@ def choice(
     def parse(given: str) -> str:
         if given not in values:
             known = " ".join(values)
-            shown = given[:NAME_SHOWN_MAX]
+            shown = given[:VALUE_SHOWN_MAX]
             raise BadParameter(f"{name} must be one of {known}, not {shown!r}")
         return given
 
