@@ -209,7 +209,7 @@ def test_a_symbol_deleted_under_its_export_does_not_look_complete(
     assert [next(pieces).count(b"\n") for _ in range(2)] == [1, 5]
     with connection.transaction(db):
         symbols.delete(db, series.symbol)
-    with pytest.raises(Conflict, match="the database changed under the export of EURUSD_M1"):
+    with pytest.raises(Conflict, match="the database was replaced during the export of EURUSD_M1"):
         list(pieces)
 
 

@@ -113,20 +113,20 @@ def test_forms_at_the_edge_are_recognised(data: bytes, name: str, count: int) ->
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        (b"", "there is nothing in it"),
-        (b"\n \n\0", "there is nothing in it"),
-        (b"hello world\n", "no format known here: it begins with 'hello world'"),
-        (b"Datum;Zeit;Auf;Hoch;Tief;Zu\n2024-01-01;00:00;1;2;0,5;1\n", "no format known here"),
-        (b"2024.01.01 00:00,1,105,1,110,1,100,1,107\n", "no format known here"),  # decimal commas
-        (b"2024-01-01,1,2\n", "no format known here"),
-        (b"[1,2,3]", "no format known here"),
-        (b'["a","b"]', "no format known here"),
-        (b'[{"name":"x"}]', "no format known here"),
-        (b'{"name":"x","version":1}', "no format known here"),
-        (b'{"data":[{"t":1}]}', "no format known here"),
-        (b"SQLite format 3\0\x10\0\x01\x01", "no format known here"),
-        (b"\x89PNG\r\n\x1a\n", "no format known here"),
-        (b"\x1f\x8b\x08\x00broken", "there is nothing in it"),
+        (b"", "the input is empty"),
+        (b"\n \n\0", "the input is empty"),
+        (b"hello world\n", "unknown format: the input begins with 'hello world'"),
+        (b"Datum;Zeit;Auf;Hoch;Tief;Zu\n2024-01-01;00:00;1;2;0,5;1\n", "unknown format"),
+        (b"2024.01.01 00:00,1,105,1,110,1,100,1,107\n", "unknown format"),  # decimal commas
+        (b"2024-01-01,1,2\n", "unknown format"),
+        (b"[1,2,3]", "unknown format"),
+        (b'["a","b"]', "unknown format"),
+        (b'[{"name":"x"}]', "unknown format"),
+        (b'{"name":"x","version":1}', "unknown format"),
+        (b'{"data":[{"t":1}]}', "unknown format"),
+        (b"SQLite format 3\0\x10\0\x01\x01", "unknown format"),
+        (b"\x89PNG\r\n\x1a\n", "unknown format"),
+        (b"\x1f\x8b\x08\x00broken", "the input is empty"),
     ],
 )
 def test_what_is_no_candles_is_refused_in_one_sentence(data: bytes, line: str) -> None:
@@ -144,7 +144,7 @@ def test_the_hint_of_columns_is_for_lines_only() -> None:
 
 @pytest.mark.parametrize("name", ["mt5", "histdata", "binance", "udf", "ticks"])
 def test_another_format_than_announced_is_refused(name: str) -> None:
-    with pytest.raises(UnknownFormat, match=f"^not {name}: it begins with"):
+    with pytest.raises(UnknownFormat, match=f"^not {name}: the input begins with"):
         read_rows((SAMPLES / "TESTFX15.csv").read_bytes(), announced=name)
 
 

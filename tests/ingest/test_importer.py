@@ -319,7 +319,7 @@ def test_json_that_breaks_off_keeps_the_rows_before(db: apsw.Connection) -> None
 
 def test_what_follows_an_array_is_warned_of(db: apsw.Connection) -> None:
     data = b'[{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1}][]'
-    assert load(db, data, name="EURUSD_M1.json").warnings == ["what follows the array was ignored"]
+    assert load(db, data, name="EURUSD_M1.json").warnings == ["data after the array is ignored"]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b"time_msc,bid,ask\n1709251200000,1,2\n"])

@@ -141,7 +141,7 @@ def test_a_date_and_a_time_of_day_may_stand_apart() -> None:
 
 
 def test_what_is_remembered_of_stamps_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamps, "REMEMBERED_MAX", 10)
+    monkeypatch.setattr(timestamps, "CACHE_MAX", 10)
     texts = [f"2024-01-01 00:00:{second:02}" for second in range(60)]
     assert timestamps.read_texts(texts) == ([NEW_YEAR + second for second in range(60)], False)
     assert len(timestamps._TIMES[False, ""]) <= 10
@@ -153,6 +153,4 @@ def test_a_stamp_padded_to_a_whole_line_is_read_and_not_remembered() -> None:
     assert timestamps.read_texts([padded] * 2) == ([NEW_YEAR + 9 * 3600 + 300] * 2, False)
     after = [len(memory) for memory in (timestamps._DAYS, *timestamps._TIMES.values())]
     assert sum(after) <= sum(before) + 1  # the day alone
-    assert (
-        max(map(len, timestamps._TIMES[False, ""]), default=0) <= timestamps.REMEMBERED_LENGTH_MAX
-    )
+    assert max(map(len, timestamps._TIMES[False, ""]), default=0) <= timestamps.CACHED_LENGTH_MAX

@@ -79,7 +79,7 @@ def test_gzip_is_unpacked(data: bytes, text: bytes, warned: bool) -> None:
     for size in (1, 100_000) if len(data) < 1000 else (999, 100_000):
         found, pieces = read(data, size)
         assert (found, pieces.gzipped, pieces.cut) == (text, True, False)
-        assert pieces.warnings == (["what follows the gzip data was ignored"] if warned else [])
+        assert pieces.warnings == (["data after the gzip stream is ignored"] if warned else [])
 
 
 @pytest.mark.parametrize("end", [1, 5, 100, len(PACKED) // 2, len(PACKED) - 8, len(PACKED) - 1])

@@ -85,7 +85,7 @@ def test_a_wrapper_must_be_closed_too() -> None:
 def test_what_follows_the_array_is_warned_of() -> None:
     pieces = ByteStream([b"[1] [2]"])
     assert [list(each.raw) for each in read_elements(pieces, 1, lambda *_: None)] == [[b"1"]]
-    assert pieces.warnings == ["what follows the array was ignored"]
+    assert pieces.warnings == ["data after the array is ignored"]
 
 
 @pytest.mark.parametrize("length", [LINE_BYTES_MAX + 1, PIECE_BYTES, 3 * PIECE_BYTES + 11])

@@ -171,7 +171,7 @@ REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "a bad mode": ("?symbol=X&tf=M1&mode=replace", LINES, 400, "mode must be one of"),
     "a bad flag": ("?symbol=X&tf=M1&dry_run=yes", LINES, 400, "dry_run must be one of"),
     "two symbols": ("?symbol=X&symbol=Y&tf=M1", LINES, 400, "symbol is given 2 times"),
-    "nothing": ("?symbol=X&tf=M1", b"", 400, "there is nothing in it"),
+    "nothing": ("?symbol=X&tf=M1", b"", 400, "the input is empty"),
     "prose": ("?symbol=X&tf=M1", b"Dear server,\n", 400, "columns can name its cells"),
     "ticks": ("?symbol=X&tf=M1", tick_lines("X", 1), 400, "/api/v1/ticks"),
     "JSON broken off": ("?symbol=X&tf=M1", b"[[%d,1,2,1,2,5],[17" % START, 400, "truncated"),
@@ -192,7 +192,7 @@ def test_what_cannot_be_understood_is_refused(pump: Pump, case: str) -> None:
 def test_refusal_quotes_the_body_unchanged(pump: Pump) -> None:
     """Option names inside a user's text are not reworded."""
     _, told = pump.post("/api/v1/candles?symbol=X&tf=M1", b"run --force-tf --dry-run\n")
-    assert "it begins with 'run --force-tf --dry-run'; columns can name" in told["detail"]
+    assert "the input begins with 'run --force-tf --dry-run'; columns can name" in told["detail"]
 
 
 def test_refusal_names_its_parameter(pump: Pump) -> None:
