@@ -1,4 +1,4 @@
-"""Reads bytes as an import does, and gives back plain rows to compare."""
+"""Reads bytes as an import does and returns plain rows for comparison."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
