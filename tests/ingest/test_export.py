@@ -150,7 +150,7 @@ def test_exported_candles_import_back(
         report = importer.load(
             back,
             [exported.encode()],
-            Options(clock=None if form == "json" else named),  # JSON tells it
+            Options(clock=None if form == "json" else named),  # JSON names it in its head
             now=10**10,
             name=f"{series.name}.{form}",
         )

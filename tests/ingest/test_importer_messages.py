@@ -73,7 +73,7 @@ def test_unknown_clock_in_the_head_is_refused(db: apsw.Connection) -> None:
 
 @pytest.mark.parametrize("count", [40_000, 300])  # in a batch on the way, in the last one
 def test_conflict_after_stored_batches_counts_their_rows(db: apsw.Connection, count: int) -> None:
-    # Another program brings the symbol in another case after the first batch.
+    # Another program creates the symbol in another case after the first batch.
     other = connection.connect(Path(db.filename))
 
     def chunks() -> Iterator[bytes]:

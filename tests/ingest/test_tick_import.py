@@ -26,7 +26,7 @@ MT5 = b"<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\r\n"
 
 
 def load(db: apsw.Connection, data: bytes, name: str = "X_ticks.csv", **options: Any) -> Report:
-    # By both ways into the store, of which the first is undone.
+    # In one transaction that is rolled back, then in batches: both give the same counts.
     prepared = importer.prepare(db, [data], Options(**options), now=NOW, name=name)
     db.execute("SAVEPOINT trial")
     db.change = None  # type: ignore[attr-defined]

@@ -84,7 +84,7 @@ def test_request_of_several_pieces_is_one_transaction(db: apsw.Connection) -> No
 
 
 def test_larger_volume_then_later_row_wins_a_bucket(db: apsw.Connection) -> None:
-    # They are further apart than a piece is long, and come back to front.
+    # The rivals are further apart than one piece, and the rows descend.
     count = PIECE_ROWS + 5_000
     data = HEADER + b"%d,1,9,1,3,50\n%d,1,9,1,4,7\n" % (START, START + 60)
     data += rows(reversed(range(count))) + b"%d,1,9,1,5,50\n%d,1,9,1,6,6\n" % (START, START + 60)

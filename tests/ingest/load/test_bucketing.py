@@ -18,7 +18,7 @@ from gfil.timeframes import DAY, HOUR
 
 NEVER = 10**11
 Placed = list[tuple[int, int, int]]
-"""Row, bucket's start, its length."""
+"""Row number, start and length of its bucket."""
 
 
 def at(text: str) -> int:
@@ -53,25 +53,25 @@ def place(
 ) -> tuple[Placed, list[tuple[int, str, str]]]:
     timeframe = timeframes.parse(tf)
     refused: list[tuple[int, str, str]] = []
-    placer = Bucketer(timeframe, clocks.parse(clock), now, lambda *row: refused.append(row))
-    placed = []
+    bucketer = Bucketer(timeframe, clocks.parse(clock), now, lambda *row: refused.append(row))
+    bucketed = []
     edges = [0, *sorted(cuts), len(times)]
     for start, stop in pairwise(edges):
         flags = zoned[start:stop] if isinstance(zoned, list) else zoned
-        placed.append(placer.put(table_of(times[start:stop], flags, start + 1)))
-    if (last := placer.finish()) is not None:
-        placed.append(last)
+        bucketed.append(bucketer.put(table_of(times[start:stop], flags, start + 1)))
+    if (last := bucketer.finish()) is not None:
+        bucketed.append(last)
     found = [
         (int(row), time, timeframe.seconds + extra_s)
-        for rows in placed
+        for rows in bucketed
         for row, time, extra_s in zip(rows.table.row, rows.time, rows.extra_s, strict=True)
     ]
     return sorted(found), refused
 
 
-def starts(placed: tuple[Placed, list[tuple[int, str, str]]]) -> list[int]:
-    assert placed[1] == []
-    return [start for _, start, _ in placed[0]]
+def starts(bucketed: tuple[Placed, list[tuple[int, str, str]]]) -> list[int]:
+    assert bucketed[1] == []
+    return [start for _, start, _ in bucketed[0]]
 
 
 @pytest.mark.parametrize(
@@ -146,24 +146,27 @@ class TestMissingHour:
     @pytest.mark.parametrize("tf", ["M1", "M30", "H1"])
     def test_missing_hour_is_refused_up_to_h1(self, tf: str) -> None:
         times = [self.MISSING - HOUR, self.MISSING, self.MISSING + HOUR]
-        placed, refused = place(times, tf, "Europe/Athens")
-        assert ([row for row, _, _ in placed], refused) == ([1, 3], [(2, "missing_hour", "row 2")])
-        assert placed[1][1] - placed[0][1] == HOUR
+        bucketed, refused = place(times, tf, "Europe/Athens")
+        assert ([row for row, _, _ in bucketed], refused) == (
+            [1, 3],
+            [(2, "missing_hour", "row 2")],
+        )
+        assert bucketed[1][1] - bucketed[0][1] == HOUR
 
     def test_bucket_that_starts_in_the_missing_hour_starts_at_its_end(self) -> None:
-        # H3 03:00 on Athens' wall: the first instant the wall has reached it shows 04:00.
-        placed = place([at("2024-03-31 03:00")], "H3", "Europe/Athens")
-        assert placed == ([(1, at("2024-03-31 01:00"), 2 * HOUR)], [])
+        # H3 03:00 in Athens: wall time jumps from 03:00 to 04:00, where the bucket starts.
+        bucketed = place([at("2024-03-31 03:00")], "H3", "Europe/Athens")
+        assert bucketed == ([(1, at("2024-03-31 01:00"), 2 * HOUR)], [])
 
     def test_day_missing_in_a_zone_is_refused(self) -> None:
         times = [at(f"2011-12-{day} 00:00") for day in (29, 30, 31)]
-        placed, refused = place(times, "D1", "Pacific/Apia")
-        assert [row for row, _, _ in placed] == [1, 3]
+        bucketed, refused = place(times, "D1", "Pacific/Apia")
+        assert [row for row, _, _ in bucketed] == [1, 3]
         assert refused == [(2, "missing_hour", "row 2")]
 
 
 class TestAmbiguousHour:
-    """Athens 2024-10-27: the wall shows 03:00 to 04:00 twice, from 00:00 and from 01:00 UTC."""
+    """Athens 2024-10-27: wall time passes 03:00 to 04:00 twice, from 00:00 and from 01:00 UTC."""
 
     CHANGE = at("2024-10-27 01:00")
     WALL = at("2024-10-27 03:00")
@@ -250,11 +253,11 @@ def test_every_bucket_of_a_year_maps_to_itself(clock: str, tf: str) -> None:
     if not timeframe.intraday:  # the stamp is where the wall should be, not where it is
         walls = [timeframe.floor(wall) for wall in walls]
     cuts = sorted(random.Random(5).sample(range(len(walls)), min(20, len(walls))))
-    placed, refused = place(walls, tf, clock, cuts=cuts)
+    bucketed, refused = place(walls, tf, clock, cuts=cuts)
     assert refused == []
-    assert [(start, start + length) for _, start, length in placed] == buckets
+    assert [(start, start + length) for _, start, length in bucketed] == buckets
     zoned, refused = place([bucket.start for bucket in buckets], tf, clock, zoned=True, cuts=cuts)
-    assert (zoned, refused) == (placed, [])
+    assert (zoned, refused) == (bucketed, [])
 
 
 @settings(max_examples=200, deadline=None)
@@ -284,8 +287,8 @@ class TestFuture:
 
     def test_rows_up_to_five_minutes_ahead_are_accepted(self) -> None:
         times = [self.NOW + 300, self.NOW + 360]
-        placed, refused = place(times, now=self.NOW)
-        assert placed == [(1, self.NOW + 300, 60)]
+        bucketed, refused = place(times, now=self.NOW)
+        assert bucketed == [(1, self.NOW + 300, 60)]
         assert refused == [(2, "future", "starts 6 min ahead: broker time sent as UTC? row 2")]
 
     def test_start_of_the_bucket_decides_about_the_future(self) -> None:
@@ -307,8 +310,8 @@ class TestFuture:
 @pytest.mark.parametrize("time", [TIME_MIN - 1, TIME_MAX, TIME_MAX + 5, -(10**15), 10**15])
 @pytest.mark.parametrize("tf", ["M1", "D1"])
 def test_time_outside_all_clocks_is_bad(time: int, tf: str) -> None:
-    placed, refused = place([time, at("2024-01-01 00:00")], tf, "Europe/Athens")
-    assert [row for row, _, _ in placed] == [2]
+    bucketed, refused = place([time, at("2024-01-01 00:00")], tf, "Europe/Athens")
+    assert [row for row, _, _ in bucketed] == [2]
     assert [(row, reason) for row, reason, _ in refused] == [(1, "bad_time")]
 
 

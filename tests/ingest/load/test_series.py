@@ -10,8 +10,8 @@ from gfil.timeframes import H1, M1
 NOW = 1709251200
 
 
-def make(told: SeriesHint) -> SeriesSplitter:
-    return SeriesSplitter(told, UTC, NOW, lambda *_: None, lambda name: None)
+def make(hint: SeriesHint) -> SeriesSplitter:
+    return SeriesSplitter(hint, UTC, NOW, lambda *_: None, lambda name: None)
 
 
 def name(found: Series | str) -> tuple[str, str] | str:

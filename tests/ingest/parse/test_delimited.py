@@ -84,7 +84,7 @@ def test_further_cells_are_ignored() -> None:
 
 
 def test_lines_of_different_lengths_are_detected() -> None:
-    # As many cells as three good lines, but none of them where it belongs.
+    # As many cells as three good lines, but shifted.
     data = b"1704067200,1,2,0.5,1.5,10\n1704067260,1.5,2,0.5\n1,10,1704067320,1,1,1,1,0\n"
     rows, refused = read_rows(data)
     assert [row[0] for row in rows] == [1]

@@ -96,5 +96,5 @@ def test_any_column_reads_as_its_single_timestamps(
     try:
         apart = one_by_one(texts)
     except BadRow:
-        pytest.fail(f"read although one by one it is none: {texts}")
+        pytest.fail(f"the column is read, one of its texts is refused: {texts}")
     assert list(zip(seconds, [zoned] * len(texts), msc, strict=True)) == apart
