@@ -167,7 +167,7 @@ def test_what_cannot_be_replayed_is_told_before_anything_is_posted(
 
 
 def test_without_a_symbol_it_asks_for_one() -> None:
-    with pytest.raises(BadParameter, match="--symbol names it"):
+    with pytest.raises(BadParameter, match="symbol names it"):
         replay.run([csv(0)], Options(), Recorder(), Pace())
 
 

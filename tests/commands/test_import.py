@@ -104,7 +104,7 @@ def test_the_wrong_timeframe_is_refused_unless_forced(db: Path, source: Path) ->
     source.write_bytes(ROWS.replace(b"260,", b"500,").replace(b"320,", b"800,"))
     refused = run(db, "import", source, "--tf", "M1")
     assert (refused.exit_code, refused.stderr) == (
-        3,
+        1,
         f"gfil: {source}: rows are 5 minutes apart; --tf says M1\n",
     )
     assert run(db, "import", source, "--tf", "M1", "--force-tf").exit_code == 0
