@@ -137,24 +137,24 @@ def _replaced(file: Path) -> Iterator[Path]:
 
 
 def _pages(db: apsw.Connection, series: Series) -> Iterator[list[Any]]:
-    place: Any = series.start if series.timeframe else (series.start * 1000, 0)
+    position: Any = series.start if series.timeframe else (series.start * 1000, 0)
     epoch: str | None = None
-    while place is not None and series.start < series.stop:
+    while position is not None and series.start < series.stop:
         with connection.snapshot(db):
             now, _ = connection.read_state(db)
             if epoch not in (None, now):
                 raise Conflict(f"the database was replaced during the export of {series.name}")
             symbol = symbols.reload(db, series.symbol)  # the stored candles depend on its clock
-            rows, place = _read(db, series._replace(symbol=symbol), place)
+            rows, position = _read(db, series._replace(symbol=symbol), position)
         epoch = now
         yield rows
 
 
-def _read(db: apsw.Connection, series: Series, place: Any) -> tuple[list[Any], Any]:
+def _read(db: apsw.Connection, series: Series, position: Any) -> tuple[list[Any], Any]:
     symbol, timeframe, clock, _, stop = series
     if timeframe is None:
-        return ticks.read_ticks(db, symbol, place, (stop * 1000, 0), limit=PAGE_ROWS)
-    return read.read_candles(db, symbol, timeframe, clock, place, stop, PAGE_ROWS)
+        return ticks.read_ticks(db, symbol, position, (stop * 1000, 0), limit=PAGE_ROWS)
+    return read.read_candles(db, symbol, timeframe, clock, position, stop, PAGE_ROWS)
 
 
 def _text_format(

@@ -93,10 +93,10 @@ def read_values(values: Sequence[Any]) -> list[float]:
     Raises:
         ValueError: the values are mixed or others; `parse_value` finds the value and the reason.
     """
-    kinds = set(map(type, values))
-    if kinds <= {int, float}:
+    types = set(map(type, values))
+    if types <= {int, float}:
         return list(values)
-    if kinds != {str}:
+    if types != {str}:
         raise ValueError("neither numbers nor texts")
     return read_column(values)
 

@@ -92,10 +92,10 @@ def read_values(values: Sequence[Any]) -> Column:
     Raises:
         ValueError: the values are neither all numbers nor all texts, or one is no timestamp.
     """
-    kinds = set(map(type, values))
-    if kinds == {str}:
+    types = set(map(type, values))
+    if types == {str}:
         return read_texts(values)
-    if not kinds <= {int, float}:
+    if not types <= {int, float}:
         raise ValueError("neither numbers nor texts")
     return _read_epochs(values)
 
