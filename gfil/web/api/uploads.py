@@ -1,7 +1,7 @@
-"""Uploads of rows over HTTP: parameters, one transaction for a small body, the answer."""
+"""Uploads of rows: parameters, one transaction for a small body, the answer."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any
@@ -10,7 +10,16 @@ import apsw
 from flask import Response, current_app, request
 
 from gfil import clocks, timeframes
-from gfil.errors import BadRequest, Busy, Refused, TooLarge
+from gfil.errors import (
+    BadRequest,
+    Busy,
+    Conflict,
+    DiskFull,
+    Refused,
+    TooLarge,
+    TooSlow,
+    UnsupportedEncoding,
+)
 from gfil.ingest import formats, importer, typed_json
 from gfil.ingest.options import KindName, Options
 from gfil.ingest.parse import columns as column_names
@@ -18,29 +27,74 @@ from gfil.ingest.report import Report
 from gfil.ingest.typed_json import BODY_BYTES_MAX
 from gfil.maintenance import free_space
 from gfil.store.engine.pool import Writer
+from gfil.store.idempotency import KeyReused
 from gfil.web.request import body as request_body
 from gfil.web.request import idempotency, metrics
 from gfil.web.request.connections import read_db
-from gfil.web.request.parameters import (
-    check_parameters,
-    choice_parameter,
-    flag_parameter,
-    text_parameter,
-)
+from gfil.web.request.parameters import Parameter, choice, flag, text
 from gfil.web.request.responses import json_response
-from gfil.wording import format_count
+from gfil.web.request.route import Content
+from gfil.web.request.schema import BINARY, TEXT, one_of
+from gfil.wording import MB, format_count
 
 SPLIT = "send it in parts, or raise GFIL_MAX_UPLOAD_MB"
 # Uploads at once in one process: a medium one takes a few times its size in memory, a large one up
 # to 16 MB. Further uploads wait for a place, then get 503 with Retry-After.
-MEDIUM_BYTES = request_body.MB
+MEDIUM_BYTES = MB
 MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
 LARGE_MAX, LARGE_WAIT_S = 8, 1.0
 _medium, _large = BoundedSemaphore(MEDIUM_MAX), BoundedSemaphore(LARGE_MAX)
 
-PARAMETERS = (
-    *("symbol", "tf", "clock", "format", "columns", "on_error", "mode", "dry_run", "force_tf"),
+TICK_PARAMETERS = (
+    text(
+        "symbol",
+        "Symbol of the rows (default: the symbol column of the rows).",
+        parse=lambda given: given.replace(" ", "+"),  # an unescaped + in a URL becomes a blank
+        example="XAUUSD",
+    ),
+    Parameter(
+        "clock",
+        "Clock of timestamps without an offset (default: `clock` of a JSON body, else UTC).",
+        TEXT,
+        clocks.parse,
+    ),
+    Parameter(
+        "format",
+        "Format of the body (default: recognised from the content).",
+        one_of(*formats.NAMES),
+        formats.check_name,
+    ),
+    Parameter(
+        "columns",
+        "Names of the cells, such as time,open,close,high,low,volume; _ skips a cell.",
+        TEXT,
+        column_names.parse_columns,
+    ),
+    choice(
+        "on_error",
+        "`skip` stores the good rows, `abort` refuses the request if any row is bad.",
+        ("skip", "abort"),
+        "skip",
+    ),
+    flag("dry_run", "Report what would be stored and store nothing."),
 )
+CANDLE_PARAMETERS = (
+    *TICK_PARAMETERS,
+    Parameter(
+        "tf",
+        "Timeframe of the rows (default: the timeframe column of the rows).",
+        TEXT,
+        timeframes.parse,
+        example="H1",
+    ),
+    choice("mode", "`fill` adds missing candles and keeps stored ones.", ("fill",)),
+    flag("force_tf", "Store rows even if their spacing contradicts `tf`."),
+)
+ANY_FILE = Content(
+    BINARY | {"description": "any format that the import reads: CSV, NDJSON, JSON; also as gzip"},
+    "application/octet-stream",
+)
+ERRORS = (*(TooSlow, Conflict, TooLarge, UnsupportedEncoding, Refused, KeyReused, DiskFull),)
 
 Describe = Callable[[Report], dict[str, Any]]
 
@@ -65,7 +119,7 @@ def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
     """
     settings = current_app.config["SETTINGS"]
     try:
-        with request_body.receive(limit_mb * request_body.MB, hint) as body:
+        with request_body.receive(limit_mb * MB, hint) as body:
             free_space.check_room(settings.db, settings.min_free_mb)
             yield body
     except Refused as error:
@@ -73,26 +127,19 @@ def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
         raise
 
 
-def options(kind: KindName) -> Options:
-    """Return the import options of the query.
-
-    Raises:
-        BadParameter: a parameter is unknown or malformed.
-    """
-    check_parameters(*PARAMETERS)
-    tf, clock = text_parameter("tf", ""), text_parameter("clock", "")
-    named, columns = text_parameter("format", ""), text_parameter("columns", "")
+def options(kind: KindName, given: Mapping[str, Any]) -> Options:
+    """Return the import options that the parameters of an upload give."""
     return Options(
-        symbol=text_parameter("symbol", "").replace(" ", "+") or None,
-        timeframe=timeframes.parse(tf) if tf else None,
-        clock=clocks.parse(clock) if clock else None,
+        symbol=given["symbol"],
+        timeframe=given.get("tf"),
+        clock=given["clock"],
         kind=kind,
-        format=formats.check_name(named) if named else None,
-        columns=column_names.parse_columns(columns) if columns else None,
-        abort=choice_parameter("on_error", ("skip", "abort")) == "abort",
-        fill=choice_parameter("mode", ("", "fill")) == "fill",
-        dry_run=flag_parameter("dry_run"),
-        force_timeframe=flag_parameter("force_tf"),
+        format=given["format"],
+        columns=given["columns"],
+        abort=given["on_error"] == "abort",
+        fill=given.get("mode") == "fill",
+        dry_run=given["dry_run"],
+        force_timeframe=given.get("force_tf", False),
     )
 
 
@@ -107,7 +154,7 @@ def write(body: request_body.Body, options: Options, describe: Describe) -> Resp
     """
     if not body.is_small:
         if options.abort:
-            raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
+            raise TooLarge("on_error=abort takes at most 8 MB decompressed: nothing was stored")
         with _place(_large, LARGE_WAIT_S):
             return _write_large(body, options, describe)
     if body.size_bytes <= MEDIUM_BYTES:

@@ -14,10 +14,17 @@ from gfil.errors import BadRequest
 from gfil.store import idempotency
 from gfil.store.idempotency import RequestIdentity, StoredAnswer
 from gfil.web.request.connections import read_db, release_read_db, write_transaction
+from gfil.web.request.parameters import text
 from gfil.web.request.responses import json_response
 
 HEADER = "Idempotency-Key"
 HEADER_FORM = re.compile("[!-~]([ -~]{0,253}[!-~])?")
+IDEMPOTENCY_KEY = text(
+    HEADER,
+    "A repeated request with the same key gets the first answer again for 24 h.",
+    schema={"type": "string", "pattern": f"^{HEADER_FORM.pattern}$"},
+    place="header",
+)
 TRIM_EVERY_S = 3600.0
 TOO_LARGE_FOR_KEY = (
     f"the {HEADER} is not used for a body above 8 MB: sent again, it changes nothing twice"

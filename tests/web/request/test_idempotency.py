@@ -1,4 +1,4 @@
-"""Requests with an Idempotency-Key: done once, on whichever worker, before or after a crash."""
+"""Idempotency-Key: a request runs once, on any worker, also after a crash."""
 
 import os
 import threading
@@ -31,7 +31,7 @@ HOURS = {
 
 
 class Sender:
-    """A program that names its requests."""
+    """A client that sends Idempotency-Keys."""
 
     def __init__(self, client: FlaskClient, secret: str) -> None:
         self.client = client
@@ -48,17 +48,16 @@ class Sender:
 
 @pytest.fixture
 def sender(client: FlaskClient, db_path: Path) -> Sender:
-    """One with the scope `admin`."""
+    """A sender with the scope admin."""
     return Sender(client, make_key(db_path, "admin"))
 
 
 def is_replayed(answer: TestResponse) -> bool:
-    """Say whether an answer was given before."""
+    """Say whether the answer is a replayed one."""
     return answer.headers.get("Idempotent-Replayed") == "true"
 
 
-def test_a_repeated_request_gets_its_first_answer_again(sender: Sender) -> None:
-    """Even if what it stored has changed meanwhile."""
+def test_repeated_request_gets_its_first_answer(sender: Sender) -> None:
     first = sender.send("a")
     assert (first.status_code, is_replayed(first)) == (200, False)
     sender.send(None, LINES.replace(b"1.9", b"1.8"))
@@ -70,8 +69,7 @@ def test_a_repeated_request_gets_its_first_answer_again(sender: Sender) -> None:
     assert (candles["candles"][0][2], candles["change"]) == (1.8, 2)
 
 
-def test_every_write_can_be_named(sender: Sender) -> None:
-    """Each route for itself: one name may serve several."""
+def test_every_write_route_takes_an_idempotency_key(sender: Sender) -> None:
     sent = [
         ("POST", CANDLES, LINES),
         ("POST", "/api/v1/ticks", tick_lines("T", 3)),
@@ -89,10 +87,7 @@ def test_every_write_can_be_named(sender: Sender) -> None:
 @pytest.mark.parametrize(
     ("path", "body"), [(CANDLES, candle_lines(4)), (CANDLES + "&mode=fill", LINES)]
 )
-def test_another_query_or_body_under_a_name_is_refused(
-    sender: Sender, path: str, body: bytes
-) -> None:
-    """Nothing of it is stored."""
+def test_other_query_or_body_under_a_key_is_refused(sender: Sender, path: str, body: bytes) -> None:
     sender.send("a")
     answer = sender.send("a", body, path)
     assert answer.json is not None
@@ -102,8 +97,7 @@ def test_another_query_or_body_under_a_name_is_refused(
     assert len(candles["candles"]) == 3
 
 
-def test_a_refused_request_may_be_corrected_under_its_name(sender: Sender) -> None:
-    """Only what was done is remembered."""
+def test_refused_request_may_be_corrected_under_its_key(sender: Sender) -> None:
     assert sender.send("a", LINES, CANDLES + "&on_error=stop").status_code == 400
     assert sender.send("a", LINES + b"junk", CANDLES + "&on_error=abort").status_code == 422
     answer = sender.send("a")
@@ -111,16 +105,14 @@ def test_a_refused_request_may_be_corrected_under_its_name(sender: Sender) -> No
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "\u00e9", "a\tb"])
-def test_a_name_is_printable_ascii(sender: Sender, key: str) -> None:
-    """Up to 255 characters."""
+def test_idempotency_key_is_printable_ascii(sender: Sender, key: str) -> None:
     answer = sender.send(key)
     assert answer.json is not None
     assert (answer.status_code, answer.json["type"]) == (400, "bad_request")
     assert sender.send("x" * 255).status_code == 200
 
 
-def test_an_answer_is_kept_for_a_day(sender: Sender) -> None:
-    """Then the name is free."""
+def test_idempotency_record_is_kept_for_a_day(sender: Sender) -> None:
     with freeze_time(HOURS["first"]):
         sender.send("a")
     with freeze_time(HOURS["next"]):
@@ -131,10 +123,7 @@ def test_an_answer_is_kept_for_a_day(sender: Sender) -> None:
         assert (answer.json["inserted"], answer.json["unchanged"]) == (1, 3)
 
 
-def test_answers_to_programs_that_write_no_more_are_forgotten(
-    sender: Sender, db_path: Path
-) -> None:
-    """By a job: nothing else would come to look."""
+def test_expired_idempotency_records_are_trimmed_by_a_job(sender: Sender, db_path: Path) -> None:
     with freeze_time(HOURS["first"]):
         sender.send("a")
     jobs: worker_jobs.Jobs = sender.client.application.extensions["jobs"]
@@ -147,8 +136,7 @@ def test_answers_to_programs_that_write_no_more_are_forgotten(
     db.close()
 
 
-def test_names_of_another_key_are_its_own(sender: Sender, db_path: Path) -> None:
-    """Two pumps may count from 1."""
+def test_idempotency_keys_belong_to_an_api_key(sender: Sender, db_path: Path) -> None:
     sender.send("1")
     other = Sender(sender.client, make_key(db_path))
     answer = other.send("1", candle_lines(4))
@@ -161,8 +149,7 @@ def running(server: Callable[..., Server]) -> Server:
     return server(GFIL_WORKERS="2")
 
 
-def test_two_workers_asked_at_once_do_it_once(running: Server) -> None:
-    """The others wait and get the same answer."""
+def test_request_sent_to_two_workers_at_once_runs_once(running: Server) -> None:
     secret = make_key(running.db)
     barrier = threading.Barrier(8)
 
@@ -181,10 +168,7 @@ def test_two_workers_asked_at_once_do_it_once(running: Server) -> None:
         assert len(done) == 1
 
 
-def test_an_answer_outlives_the_processes_that_gave_it(
-    running: Server, server: Callable[..., Server]
-) -> None:
-    """Killed without a warning, and started again."""
+def test_idempotency_record_survives_kill_9(running: Server, server: Callable[..., Server]) -> None:
     secret = make_key(running.db)
     headers = {"X_API_Key": secret, "Idempotency_Key": "a"}
     first = running.request("POST", CANDLES, LINES, **headers)
