@@ -153,7 +153,7 @@ def test_what_ends_it_in_the_middle_says_how_far_it_came() -> None:
     ("data", "pace", "kind", "why"),
     [
         (csv(0), Pace(None, to_now=True), BadParameter, "--now needs a --speed"),
-        (b"", Pace(), BadRequest, "nothing in it"),
+        (b"", Pace(), BadRequest, "the input is empty"),
         (b"2024.03.01,00:00,1,1,1,1,5\n", Pace(), BadRequest, "these are candles, not ticks"),
     ],
 )
