@@ -69,8 +69,9 @@ def load(
     """Read rows of any format from chunks of bytes, store them in batches, return the report.
 
     `name` is the file name; it may hold symbol and timeframe. With `abort` the chunks are iterated
-    twice: the first time only checks. A dry run stores nothing and reports what is recognised; it
-    needs no database, and without one every good row counts as inserted.
+    twice, first for the check; those of an iterator are held in memory. A dry run stores nothing
+    and reports what is recognised; it needs no database, and without one every good row counts as
+    inserted.
 
     Raises:
         UnknownFormat: the content has no known format, or another than the announced one.
@@ -80,6 +81,7 @@ def load(
         Busy, DiskFull, DatabaseError: a batch could not be stored; earlier batches are stored.
     """
     if options.abort and not options.dry_run:
+        chunks = list(chunks) if isinstance(chunks, Iterator) else chunks
         _check(db, chunks, options, now, name)
     source = _open(db, chunks, options, now, name)
     report = source.report

@@ -196,8 +196,8 @@ class Report:
 
     def describe(self) -> list[str]:
         """Return the report as lines of text."""
-        kinds = ["ticks"] if self.is_on_ticks and self.format != "ticks" else self.timeframes
-        series = " ".join([format_list(self.symbols, SYMBOLS_SHOWN) or "no rows", *kinds])
+        subjects = ["ticks"] if self.is_on_ticks and self.format != "ticks" else self.timeframes
+        series = " ".join([format_list(self.symbols, SYMBOLS_SHOWN) or "no rows", *subjects])
         span = ""
         if self.first is not None and self.last is not None:
             span = f", {format_instant(self.first)} to {format_instant(self.last)}"
@@ -229,8 +229,8 @@ def _describe_recognised(recognised: Mapping[str, Any]) -> list[str]:
         + (f"; rows {spacing} apart" if spacing else "")
     ]
     for which in ("first", "last"):
-        if moment := recognised[which]:
-            lines.append(f"  {which} row {moment['utc']} UTC, {moment['clock']} on the clock")
+        if instant := recognised[which]:
+            lines.append(f"  {which} row {instant['utc']} UTC, {instant['clock']} on the clock")
     return lines
 
 

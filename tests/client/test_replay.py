@@ -153,7 +153,7 @@ def test_what_ends_it_in_the_middle_says_how_far_it_came() -> None:
     ("data", "pace", "kind", "why"),
     [
         (csv(0), Pace(None, to_now=True), BadParameter, "--now needs a --speed"),
-        (b"", Pace(), BadRequest, "nothing in it"),
+        (b"", Pace(), BadRequest, "the input is empty"),
         (b"2024.03.01,00:00,1,1,1,1,5\n", Pace(), BadRequest, "these are candles, not ticks"),
     ],
 )
@@ -167,7 +167,7 @@ def test_what_cannot_be_replayed_is_told_before_anything_is_posted(
 
 
 def test_without_a_symbol_it_asks_for_one() -> None:
-    with pytest.raises(BadParameter, match="--symbol names it"):
+    with pytest.raises(BadParameter, match="symbol names it"):
         replay.run([csv(0)], Options(), Recorder(), Pace())
 
 

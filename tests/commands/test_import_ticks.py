@@ -79,10 +79,10 @@ def test_the_answer_in_json_names_the_newest_tick(db: Path) -> None:
     ("arguments", "status", "line"),
     [
         ([CSV, "--tf", "M1"], 2, "these are ticks, which have no timeframe: leave out --tf"),
-        ([SAMPLES / "TESTFX1.csv", "--tf", "ticks"], 3, "these are candles, not ticks: over HTTP"),
+        ([SAMPLES / "TESTFX1.csv", "--tf", "ticks"], 1, "these are candles, not ticks: over HTTP"),
         ([CSV, "--columns", "time,bid"], 2, "the columns lack ask"),
-        ([CSV, "--columns", "time,bid,ask,open"], 2, "bid and open are not of the same rows"),
-        ([CSV, "--columns", "time,open,high,low,close,flags"], 2, "open and flags are not of the"),
+        ([CSV, "--columns", "time,bid,ask,open"], 2, "bid and open cannot be in the same rows"),
+        ([CSV, "--columns", "time,open,high,low,close,flags"], 2, "open and flags cannot be in"),
     ],
 )
 def test_what_does_not_go_with_ticks_is_one_line(

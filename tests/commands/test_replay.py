@@ -164,7 +164,7 @@ def test_through_a_bad_line_every_tick_arrives_once(
         url = ("--url", before.url, "--key-file", key_file)
         status, out, err = gfil("replay", source, *url, "--speed", "max")
     assert status == 0
-    assert "30000 rows: 30000 inserted\n" in out
+    assert "30,000 rows: 30,000 inserted\n" in out
     assert err.count("; trying again\n") == err.count(" takes ticks again\n") >= 2
     assert ticks(running, "MANY") == rows
 
@@ -189,7 +189,7 @@ def test_a_server_that_is_restarted_in_the_middle_misses_nothing(
     second = server("--bind", place, GFIL_DB=str(first.db), GFIL_WORKERS="1")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "4000 rows: 4000 inserted\n" in out
+    assert "4,000 rows: 4,000 inserted\n" in out
     assert trouble.startswith(f"gfil: cannot reach {first.url}: ")
     assert trouble.endswith("; trying again\n")
     assert err == f"gfil: {first.url} takes ticks again\n"

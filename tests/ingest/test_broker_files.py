@@ -1,4 +1,4 @@
-"""Tests with brokers' own files: recognised by themselves, their times right on their clocks."""
+"""Tests with files of brokers: their formats are recognised, their times right on their clocks."""
 
 from pathlib import Path
 
@@ -160,7 +160,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("file", "clock", "what", "count", "reach"), FILES)
-def test_a_brokers_file_is_recognised_with_the_right_times(
+def test_broker_file_is_recognised_with_the_right_times(
     shared_data: Path, file: str, clock: str, what: str, count: int, reach: str
 ) -> None:
     options = Options(dry_run=True, clock=clocks.parse(clock))
@@ -172,7 +172,7 @@ def test_a_brokers_file_is_recognised_with_the_right_times(
     assert f"{format_instant(report.first)[:16]} {format_instant(report.last)[:16]}" == reach
 
 
-def test_two_stamps_that_came_twice_are_the_only_duplicates(
+def test_repeated_timestamps_are_the_only_duplicates(
     shared_data: Path, db: apsw.Connection
 ) -> None:
     source = str(shared_data / "legacy_json/ETH_BTC-5m.json.gz")
@@ -180,7 +180,7 @@ def test_two_stamps_that_came_twice_are_the_only_duplicates(
     assert (report.inserted, report.duplicates, report.rejected) == (11_521, 2, 0)
 
 
-def test_days_of_a_server_come_back_on_its_clock_with_the_files_dates(
+def test_server_days_read_back_with_the_dates_of_the_file(
     shared_data: Path, db: apsw.Connection
 ) -> None:
     athens = clocks.parse("Europe/Athens")
@@ -205,7 +205,7 @@ def test_days_of_a_server_come_back_on_its_clock_with_the_files_dates(
         ("oanda_XAUUSD_ticks_201405_first300k.csv.gz", 300_000, 119, 1399041624421),
     ],
 )
-def test_a_brokers_ticks_come_in_once(
+def test_broker_ticks_are_stored_once(
     db: apsw.Connection, shared_data: Path, file: str, rows: int, repeated: int, newest: int
 ) -> None:
     source = str(shared_data / "ticks" / file)

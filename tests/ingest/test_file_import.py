@@ -56,7 +56,8 @@ def test_refused_file_does_not_stop_the_others(put: Put, tmp_path: Path) -> None
     assert outcome.failures == [
         f"{sources[1]}: the timeframe is unknown, --tf names it: "
         "rows are 1 minute apart, like those of M1",
-        f"{sources[2]}: no format known here: it begins with 'hello'; --columns can name its cells",
+        f"{sources[2]}: unknown format: the input begins with 'hello'; "
+        "--columns can name its cells",
     ]
     assert [report.symbols for report in outcome.reports] == [["A"], ["D"]]
     assert (outcome.exit_status, change(path)) == (3, 2)

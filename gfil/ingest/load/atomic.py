@@ -37,10 +37,10 @@ class AtomicWrite:
     def add(self, symbol: str, timeframe: Timeframe | None, rows: RowColumns) -> None:
         """Add rows of one symbol and timeframe, or ticks of one symbol."""
         if (symbol, timeframe) not in self._queue:
-            kind = CandleColumns if timeframe else NumberedTicks
+            columns_type = CandleColumns if timeframe else NumberedTicks
             types = CANDLE_TYPES if timeframe else TICK_TYPES
             arrays: Any = map(array, types)
-            self._queue[symbol, timeframe] = kind(*arrays)
+            self._queue[symbol, timeframe] = columns_type(*arrays)
         both: Any = zip(self._queue[symbol, timeframe], rows, strict=True)
         for column, more in both:
             column.extend(more)
@@ -68,16 +68,15 @@ class AtomicWrite:
             SymbolCase: the symbol differs from a known one only in case.
         """
         report = self._report.copy()
-        _, change = connection.read_state(db)
+        if self._dry_run:
+            _, report.change = connection.read_state(db)
         for key, columns in self._queue.items():
             for part in _split(columns, report):
                 written = writing.write_rows(db, key, part, self._options)
                 writing.report_written(report, key, part, written)
         if self._aborts:
             report.refuse_bad_rows()
-        if self._dry_run:
-            report.change = change
-        else:
+        if not self._dry_run:
             writing.report_last_ticks(db, report)
             _, report.change = connection.read_state(db)
         return report

@@ -70,8 +70,8 @@ class BatchWriter:
             return  # a symbol whose rows are all refused is not created
         queued = self._queue.get((symbol, timeframe))
         if queued is None:
-            kind = CandleColumns if timeframe else NumberedTicks
-            queued = self._queue[symbol, timeframe] = kind(*([] for _ in rows))
+            columns_type = CandleColumns if timeframe else NumberedTicks
+            queued = self._queue[symbol, timeframe] = columns_type(*([] for _ in rows))
         both: Any = zip(queued, rows, strict=True)
         for column, more in both:
             column.extend(more)

@@ -127,7 +127,7 @@ class Bucketer:
 
     def _wall_start(self, wall: int) -> int:
         if self._timeframe.name == "W1" and (wall - MONDAY) % WEEK >= WEEKEND_S:
-            wall += 2 * DAY  # MetaTrader stamps a week with the Sunday before it
+            wall += 2 * DAY  # MetaTrader dates a week by the Sunday before it
         return self._timeframe.floor(wall)
 
     def _put_one_by_one(self, table: RowTable, final: bool) -> BucketedRows:
@@ -173,7 +173,7 @@ class Bucketer:
         if not instants:
             return "missing_hour"
         buckets = [self._clock.bucket(self._timeframe, instant) for instant in instants]
-        # Where a clock goes back by half an hour, a stamp may begin a bucket in one pass only.
+        # Where a clock goes back by half an hour, a timestamp may start a bucket in one pass only.
         begun = [bucket for bucket in buckets if bucket.start in instants]
         if len(buckets) > 1 and len(begun) != 1:
             return AmbiguousTime(*instants)

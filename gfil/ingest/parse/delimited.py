@@ -22,10 +22,10 @@ def read(pieces: ByteStream, layout: ColumnLayout, refuse: Refuse) -> Iterator[R
     for block in read_blocks(pieces, refuse):
         if block.row <= layout.skip:
             lines = block.text.split("\n")
-            over = layout.skip - block.row + 1
-            if over >= len(lines):
+            skipped = layout.skip - block.row + 1
+            if skipped >= len(lines):
                 continue
-            block = Block(block.row + over, "\n".join(lines[over:]))
+            block = Block(block.row + skipped, "\n".join(lines[skipped:]))
         before = dict(sides.known)
         try:
             yield read_at_once(block, layout, sides)
@@ -35,16 +35,16 @@ def read(pieces: ByteStream, layout: ColumnLayout, refuse: Refuse) -> Iterator[R
 
 
 def read_at_once(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
-    """Return the rows of a block of which every line is regular.
+    """Return the rows of a block in which every line is regular.
 
     Raises:
-        ValueError, OverflowError, csv.Error: some line is not, or it takes a closer look to tell.
+        ValueError, OverflowError, csv.Error: a line is irregular or must be read by itself.
     """
     text, rows = block.text, block.text.count("\n") + 1
     if '"' in text:
         column = _unquote(text, layout, rows)
     elif layout.date is None and layout.separator != " " and text.count(" ") == rows:
-        # The only blanks are those within the stamps: as separators they split date from time.
+        # The only blanks are inside the timestamps: as separators they split date from time.
         separated = text.replace(" ", layout.separator)
         layout = _with_date_apart(layout)
         column = _cut(separated, layout, rows)
@@ -86,7 +86,7 @@ def _read_numbers(
     if not layout.keeps_sides or name not in SIDES:
         return numbers.read_optional(column(at))
     if layout.symbol is not None:
-        raise ValueError("each symbol has sides of its own")
+        raise ValueError("each symbol repeats its own sides")
     return sides.read_column(name, column(at))
 
 
@@ -94,8 +94,8 @@ def _cut(text: str, layout: ColumnLayout, rows: int) -> Column:
     separator, width = layout.separator, layout.width
     cells = text.replace("\n", f"{separator}\n").split(separator)
     first = "".join(cells[::width]).split("\n")
-    # The first cell of every line but the first begins with the line's end, and no other cell can:
-    # that these two agree proves that each line has `width` cells.
+    # The first cell of every line but the first begins with a newline, and no other cell can. If
+    # both counts agree, each line has `width` cells.
     if len(cells) != rows * width or len(first) != rows:
         raise ValueError("lines of different lengths")
     return lambda at: cells[at::width] if at else first
@@ -110,21 +110,22 @@ def _unquote(text: str, layout: ColumnLayout, rows: int) -> Column:
 
 
 def _with_date_apart(layout: ColumnLayout) -> ColumnLayout:
-    def later(at: int | None) -> int | None:
-        return at if at is None or at < layout.time else at + 1
-
     return layout._replace(
         width=layout.width + 1,
         date=layout.time,
         time=layout.time + 1,
-        numbers=tuple(map(later, layout.numbers)),
-        symbol=later(layout.symbol),
-        timeframe=later(layout.timeframe),
+        numbers=tuple(_shift(index, layout.time) for index in layout.numbers),
+        symbol=_shift(layout.symbol, layout.time),
+        timeframe=_shift(layout.timeframe, layout.time),
     )
 
 
+def _shift(index: int | None, start: int) -> int | None:
+    return index if index is None or index < start else index + 1
+
+
 def read_one_by_one(block: Block, layout: ColumnLayout, refuse: Refuse, sides: Sides) -> RowTable:
-    """Return the good rows of a block; tell the others and why. Blank lines are no rows."""
+    """Return the good rows of a block and refuse the others; blank lines are skipped."""
     rows: list[int] = []
     values: list[tuple[Any, ...]] = []
     for row, line in enumerate(block.text.split("\n"), start=block.row):
@@ -148,24 +149,26 @@ def _read_line(line: str, layout: ColumnLayout, sides: Sides) -> tuple[Any, ...]
     if layout.date is not None:
         stamp = f"{cells[layout.date]} {stamp}"
     symbol = "" if layout.symbol is None else cells[layout.symbol]
-
-    def number(name: str) -> float:
-        at = layout.find(name)
-        cell = "" if at is None else cells[at]
-        if layout.keeps_sides and name in SIDES:
-            return sides.parse(symbol, name, cell)
-        return numbers.parse(cell) if cell or name in layout.kind.required else 0
-
-    if layout.keeps_sides:  # also where the row is refused: they are the last ones all the same
-        for name, at in zip(layout.kind.numbers, layout.numbers, strict=True):
-            if name in SIDES and at is not None:
-                sides.see(symbol, name, cells[at])
+    if layout.keeps_sides:  # also those of a refused row: the next row repeats them
+        for name, index in zip(layout.kind.numbers, layout.numbers, strict=True):
+            if name in SIDES and index is not None:
+                sides.record(symbol, name, cells[index])
     return (
         *timestamps.parse(stamp),
-        *map(number, layout.kind.numbers),
+        *(_parse_number(cells, name, layout, sides, symbol) for name in layout.kind.numbers),
         symbol,
         "" if layout.timeframe is None else cells[layout.timeframe],
     )
+
+
+def _parse_number(
+    cells: Sequence[str], name: str, layout: ColumnLayout, sides: Sides, symbol: str
+) -> float:
+    index = layout.find(name)
+    cell = "" if index is None else cells[index]
+    if layout.keeps_sides and name in SIDES:
+        return sides.parse(symbol, name, cell)
+    return numbers.parse(cell) if cell or name in layout.kind.required else 0
 
 
 def split_line(line: str, separator: str) -> list[str]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -21,6 +22,7 @@ from gfil.errors import (
     UnsupportedEncoding,
 )
 from gfil.ingest import formats, importer, typed_json
+from gfil.ingest.load.atomic import AtomicWrite
 from gfil.ingest.options import KindName, Options
 from gfil.ingest.parse import columns as column_names
 from gfil.ingest.report import Report
@@ -187,14 +189,12 @@ class _SmallUpload:
             data = b"".join(self._body)
             direct = typed_json.prepare(read_db(), data, self._options, now=now)
             if direct is not None:
-                self._atomic = direct
-                return self._store
+                return partial(self._store, direct)
             chunks = (data,)
-        self._atomic = importer.prepare(read_db(), chunks, self._options, now=now)
-        return self._store
+        return partial(self._store, importer.prepare(read_db(), chunks, self._options, now=now))
 
-    def _store(self, db: apsw.Connection) -> dict[str, Any]:
-        self.report = self._atomic.store(db)
+    def _store(self, atomic: AtomicWrite, db: apsw.Connection) -> dict[str, Any]:
+        self.report = atomic.store(db)
         return self._describe(self.report)
 
 
@@ -219,7 +219,7 @@ def _count(report: Report) -> None:
 
 
 def describe_candles(report: Report) -> dict[str, Any]:
-    """Return a report as JSON, without the file name that HTTP has not."""
+    """Return a report as JSON without its file name."""
     answer = report.as_json()
     del answer["file"]
     return answer

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/batches.py: how large a batch is, alone and beside other writers."""
+"""Tests of gfil/ingest/load/batched.py: the size of batches with and without other writers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +48,7 @@ def write_one(db: apsw.Connection, name: str = "OTHER", close: float = 1.0) -> N
         write.write_candles(db, symbol, M1, rows)
 
 
-def test_a_batch_is_written_as_soon_as_it_is_full(connect: Callable[[], apsw.Connection]) -> None:
+def test_full_batch_is_written_at_once(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
     batch = BatchWriter(db, report, OPTIONS)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST - 1))
@@ -59,7 +59,7 @@ def test_a_batch_is_written_as_soon_as_it_is_full(connect: Callable[[], apsw.Con
     assert (report.inserted, report.change) == (BATCH_ROWS_FIRST + 1, 2)
 
 
-def test_alone_batches_grow_to_their_limit_and_never_rest(
+def test_batches_of_a_single_writer_grow_to_the_limit_without_pauses(
     connect: Callable[[], apsw.Connection],
 ) -> None:
     db, report, rests = connect(), Report("", "UTC"), list[float]()
@@ -72,7 +72,7 @@ def test_alone_batches_grow_to_their_limit_and_never_rest(
     assert (report.inserted, rests) == (100_000, [])
 
 
-def test_beside_another_writer_batches_shrink_and_rest(
+def test_batches_shrink_and_pause_while_another_writer_is_active(
     connect: Callable[[], apsw.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "BATCH_S", 1e-6)  # no machine is as fast
@@ -95,7 +95,7 @@ def test_beside_another_writer_batches_shrink_and_rest(
     assert all(seconds > 0 for seconds in rests)
 
 
-def test_a_second_after_the_other_writer_it_is_alone_again(
+def test_batches_grow_again_a_second_after_the_other_write(
     connect: Callable[[], apsw.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batched, "SHARED_FOR_S", 0)
@@ -119,7 +119,7 @@ def test_several_symbols_share_a_batch(connect: Callable[[], apsw.Connection]) -
     assert [symbol.name for symbol in symbols.list_symbols(db)] == ["A1", "B1", "C1"]
 
 
-def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection]) -> None:
+def test_trial_counts_and_rolls_back(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
     write_one(db)
     batch = BatchWriter(db, report, OPTIONS, trial=True)
@@ -131,7 +131,7 @@ def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection
     assert page.candles == [(START, 1.0, 1.0, 1.0, 1.0, 1.0)]
 
 
-def test_a_batch_that_fails_leaves_those_before(connect: Callable[[], apsw.Connection]) -> None:
+def test_failed_batch_keeps_earlier_batches(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
     batch = BatchWriter(db, report, OPTIONS)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/groups.py: whose a row is, and how little is remembered to tell it."""
+"""Tests of gfil/ingest/load/series.py: the series of a row, and the limits of the cache."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from gfil.timeframes import H1, M1
 NOW = 1709251200
 
 
-def make(told: SeriesHint) -> SeriesSplitter:
-    return SeriesSplitter(told, UTC, NOW, lambda *_: None, lambda name: None)
+def make(hint: SeriesHint) -> SeriesSplitter:
+    return SeriesSplitter(hint, UTC, NOW, lambda *_: None, lambda name: None)
 
 
 def name(found: Series | str) -> tuple[str, str] | str:
@@ -29,7 +29,7 @@ def name(found: Series | str) -> tuple[str, str] | str:
         (("EURUSD", "X7"), "missing_field"),
     ],
 )
-def test_cells_tell_whose_a_row_is_and_what_is_told_fills_in(
+def test_cells_name_the_series_and_the_hint_fills_blanks(
     cells: tuple[str, str], found: tuple[str, str] | str
 ) -> None:
     sorter = make(SeriesHint("GBPUSD", M1, "--tf"))
@@ -38,7 +38,7 @@ def test_cells_tell_whose_a_row_is_and_what_is_told_fills_in(
     assert sorter._find_series(cells) == sorter._find_series(cells)
 
 
-def test_blanks_around_a_name_are_the_same_group_and_are_not_kept() -> None:
+def test_padded_names_are_one_series_and_are_not_cached() -> None:
     sorter = make(SeriesHint(None, M1, "--tf"))
     plain = sorter._find_series(("EURUSD", ""))
     for blanks in (1, 50, 60, 1000, 60_000):
@@ -50,7 +50,7 @@ def test_blanks_around_a_name_are_the_same_group_and_are_not_kept() -> None:
     assert len(kept) == 4
 
 
-def test_groups_and_what_is_remembered_have_a_limit_each(
+def test_number_of_series_and_cache_size_are_limited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(series, "SERIES_MAX", 3)

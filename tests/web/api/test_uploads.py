@@ -163,7 +163,7 @@ REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "a bad mode": ("?symbol=X&tf=M1&mode=replace", LINES, 400, "mode must be one of"),
     "a bad flag": ("?symbol=X&tf=M1&dry_run=yes", LINES, 400, "dry_run must be one of"),
     "two symbols": ("?symbol=X&symbol=Y&tf=M1", LINES, 400, "symbol is given 2 times"),
-    "nothing": ("?symbol=X&tf=M1", b"", 400, "there is nothing in it"),
+    "nothing": ("?symbol=X&tf=M1", b"", 400, "the input is empty"),
     "prose": ("?symbol=X&tf=M1", b"Dear server,\n", 400, "columns can name its cells"),
     "ticks": ("?symbol=X&tf=M1", tick_lines("X", 1), 400, "/api/v1/ticks"),
     "JSON broken off": ("?symbol=X&tf=M1", b"[[%d,1,2,1,2,5],[17" % START, 400, "truncated"),
@@ -183,7 +183,7 @@ def test_wrong_upload_is_refused_with_a_sentence(pump: Pump, case: str) -> None:
 def test_refusal_quotes_the_body_unchanged(pump: Pump) -> None:
     """Option names inside a user's text are not reworded."""
     _, told = pump.post("/api/v1/candles?symbol=X&tf=M1", b"run --force-tf --dry-run\n")
-    assert "it begins with 'run --force-tf --dry-run'; columns can name" in told["detail"]
+    assert "the input begins with 'run --force-tf --dry-run'; columns can name" in told["detail"]
 
 
 def test_refusal_names_its_parameter(pump: Pump) -> None:
@@ -325,3 +325,43 @@ def test_bad_rows_before_the_first_good_row_do_not_hide_it(pump: Pump) -> None:
     for bad in (b"null", b"1", b'"x"', b"{}", b"[1]"):
         status, told = pump.post(TICKS, b'{"ticks":[' + bad + b"," + good + b"]}")
         assert (status, told["rows"], told["rejected"]) == (200, 2, 1), bad
+
+
+TYPED_BODIES = {
+    "ticks": (
+        TICKS,
+        {"ticks": [{"symbol": "GOLDA", "time_msc": START * 1000, "bid": 1, "ask": 2}]},
+    ),
+    "a tick without a price": (TICKS, {"symbol": "GOLDA", "ticks": [[START, 0, 0], [START, 1, 2]]}),
+    "a tick with a null": (TICKS, {"symbol": "GOLDA", "ticks": [[START, None, 2], [START, 1, 2]]}),
+    "candles": (
+        "/api/v1/candles?symbol=GOLDA&tf=M1",
+        [[START, 1, 2, 1, 2, 5], [START + 60, 1, 0, 1, 2, 5]],
+    ),
+    "refused with abort": (
+        "/api/v1/candles?symbol=GOLDA&tf=M1&on_error=abort",
+        {"candles": [[START, 1, 2, 1, 2, 5], [START + 60, 1, 0, 1, 2, 5]]},
+    ),
+    "unknown symbol": (TICKS, {"ticks": [[START, 1, 2]]}),
+}
+
+
+@pytest.mark.parametrize("case", TYPED_BODIES)
+def test_json_content_type_gives_the_answer_of_the_general_way(pump: Pump, case: str) -> None:
+    """A body of type application/json takes the direct way, one without a type does not."""
+    path, body = TYPED_BODIES[case]
+    data = orjson.dumps(body)
+    direct = pump.post(path, data, Content_Type="application/json")
+    path, data = path.replace("GOLDA", "GOLDB"), data.replace(b"GOLDA", b"GOLDB")
+    general = pump.post(path, data)
+    change = {"change": direct[1]["change"]} if "change" in direct[1] else {}
+    text = orjson.dumps(general[1] | change).replace(b"GOLDB", b"GOLDA")
+    assert (direct[0], direct[1]) == (general[0], orjson.loads(text))
+
+
+def test_repeated_json_body_gets_the_stored_answer(pump: Pump) -> None:
+    path, body = TYPED_BODIES["ticks"]
+    headers = {"Content_Type": "application/json", "Idempotency_Key": "k1"}
+    first = pump.post(path, orjson.dumps(body), **headers)
+    assert first[1]["inserted"] == 1
+    assert pump.post(path, orjson.dumps(body), **headers) == first
