@@ -27,7 +27,7 @@ from tests.server.test_gunicorn_conf import started
 # What takes half a minute takes 3 s here, what takes 15 s one.
 IMPATIENT = """
 from gfil.web.stream import routes
-routes.UNTAKEN_MS, routes.CHECK_S = 3000, 1.0
+routes.UNACKED_MS, routes.CHECK_S = 3000, 1.0
 from gfil.cli import cli
 cli()
 """
