@@ -19,13 +19,12 @@ from gfil.store.engine.connection import read_state
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe
 from gfil.web.pages.assets import CHART_MODULES
-from gfil.web.pages.overview_rows import percent
 from gfil.web.pages.page import inline_json, page_blueprint, send_page
 from gfil.web.pages.page_cache import PAGES
 from gfil.web.request.connections import read_db
 from gfil.web.request.parameters import CLOCK, TF, instant, number
 from gfil.web.request.route import route
-from gfil.wording import format_number
+from gfil.wording import format_change, format_number
 
 INLINE_CANDLES = 300
 TABLE_ROWS = 12
@@ -159,7 +158,7 @@ def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict
         "time": _format_wall(instant, timeframe, clock),
         **dict(zip(("open", "high", "low", "close"), texts, strict=True)),
         "volume": _format_volume(volume),
-        "change": percent(prices[3], before),
+        "change": format_change(prices[3], before),
     }
 
 

@@ -10,7 +10,7 @@ from gfil.store import symbols
 from gfil.store.candles import inventory, read
 from gfil.store.symbols import Symbol
 from gfil.web.request.connections import read_db
-from gfil.wording import format_number
+from gfil.wording import format_change, format_number
 
 SPARK_CANDLES = 48
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
@@ -53,20 +53,12 @@ def _read_row(epoch: str, symbol: Symbol) -> OverviewRow:
         symbol,
         path if hours else f"{path}?tf=D1",
         format_number(newest.close, symbol.digits_shown),
-        percent(newest.close, before),
+        format_change(newest.close, before),
         _spark([candle[4] for candle in hours or days]),
         newest.time,
         before,
         clock.bucket(timeframes.D1, days[-1][0]).stop if days else None,
     )
-
-
-def percent(price: float, before: float) -> str:
-    """Return the change of a price in percent, blank if the price before was 0."""
-    if not before:
-        return ""
-    change = 100 * (price - before) / abs(before)
-    return f"{'−' if change < 0 else '+'}{format_number(abs(change), 2)}%"
 
 
 def _spark(closes: Sequence[float]) -> str:
