@@ -13,7 +13,7 @@ from gfil.errors import BadParameter
 from gfil.store import symbols
 from gfil.store.engine import connection
 from gfil.store.retention import rules
-from gfil.store.retention.rules import FOREVER, WHATS, Period
+from gfil.store.retention.rules import FOREVER, SUBJECTS, Period
 from gfil.store.symbols import Symbol
 
 PATIENCE_MS = 30_000  # for the write lock: nobody waits for a prune
@@ -71,7 +71,7 @@ def _own(connection: apsw.Connection) -> dict[str, dict[str, str]]:
 
 def _spell(kept: Mapping[str, Period]) -> str:
     # Those that are kept for ever only where somebody said so.
-    named = [what for what in WHATS if what in kept and kept[what] != FOREVER]
+    named = [what for what in SUBJECTS if what in kept and kept[what] != FOREVER]
     return " ".join(f"{what}={kept[what].name}" for what in named) or "nothing is pruned"
 
 

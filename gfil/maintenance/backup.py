@@ -11,7 +11,7 @@ from gfil import clocks
 from gfil.errors import BadParameter, Busy, Conflict, GfilError
 from gfil.store import maintenance_runs
 from gfil.store.candles import integrity
-from gfil.store.engine import connection, file_copy, locks
+from gfil.store.engine import connection, file_copy, locks, sqlite_errors, upgrade
 from gfil.store.engine.file_copy import PART
 
 PATIENCE_S = 30.0  # for the write lock, at the end: nobody waits for a backup
@@ -54,7 +54,7 @@ def write(database: Path, wanted: Path, *, keep: int | None = None, now: float) 
     _check_target(database, target)
     with (
         closing(connection.connect(database, readonly=True)) as db,
-        connection.translate_errors(database),
+        sqlite_errors.translate_errors(database),
         locks.hold(locks.backup_path(database)) as is_ours,
     ):
         if not is_ours:
@@ -89,7 +89,7 @@ def _check_is_backup(target: Path) -> None:
     head = b""
     with suppress(OSError), target.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if head[:16] != MAGIC or int.from_bytes(head[68:], "big") != connection.APPLICATION_ID:
+    if head[:16] != MAGIC or int.from_bytes(head[68:], "big") != upgrade.APPLICATION_ID:
         raise Conflict(f"{target} is there and no backup of GFIL: name another file, or a folder")
     if head[18:20] != NEVER_OPENED:
         raise Conflict(f"{target} is a database that is used: name another file, or a folder")

@@ -17,12 +17,12 @@ from gfil.errors import DatabaseError, ForeignDatabase, GfilError, NoDatabase
 from gfil.maintenance import host_checks
 from gfil.store import maintenance_runs, symbols
 from gfil.store.candles import expected_minutes, integrity, inventory
-from gfil.store.candles.integrity import REPAIRED_AT_ONCE, Mismatch
+from gfil.store.candles.integrity import REPAIR_BATCH_ROWS, Mismatch
 from gfil.store.engine import connection, file_copy
 from gfil.store.removal import prune
 from gfil.store.removal.prune import PruneTarget
 from gfil.store.retention import backdated_days, rules
-from gfil.store.retention.rules import WHATS
+from gfil.store.retention.rules import SUBJECTS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, WEEK
 
@@ -186,7 +186,7 @@ def _find_wrong(visit: CheckContext, symbol: Symbol) -> Iterator[list[Mismatch]]
         since = latest.time - QUICK_DAYS * DAY if latest else since
     found = integrity.find_mismatches(visit.db, symbol, since)
     for _, of_one in groupby(found, key=lambda wrong: wrong.timeframe):
-        while some := list(islice(of_one, REPAIRED_AT_ONCE)):
+        while some := list(islice(of_one, REPAIR_BATCH_ROWS)):
             if visit.repair:
                 with closing(connection.connect(visit.path)) as db:
                     db.set_busy_handler(connection.retry_until(PATIENCE_S))
@@ -257,7 +257,9 @@ def _prune(visit: CheckContext) -> Finding:
 def _is_due(visit: CheckContext, symbol: Symbol) -> bool:
     now = int(visit.now)
     limits = rules.cutoffs(rules.read_rules(visit.db, symbol), _until(visit))
-    aims = (PruneTarget(symbol, what, limits[what], now, imported=False) for what in WHATS)
+    aims = (
+        PruneTarget(symbol, what, limits[what], now, removes_backdated=False) for what in SUBJECTS
+    )
     return any(prune.find_batch(visit.db, aim, TIME_MIN - DAY, days=1, rows=1) for aim in aims)
 
 

@@ -9,7 +9,7 @@ import apsw
 
 from gfil.errors import BadParameter
 from gfil.store.candles import expected_minutes
-from gfil.store.candles.expected_minutes import Minutes, Read
+from gfil.store.candles.expected_minutes import Minutes, ReadMinutes
 from gfil.store.symbols import Symbol
 from gfil.timeframes import MINUTE, W1, WEEK
 
@@ -85,7 +85,7 @@ def _whole_minute(now: float) -> int:
     return int(now // MINUTE) * MINUTE
 
 
-def _by_week(read: Read) -> Read:
+def _by_week(read: ReadMinutes) -> ReadMinutes:
     # Each week is compared with eight others: it is read once for all of them.
     week_of: Callable[[int], Minutes] = lru_cache(WEEKS_HELD)(lambda week: read(week, week + WEEK))
 
@@ -97,7 +97,9 @@ def _by_week(read: Read) -> Read:
     return held
 
 
-def _find(held: Read, span: expected_minutes.MinuteSpan, start: int, stop: int) -> Iterator[Gap]:
+def _find(
+    held: ReadMinutes, span: expected_minutes.MinuteSpan, start: int, stop: int
+) -> Iterator[Gap]:
     for run in re.finditer(b"\x01+", expected_minutes.find_missing(held, span, start, stop)):
         yield Gap(start + run.start() * MINUTE, start + run.end() * MINUTE)
 

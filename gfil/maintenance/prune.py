@@ -18,7 +18,7 @@ from gfil.store.removal import prune as removal
 from gfil.store.removal.prune import PruneBatch, PruneTarget
 from gfil.store.retention import backdated_days, rules
 from gfil.store.retention.backdated_days import BackdatedDays
-from gfil.store.retention.rules import TICKS, WHATS
+from gfil.store.retention.rules import SUBJECTS, TICKS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY
 
@@ -53,7 +53,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Return the report as one JSON object."""
         return {
-            "rows": {what: self.rows[what] for what in WHATS if self.rows[what]},
+            "rows": {what: self.rows[what] for what in SUBJECTS if self.rows[what]},
             "ticks": self.ticks,
             "days": self.days,
             "settled": self.settled,
@@ -135,11 +135,11 @@ class _Work:
     seen: tuple[int, str, int] | None = None  # of the last piece: a day that goes in several
 
     def prune(self, symbol: Symbol) -> None:
-        for what in WHATS:  # the finest first: what is derived from them is settled
+        for what in SUBJECTS:  # the finest first: what is derived from them is settled
             start: int | None = TIME_MIN - DAY
             while start is not None:
                 start = (self._count if self.dry_run else self._remove)(symbol, what, start)
-            self.report.left += len(removal.list_left(self.db, self._aim(symbol, what)))
+            self.report.left += len(removal.list_recent_days(self.db, self._aim(symbol, what)))
         if not self.dry_run:
             self._tidy_up_of(symbol)
         if not (self.dry_run and self.imported):
@@ -182,14 +182,14 @@ class _Work:
         if not gone.rows:
             return
         report = self.report
-        if aim.what == TICKS:
+        if aim.subject == TICKS:
             report.ticks += gone.rows
         else:
-            report.rows[aim.what] += gone.rows
-        seen = (aim.symbol.id, aim.what, piece.start // DAY)
+            report.rows[aim.subject] += gone.rows
+        seen = (aim.symbol.id, aim.subject, piece.start // DAY)
         report.days += gone.days - (seen == self.seen)
         report.settled += gone.settled
-        self.seen = (aim.symbol.id, aim.what, (piece.stop - 1) // DAY)
+        self.seen = (aim.symbol.id, aim.subject, (piece.stop - 1) // DAY)
 
     def _tidy_up_of(self, symbol: Symbol) -> None:
         if delete_range.list_idle_clocks(self.db, symbol):

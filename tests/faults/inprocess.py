@@ -36,11 +36,11 @@ class Serving:
 
     def look(self) -> State:
         """Read everything, as charts read."""
-        connection = self.pool.take()
+        connection = self.pool.acquire()
         try:
             return read_state(connection)
         finally:
-            self.pool.give(connection)
+            self.pool.release(connection)
 
     def checkpoint(self) -> None:
         """Do what the checkpointer does every second; nobody is told when it fails."""

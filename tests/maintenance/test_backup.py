@@ -121,7 +121,7 @@ def test_none_goes_before_the_new_one_is_safe(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup.write(db_path, folder, now=NOW)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         backup.write(db_path, folder, keep=1, now=NOW + 1)
     assert names(folder) == ["gfil-20250102T030405Z.db"]
@@ -166,7 +166,7 @@ def test_a_copy_that_breaks_a_law_is_none(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     filled.execute("UPDATE candle SET close = high WHERE kind = 0 AND close < high")
-    with pytest.raises(integrity.Unsound, match="is not what its base makes it"):
+    with pytest.raises(integrity.Unsound, match="differs from what its base makes"):
         backup.write(db_path, folder, now=NOW)
     assert names(folder) == []
 

@@ -115,13 +115,13 @@ def test_a_reader_that_holds_on_is_counted_and_no_error(
 ) -> None:
     pool = Pool(writer.path)
     fill(writer)
-    reader = pool.take()
+    reader = pool.acquire()
     before = connection.read_state(reader)
     fill(writer, 1500)
     checkpointer.run()
     assert (checkpointer.done, checkpointer.failed, checkpointer.held_up) == (1, 0, 1)
     assert connection.read_state(reader) == before
-    pool.give(reader)
+    pool.release(reader)
     checkpointer.run()
     assert (checkpointer.done, checkpointer.failed, checkpointer.held_up) == (2, 0, 1)
 
@@ -143,13 +143,13 @@ def test_it_waits_for_readers_no_longer_than_a_writer_can_bear(
     writer: Writer, checkpointer: Checkpointer
 ) -> None:
     pool = Pool(writer.path)
-    reader = pool.take()
+    reader = pool.acquire()
     connection.read_state(reader)
     fill(writer, 1500)
     began = time.monotonic()
     checkpointer.run()
     assert time.monotonic() - began < 10 * checkpoint.WAIT_S
-    pool.give(reader)
+    pool.release(reader)
 
 
 def test_a_disk_that_fails_throws_doubt_on_the_file(db_path: Path) -> None:
@@ -194,11 +194,11 @@ def test_where_there_is_nothing_it_does_nothing(tmp_path: Path) -> None:
 
 def read_on(pool: Pool, end: threading.Event, seconds: float) -> None:
     while not end.is_set():
-        reader = pool.take()
+        reader = pool.acquire()
         connection.read_state(reader)
         end.wait(seconds)
         connection.read_state(reader)
-        pool.give(reader)
+        pool.release(reader)
 
 
 def repeat(run: Callable[[], object], end: threading.Event, seconds: float) -> None:

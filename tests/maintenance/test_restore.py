@@ -28,7 +28,7 @@ from gfil.maintenance import backup, restore
 from gfil.maintenance.restore import Restored
 from gfil.store import api_keys
 from gfil.store.candles import integrity
-from gfil.store.engine import connection, file_copy, file_swap
+from gfil.store.engine import connection, file_copy, file_swap, upgrade
 from gfil.store.engine.file_swap import InUse
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import workloads
@@ -137,7 +137,7 @@ def test_a_database_that_anybody_has_open_is_left_alone(
     source: Path, db_path: Path, sql: str
 ) -> None:
     old = data(db_path)
-    with hold(db_path, sql), pytest.raises(InUse, match="is in use: stop its server"):
+    with hold(db_path, sql), pytest.raises(InUse, match="is in use: first stop its server"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
     assert restore.run(source, db_path, now=NOW).kept is not None
@@ -150,7 +150,7 @@ def test_a_running_server_is_left_alone_a_killed_one_is_not_running(
     status, said, error = gfil(running.db, "restore", str(source))
     assert (status, said) == (1, "")
     assert error == (
-        f"gfil: {running.db} is in use: stop its server, and whatever else has it open, first\n"
+        f"gfil: {running.db} is in use: first stop its server and other programs that use it\n"
     )
     assert running.get("/healthz").status == 200
     workers = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
@@ -184,7 +184,7 @@ def test_an_older_schema_is_brought_up_to_date(db_path: Path, tmp_path: Path) ->
 
 
 def newer(path: Path) -> None:
-    apsw.Connection(str(path)).pragma("user_version", connection.SCHEMA_VERSION + 1)
+    apsw.Connection(str(path)).pragma("user_version", upgrade.SCHEMA_VERSION + 1)
 
 
 def foreign(path: Path) -> None:
@@ -220,7 +220,7 @@ def wrong_candle(path: Path) -> None:
         (no_database, ForeignDatabase, "it is not an SQLite database"),
         (broken_page, (integrity.Unsound, DatabaseError), "damaged|malformed"),
         (cut_off, (integrity.Unsound, DatabaseError), "damaged|malformed"),
-        (wrong_candle, integrity.Unsound, "is not what its base makes it"),
+        (wrong_candle, integrity.Unsound, "differs from what its base makes"),
         (Path.unlink, NotFound, "no file"),
     ],
 )
@@ -280,7 +280,7 @@ def test_what_does_not_fit_changes_nothing(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = data(db_path)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
@@ -336,7 +336,7 @@ def test_without_second_names_nothing_has_changed(
 
     old = data(db_path)
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(DatabaseError, match="gives no file a second name"):
+    with pytest.raises(DatabaseError, match="has no hard links"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
 

@@ -172,7 +172,7 @@ class Model:
 
     def prune(self, now: int, days: dict[str, int]) -> None:
         """Prune both, what is named after so many days, all else never."""
-        never = dict.fromkeys(rules.WHATS) | dict.fromkeys(CHAIN, rules.FOREVER)
+        never = dict.fromkeys(rules.SUBJECTS) | dict.fromkeys(CHAIN, rules.FOREVER)
         wishes = never | {what: rules.Period(count, "days") for what, count in days.items()}
         with connection.transaction(self.connection):
             rules.set_rules(self.connection, None, wishes)
@@ -195,7 +195,7 @@ class Model:
 
     def _cutoffs(self, until: int, days: dict[str, int]) -> list[tuple[str, int]]:
         today = until - until % DAY
-        return [(what, today - days[what] * DAY) for what in rules.WHATS if what in days]
+        return [(what, today - days[what] * DAY) for what in rules.SUBJECTS if what in days]
 
     def set_clock(self, clock: str) -> None:
         """Draw the symbol on another clock in both."""

@@ -11,7 +11,7 @@ from gfil.store.candles import ticks
 from gfil.store.candles import write as candle_write
 from gfil.store.candles.ticks import Ticks
 from gfil.store.candles.write import CandleColumns
-from gfil.store.change_log import KEPT_CHANGES, SPANS_MAX, TRIM_CHANGES, LogEntry
+from gfil.store.change_log import LOGGED_CHANGES_MAX, SPANS_MAX, TRIM_CHANGES, LogEntry
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range
 from gfil.timeframes import D1, H1, M1, M2, W1, Timeframe
@@ -142,16 +142,16 @@ def test_what_is_rolled_back_is_not_told(db: apsw.Connection) -> None:
 
 
 def test_the_log_keeps_its_newest_changes(db: apsw.Connection) -> None:
-    newest = (KEPT_CHANGES // TRIM_CHANGES + 2) * TRIM_CHANGES
+    newest = (LOGGED_CHANGES_MAX // TRIM_CHANGES + 2) * TRIM_CHANGES
     with connection.transaction(db):
-        for change in (1, newest - KEPT_CHANGES, newest - KEPT_CHANGES + 1, newest):
+        for change in (1, newest - LOGGED_CHANGES_MAX, newest - LOGGED_CHANGES_MAX + 1, newest):
             change_log.append(db, change, 32, [Bucket(0, 60)])
-    kept = [newest - KEPT_CHANGES + 1, newest]
+    kept = [newest - LOGGED_CHANGES_MAX + 1, newest]
     assert change_log.read_since(db, 0, [1]) == [LogEntry(change, 32, 0, 60) for change in kept]
     assert change_log.read_since(db, 0, [2]) == []
-    assert change_log.covers(newest - KEPT_CHANGES, newest)
+    assert change_log.covers(newest - LOGGED_CHANGES_MAX, newest)
     assert change_log.covers(newest, newest)
-    assert not change_log.covers(newest - KEPT_CHANGES - 1, newest)
+    assert not change_log.covers(newest - LOGGED_CHANGES_MAX - 1, newest)
     assert not change_log.covers(newest + 1, newest)
 
 

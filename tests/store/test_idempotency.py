@@ -6,8 +6,8 @@ import pytest
 from gfil.store import idempotency
 from gfil.store.engine import connection
 from gfil.store.idempotency import (
-    KEPT_FOR_S,
-    KEPT_MAX,
+    RECORDS_MAX,
+    RETENTION_S,
     TRIM_EVERY,
     TRIMMED_TO,
     RequestIdentity,
@@ -31,8 +31,8 @@ def test_the_same_request_finds_its_answer_for_a_day(db: apsw.Connection) -> Non
     """And not longer."""
     assert idempotency.find_answer(db, ASKED, now=NOW) is None
     put(db, ASKED)
-    assert idempotency.find_answer(db, ASKED, now=NOW + KEPT_FOR_S - 1) == ANSWER
-    assert idempotency.find_answer(db, ASKED, now=NOW + KEPT_FOR_S) is None
+    assert idempotency.find_answer(db, ASKED, now=NOW + RETENTION_S - 1) == ANSWER
+    assert idempotency.find_answer(db, ASKED, now=NOW + RETENTION_S) is None
 
 
 @pytest.mark.parametrize("other", [{"key_id": "bbbbbbbb"}, {"route": "POST /x"}, {"name": "2"}])
@@ -51,7 +51,7 @@ def test_another_body_under_the_same_name_is_refused(db: apsw.Connection) -> Non
     with pytest.raises(idempotency.KeyReused) as refused:
         idempotency.find_answer(db, other, now=NOW)
     assert (refused.value.status, refused.value.type) == (422, "idempotency_key")
-    later = NOW + KEPT_FOR_S
+    later = NOW + RETENTION_S
     assert idempotency.find_answer(db, other, now=later) is None
     put(db, other, later, StoredAnswer(200, b"{}"))
     assert idempotency.find_answer(db, other, now=later) == StoredAnswer(200, b"{}")
@@ -61,11 +61,11 @@ def test_the_oldest_answers_go_first_and_there_are_never_too_many(db: apsw.Conne
     """Those of another key stay, also where all came in one second."""
     put(db, ASKED._replace(key_id="bbbbbbbb"))
     with connection.transaction(db):
-        for n in range(KEPT_MAX + TRIM_EVERY):
+        for n in range(RECORDS_MAX + TRIM_EVERY):
             idempotency.store_answer(db, ASKED._replace(name=f"{n:06}"), ANSWER, now=NOW)
             if n % TRIM_EVERY == 0:
-                assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) <= KEPT_MAX
-    last = ASKED._replace(name=f"{KEPT_MAX + TRIM_EVERY - 1:06}")
+                assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) <= RECORDS_MAX
+    last = ASKED._replace(name=f"{RECORDS_MAX + TRIM_EVERY - 1:06}")
     assert idempotency.find_answer(db, last, now=NOW) == ANSWER
     assert idempotency.find_answer(db, ASKED._replace(name="000000"), now=NOW) is None
     with connection.transaction(db):
@@ -77,7 +77,7 @@ def test_the_oldest_answers_go_first_and_there_are_never_too_many(db: apsw.Conne
 def test_old_answers_are_forgotten_without_being_asked_for(db: apsw.Connection) -> None:
     """A pump's of two days would be large."""
     put(db, ASKED)
-    put(db, ASKED._replace(name="2"), NOW + KEPT_FOR_S - 1)
+    put(db, ASKED._replace(name="2"), NOW + RETENTION_S - 1)
     with connection.transaction(db):
-        idempotency.trim(db, ASKED.key_id, now=NOW + KEPT_FOR_S)
+        idempotency.trim(db, ASKED.key_id, now=NOW + RETENTION_S)
     assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) == 1

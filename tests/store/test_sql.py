@@ -22,17 +22,17 @@ SCANNED = {
     ("connection.READ_STATE", "store"): "one row",
     ("connection.NEXT_CHANGE", "store"): "one row",
     ("connection.RENEW_EPOCH", "store"): "one row",
-    ("sweep.SWEEPABLE", "deleted_symbol"): "LIMIT 1",
+    ("sweep.READ_DELETED_SYMBOL", "deleted_symbol"): "LIMIT 1",
     (
         "legacy_kline_db.READ",
         "symbol",
     ): "a table of the old system, wanted whole; here it is the view",
-    ("idempotency.KEY_IDS", "idempotency_record"): "once an hour, and the index alone",
+    ("idempotency.LIST_KEY_IDS", "idempotency_record"): "once an hour, and the index alone",
 }
 # Candles of a whole series, whatever their time.
 WHOLE_SERIES = {
-    "derive.FIRST": "LIMIT 1",
-    "derive.LAST": "LIMIT 1",
+    "extent.READ_FIRST_TIME": "LIMIT 1",
+    "extent.READ_LAST_ROW": "LIMIT 1",
     "derive.HAS_SUPERSEDED": "EXISTS stops at the first",
     "derive.IS_CONTESTED": "EXISTS stops at the first",
     "integrity.ORPHANS_OF_CANDLES": "MIN, symbol after symbol",
@@ -41,7 +41,7 @@ WHOLE_SERIES = {
     "sweep.SWEEP": "rows of a deleted symbol, in batches",
     "sweep.SWEEP_UNTIL": "LIMIT 1",
     "sweep.SWEEP_SUPERSEDED": "rows of a deleted symbol",
-    "inventory.NEWEST": "LIMIT 1",
+    "inventory.READ_NEWEST_CLOSE": "LIMIT 1",
     "legacy_kline_db.READ": "a table of the old system, wanted whole; here it is the view",
 }
 

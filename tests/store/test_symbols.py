@@ -184,7 +184,7 @@ def test_h4_and_d1_are_kept_on_utc_its_own_clock_and_those_of_its_candles(
     make(db, "XAUUSD")
 
     def kept() -> list[str]:
-        return [clock.name for clock in symbols.kept_clocks(db, symbols.read(db, "XAUUSD"))]
+        return [clock.name for clock in symbols.materialised_clocks(db, symbols.read(db, "XAUUSD"))]
 
     assert kept() == ["UTC"]
     write(db, "XAUUSD", "D1", [DAY_OF_ATHENS], "Europe/Athens")
@@ -211,7 +211,7 @@ def test_a_clock_is_kept_for_its_candles_when_the_symbol_leaves_it(
     if first == "candle":
         set_clock("Europe/Athens")
     set_clock("UTC")
-    assert [clock.name for clock in symbols.own_clocks(db, symbols.read(db, "XAUUSD"))] == [
+    assert [clock.name for clock in symbols.stored_clocks(db, symbols.read(db, "XAUUSD"))] == [
         "Europe/Athens"
     ]
     start, values = DAY_OF_ATHENS[0][0], DAY_OF_ATHENS[1]
@@ -222,5 +222,5 @@ def test_a_clock_is_kept_for_its_candles_when_the_symbol_leaves_it(
 def test_days_that_are_utcs_too_make_no_clock_of_their_own(db: apsw.Connection) -> None:
     day = ((1_705_276_800, 1_705_363_200), (1.0, 2.0, 1.0, 1.0, 9.0))
     write(db, "FTSE", "D1", [day], "Europe/London")
-    assert symbols.own_clocks(db, symbols.read(db, "FTSE")) == []
+    assert symbols.stored_clocks(db, symbols.read(db, "FTSE")) == []
     assert read(db, "FTSE", "D1", "UTC").candles == [(day[0][0], *day[1])]

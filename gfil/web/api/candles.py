@@ -92,7 +92,7 @@ def delete() -> Response:
     def prepare() -> idempotency.Work:
         symbol = symbols.read(read_db(), name)
         release_read_db()
-        with current_app.extensions["writer"].beside() as db:
+        with current_app.extensions["writer"].dedicated_connection() as db:
             deleted = delete_range.delete_range(db, symbol, start, stop, timeframe)
         return lambda db: deleted._asdict()
 

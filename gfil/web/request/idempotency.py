@@ -106,9 +106,9 @@ def init_app(app: Flask) -> None:
 
 def _trim() -> None:
     pool = current_app.extensions["pool"]
-    db = pool.take()
+    db = pool.acquire()
     key_ids = idempotency.list_key_ids(db)
-    pool.give(db)
+    pool.release(db)
     for key_id in key_ids:
         with write_transaction() as db:
             idempotency.trim(db, key_id, now=time.time())

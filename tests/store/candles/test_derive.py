@@ -6,7 +6,7 @@ import pytest
 from gfil import clocks, timeframes
 from gfil.clocks import Bucket
 from gfil.store import symbol_settings, symbols
-from gfil.store.candles import derive
+from gfil.store.candles import derive, extent
 from gfil.store.candles.derive import DERIVED, SETTLED, STORED, StoredCandle
 from gfil.store.candles.rollup import Ohlcv
 from gfil.store.engine import connection
@@ -214,6 +214,6 @@ def test_spans_near_one_another_are_one() -> None:
 def test_the_extent_is_that_of_the_whole_chain(db: apsw.Connection) -> None:
     write(db, "EURUSD", "W1", [(bucket("W1", "UTC", DAY), (1, 1, 1, 1, 1))])
     symbol = symbols.read(db, "EURUSD")
-    assert derive.read_extent(db, symbol) is None
+    assert extent.read_extent(db, symbol) is None
     write(db, "EURUSD", "M1", [minute(5, 1.0)])
-    assert derive.read_extent(db, symbol) == Bucket(DAY, DAY + 86400)
+    assert extent.read_extent(db, symbol) == Bucket(DAY, DAY + 86400)

@@ -15,7 +15,7 @@ import pytest
 from gfil.config import ROOT
 from gfil.errors import Busy, DatabaseError, ForeignDatabase, NoDatabase
 from gfil.store import symbols
-from gfil.store.engine import connection
+from gfil.store.engine import connection, upgrade
 from tests.store.model import read, write
 
 MINUTE = [((1_700_006_400, 1_700_006_460), (1.1, 1.3, 1.0, 1.2, 5.0))]
@@ -80,7 +80,7 @@ def make_old(path: Path, version: int = 1) -> None:
     db.pragma("journal_mode", "wal")
     db.execute((OLD_SCHEMAS / f"schema_{version}.sql").read_text()).fetchall()
     db.execute("INSERT INTO store (id, epoch, change) VALUES (1, 'old', 7)")
-    db.pragma("application_id", connection.APPLICATION_ID)
+    db.pragma("application_id", upgrade.APPLICATION_ID)
     db.pragma("user_version", version)
     db.close()
 
@@ -90,7 +90,7 @@ def plain_schema(path: Path) -> set[str]:
     return {" ".join(COMMENT.sub("", row[2] or "").split()) for row in schema(path)}
 
 
-@pytest.mark.parametrize("version", range(1, connection.SCHEMA_VERSION))
+@pytest.mark.parametrize("version", range(1, upgrade.SCHEMA_VERSION))
 def test_an_upgraded_old_file_has_the_schema_of_a_fresh_one(
     tmp_path: Path, db_path: Path, version: int
 ) -> None:
@@ -130,7 +130,7 @@ def test_the_epoch_is_new_at_every_creation(tmp_path: Path, db: apsw.Connection)
 
 def test_the_file_says_whose_it_is(db: apsw.Connection) -> None:
     assert db.pragma("application_id") == int.from_bytes(b"GFIL", "big")
-    assert db.pragma("user_version") == connection.SCHEMA_VERSION
+    assert db.pragma("user_version") == upgrade.SCHEMA_VERSION
     assert db.pragma("auto_vacuum") == 2
     assert db.pragma("encoding") == "UTF-8"
 
@@ -200,7 +200,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     connection.create(path)
     db = apsw.Connection(str(path))
-    db.pragma("user_version", connection.SCHEMA_VERSION + 1)
+    db.pragma("user_version", upgrade.SCHEMA_VERSION + 1)
     db.pragma("journal_mode", "delete")  # so that nothing is left in a WAL
     db.close()
 

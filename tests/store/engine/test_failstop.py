@@ -40,7 +40,7 @@ def count(writer: Writer) -> int:
 
 def meet_an_error(of: FailStop, path: Path) -> None:
     with pytest.raises(InDoubt):
-        of.note(broken(), path)
+        of.record_failure(broken(), path)
 
 
 def fails(kind: str, error: Callable[[], apsw.Error] = broken) -> Callable[[Op], apsw.Error | None]:
@@ -216,19 +216,19 @@ def test_a_check_waits_for_a_reader_that_holds_on(
 ) -> None:
     monkeypatch.setattr(connection, "WRITER_WAIT_MS", 50)
     pool = Pool(writer.path)
-    reader = pool.take()
+    reader = pool.acquire()
     before = connection.read_state(reader)
     count(writer)
     meet_an_error(writer.failstop, writer.path)
     assert not writer.failstop.recover(writer.path)
     assert connection.read_state(reader) == before
-    pool.give(reader)
+    pool.release(reader)
     assert writer.failstop.recover(writer.path)
 
 
 @pytest.mark.parametrize("error", [None, apsw.FullError("full"), GfilError("no"), ValueError("no")])
 def test_other_errors_throw_no_doubt(writer: Writer, error: BaseException | None) -> None:
-    writer.failstop.note(error, writer.path)
+    writer.failstop.record_failure(error, writer.path)
     writer.check()
 
 
@@ -281,10 +281,10 @@ def test_what_is_there_is_read_all_the_time(disk: Disk, writer: Writer) -> None:
     with pytest.raises(InDoubt):
         count(writer)
     pool = Pool(writer.path)
-    reader = pool.take()
+    reader = pool.acquire()
     assert connection.read_state(reader)[1] == 1
     disk.fault = None
-    pool.give(reader)
+    pool.release(reader)
     assert count(writer) == 2
 
 

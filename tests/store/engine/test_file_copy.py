@@ -11,7 +11,7 @@ import pytest
 
 from gfil.config import ROOT
 from gfil.errors import DiskFull
-from gfil.store.engine import connection, file_copy
+from gfil.store.engine import connection, file_copy, upgrade
 from tests.conftest import clean_environment
 from tests.faults.disk import Disk, broken, full, mounted
 from tests.store.engine.test_connection import CREATE, MINUTE, make_old, python
@@ -65,7 +65,7 @@ def store_change(db: apsw.Connection) -> None:
 def test_what_does_not_fit_is_not_begun(
     db: apsw.Connection, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         file_copy.write_copy(db, db_path.with_name("copy.db"))
     assert names(db_path.parent) == {"gfil.db"}
@@ -95,8 +95,8 @@ def test_an_old_database_is_copied_before_its_upgrade(tmp_path: Path) -> None:
     path = tmp_path / "gfil.db"
     make_old(path)
     assert connection.create(path) == connection.Upgrade(1, tmp_path / "gfil.schema-1.db")
-    assert state(tmp_path / "gfil.schema-1.db") == (1, connection.APPLICATION_ID, ("old", 7))
-    assert state(path) == (connection.SCHEMA_VERSION, connection.APPLICATION_ID, ("old", 7))
+    assert state(tmp_path / "gfil.schema-1.db") == (1, upgrade.APPLICATION_ID, ("old", 7))
+    assert state(path) == (upgrade.SCHEMA_VERSION, connection.APPLICATION_ID, ("old", 7))
     assert connection.create(path) is None
 
 
@@ -112,7 +112,7 @@ def test_four_processes_that_find_it_old_make_one_copy(tmp_path: Path) -> None:
     assert said[:3] == ["None"] * 3
     assert said[3].startswith("Upgrade(schema_before=1, copy=")
     assert names(tmp_path) == {"gfil.db", "gfil.schema-1.db"}
-    assert state(tmp_path / "gfil.schema-1.db") == (1, connection.APPLICATION_ID, ("old", 7))
+    assert state(tmp_path / "gfil.schema-1.db") == (1, upgrade.APPLICATION_ID, ("old", 7))
 
 
 def test_a_new_or_current_database_is_not_copied(tmp_path: Path) -> None:
@@ -147,11 +147,11 @@ def test_init_says_so_in_one_line(tmp_path: Path) -> None:
 def test_without_room_for_a_copy_it_is_upgraded_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     make_old(tmp_path / "gfil.db")
     assert connection.create(tmp_path / "gfil.db") == connection.Upgrade(1, None)
     assert names(tmp_path) == {"gfil.db"}
-    assert state(tmp_path / "gfil.db")[0] == connection.SCHEMA_VERSION
+    assert state(tmp_path / "gfil.db")[0] == upgrade.SCHEMA_VERSION
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:

@@ -61,16 +61,16 @@ def test_what_fails_in_a_block_is_undone_and_the_next_block_works(db_path: Path)
 
 def test_a_pool_lends_a_fresh_state_each_time(db: apsw.Connection, db_path: Path) -> None:
     pool = Pool(db_path)
-    first = pool.take()
+    first = pool.acquire()
     assert connection.read_state(first)[1] == 0
-    pool.give(first)
+    pool.release(first)
     write(db, "EURUSD", "M1", MINUTE)
-    again, other = pool.take(), pool.take()
+    again, other = pool.acquire(), pool.acquire()
     assert again is first
     assert other is not first
     assert [connection.read_state(taken)[1] for taken in (again, other)] == [1, 1]
     for taken in (again, other):
-        pool.give(taken)
+        pool.release(taken)
         assert not taken.in_transaction
         taken.close()
 
@@ -79,12 +79,12 @@ def test_a_reader_that_met_an_io_error_is_not_lent_again(db_path: Path) -> None:
     """SQLite has ended its snapshot, and to close it may fail too."""
     pool = Pool(db_path)
     with mounted() as disk:
-        failed = pool.take()
+        failed = pool.acquire()
         disk.fault = lambda op: broken() if op.kind == "read" else None
         with pytest.raises(apsw.IOError):
             connection.read_state(failed)
         disk.fault = None
-        pool.give(failed)
-        with closing(connection.connect(db_path)), closing(pool.take()) as again:
+        pool.release(failed)
+        with closing(connection.connect(db_path)), closing(pool.acquire()) as again:
             assert again is not failed
             assert connection.read_state(again)[1] == 0

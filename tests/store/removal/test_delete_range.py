@@ -43,8 +43,8 @@ def times(db: apsw.Connection, timeframe: str, clock: str = "UTC") -> list[int]:
     return [candle[0] - DAY for candle in read(db, "EURUSD", timeframe, clock).candles]
 
 
-def own_clocks(db: apsw.Connection) -> list[str]:
-    return [clock.name for clock in symbols.own_clocks(db, symbols.read(db, "EURUSD"))]
+def stored_clocks(db: apsw.Connection) -> list[str]:
+    return [clock.name for clock in symbols.stored_clocks(db, symbols.read(db, "EURUSD"))]
 
 
 def test_what_lies_in_the_range_goes_and_what_held_it_is_derived_again(
@@ -66,7 +66,7 @@ def test_all_of_it_leaves_nothing(db: apsw.Connection) -> None:
     assert done.deleted == 101 + 2
     assert done.change == connection.read_state(db)[1]
     assert tables(db) == ([], [])
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
     for timeframe in SECONDS:
         assert times(db, timeframe, ATHENS) == []
 
@@ -108,10 +108,10 @@ def test_of_one_timeframe_the_stored_become_derived_again(db: apsw.Connection) -
 def test_of_one_timeframe_it_goes_on_every_clock(db: apsw.Connection) -> None:
     for clock in ("UTC", ATHENS, "+05:30"):
         write(db, "EURUSD", "D1", [(bucket("D1", clock, DAY + 12 * HOUR), FLAT)], clock)
-    assert own_clocks(db) == ["+05:30", ATHENS]
+    assert stored_clocks(db) == ["+05:30", ATHENS]
     assert delete(db, DAY - 86400, DAY + 2 * 86400, "D1").deleted == 3
     assert tables(db) == ([], [])
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
 
 
 def test_a_candle_that_gave_way_goes_too_and_is_counted(db: apsw.Connection) -> None:
@@ -146,10 +146,10 @@ def test_a_clock_is_kept_until_its_last_candle_goes(db: apsw.Connection) -> None
     write(db, "EURUSD", "D1", [(day, FLAT) for day in days], ATHENS)
     write(db, "EURUSD", "M1", [minute(number) for number in range(0, 4000, 60)])
     delete(db, *days[0], "D1")
-    assert own_clocks(db) == [ATHENS]
+    assert stored_clocks(db) == [ATHENS]
     assert len(times(db, "D1", ATHENS)) == 3
     delete(db, *days[1], "D1")
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
     series = symbols.read(db, "EURUSD").series(timeframes.D1.number)
     assert [row[1] - DAY for row in tables(db)[0] if row[0] == series] == [0, 86400, 172800]
     assert len(times(db, "D1", ATHENS)) == 3
@@ -162,7 +162,7 @@ def test_a_clock_is_kept_for_a_candle_that_has_only_given_way(db: apsw.Connectio
     write(db, "EURUSD", "M1", [minute(0), minute(1), minute(4000)])
     assert read(db, "EURUSD", "D1", ATHENS).candles[0] != sent
     delete(db, DAY + 2 * 86400, DAY + 3 * 86400)
-    assert own_clocks(db) == [ATHENS]
+    assert stored_clocks(db) == [ATHENS]
     delete(db, DAY, DAY + 86400, "M1")
     assert read(db, "EURUSD", "D1", ATHENS).candles == [sent]
 
@@ -172,7 +172,7 @@ def test_the_symbols_own_clock_is_kept_whatever_goes(db: apsw.Connection) -> Non
     with connection.transaction(db):
         symbol_settings.set_clock(db, symbols.read(db, "EURUSD"), clocks.parse(ATHENS))
     delete(db, DAY - 86400, DAY + 86400)
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
     write(db, "EURUSD", "M1", [minute(0)])
     series = symbols.read(db, "EURUSD").series(timeframes.D1.number)
     assert [row[1] - DAY for row in tables(db)[0] if row[0] == series] == [-2 * HOUR, 0]

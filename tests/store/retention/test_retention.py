@@ -13,7 +13,7 @@ from gfil.store.removal import delete_range, sweep
 from gfil.store.retention import backdated_days
 from gfil.store.retention import rules as retention_rules
 from gfil.store.retention.backdated_days import BackdatedDays
-from gfil.store.retention.rules import DEFAULTS, FOREVER, WHATS, BadPeriod, Period, parse_period
+from gfil.store.retention.rules import DEFAULTS, FOREVER, SUBJECTS, BadPeriod, Period, parse_period
 from gfil.store.symbols import Symbol
 from tests.store.model import write
 from tests.store.reference import DAY, HOUR
@@ -121,7 +121,7 @@ def test_what_is_kept_for_ever_is_older_never() -> None:
 
 
 def test_minutes_are_kept_three_months_and_ticks_a_week_unless_told(db: apsw.Connection) -> None:
-    assert retention_rules.read_rules(db) == dict.fromkeys(WHATS, FOREVER) | DEFAULTS
+    assert retention_rules.read_rules(db) == dict.fromkeys(SUBJECTS, FOREVER) | DEFAULTS
     assert [DEFAULTS["ticks"].name, DEFAULTS["M1"].name] == ["7d", "3months"]
 
 
@@ -155,7 +155,7 @@ def test_what_is_finer_may_not_be_kept_longer(
 ) -> None:
     with pytest.raises(BadPeriod, match=told):
         put(db, **rules)
-    assert retention_rules.read_rules(db) == dict.fromkeys(WHATS, FOREVER) | DEFAULTS
+    assert retention_rules.read_rules(db) == dict.fromkeys(SUBJECTS, FOREVER) | DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_months_and_days_never_leave_minutes_longer_than_what_is_made_of_them(
 
 @pytest.mark.parametrize("text", ["Ticks", "5m", "M5", "5", "1h", "D"])
 def test_what_a_rule_is_for_is_spelled_as_anywhere(text: str) -> None:
-    assert retention_rules.parse_subject(text) in WHATS
+    assert retention_rules.parse_subject(text) in SUBJECTS
 
 
 def test_what_a_rule_is_for_must_be_there() -> None:
@@ -217,7 +217,7 @@ def test_a_row_older_than_kept_marks_an_empty_day_as_imported(db: apsw.Connectio
     assert marks(db)[0] == []
     done = write(db, "EURUSD", "M1", minutes(201, 200.5, 99.9, 100, 90, 0), now=NOW)
     assert marks(db)[0] == [(0, 201)]
-    assert done.imported == (TODAY - 201 * DAY,)
+    assert done.backdated == (TODAY - 201 * DAY,)
     write(db, "EURUSD", "D1", [((TODAY - 300 * DAY, TODAY - 299 * DAY), FLAT)], now=NOW)
     assert marks(db)[0] == [(0, 201)]
 
@@ -229,7 +229,7 @@ def test_ticks_have_their_own_days(db: apsw.Connection) -> None:
     with connection.transaction(db):
         done = ticks.write_ticks(db, symbol, columns, now=NOW)
     assert marks(db) == ([(31, 9), (31, 8)], [(9, 0), (8, 0), (6, 0)])
-    assert done.imported == (TODAY - 9 * DAY, TODAY - 8 * DAY)
+    assert done.backdated == (TODAY - 9 * DAY, TODAY - 8 * DAY)
 
 
 def test_imported_days_are_listed_while_they_hold_something(db: apsw.Connection) -> None:
