@@ -37,7 +37,7 @@ from tests.faults.laws import State
 from tests.faults.sizes import seeded
 from tests.maintenance.restoring import NOW, add, data, epoch
 from tests.maintenance.test_backup import gfil, names
-from tests.store.engine.test_connection import make_old
+from tests.store.old_schema import make_old
 
 KEPT = "gfil.before-restore-20250102T030405Z.db"
 HOLDS = """

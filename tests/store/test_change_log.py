@@ -15,7 +15,7 @@ from gfil.store.change_log import LOGGED_CHANGES_MAX, SPANS_MAX, TRIM_CHANGES, L
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range
 from gfil.timeframes import D1, H1, M1, M2, W1, Timeframe
-from tests.store.engine.test_connection import make_old
+from tests.store.old_schema import make_old
 
 START = 1_700_006_400  # 2023-11-15T00:00:00Z, a Wednesday
 DAY = 86400

@@ -1,7 +1,6 @@
 """Tests of gfil/store/db.py, on real files and with real processes."""
 
 import hashlib
-import re
 import subprocess
 import sys
 import threading
@@ -67,42 +66,6 @@ def test_four_processes_create_it_at_once(tmp_path: Path, db_path: Path) -> None
     db = connection.connect(path, readonly=True)
     assert connection.query_all(db, "SELECT id, change FROM store") == [(1, 0)]
     assert db.pragma("integrity_check") == "ok"
-    db.close()
-
-
-OLD_SCHEMAS = ROOT / "tests" / "data"
-COMMENT = re.compile(r"--[^\n]*")
-
-
-def make_old(path: Path, version: int = 1) -> None:
-    db = apsw.Connection(str(path))
-    db.pragma("auto_vacuum", "INCREMENTAL")
-    db.pragma("journal_mode", "wal")
-    db.execute((OLD_SCHEMAS / f"schema_{version}.sql").read_text()).fetchall()
-    db.execute("INSERT INTO store (id, epoch, change) VALUES (1, 'old', 7)")
-    db.pragma("application_id", upgrade.APPLICATION_ID)
-    db.pragma("user_version", version)
-    db.close()
-
-
-def plain_schema(path: Path) -> set[str]:
-    """Every statement of a schema, its comments and blanks left out."""
-    return {" ".join(COMMENT.sub("", row[2] or "").split()) for row in schema(path)}
-
-
-@pytest.mark.parametrize("version", range(1, upgrade.SCHEMA_VERSION))
-def test_an_upgraded_old_file_has_the_schema_of_a_fresh_one(
-    tmp_path: Path, db_path: Path, version: int
-) -> None:
-    """Also where four processes find it old at once; what it holds stays."""
-    path = tmp_path / "old.db"
-    make_old(path, version)
-    started = [python(CREATE, path) for _ in range(4)]
-    ended = [process.communicate(timeout=60) for process in started]
-    assert [process.returncode for process in started] == [0] * 4, ended
-    assert plain_schema(path) == plain_schema(db_path)
-    db = connection.connect(path)
-    assert connection.read_state(db) == ("old", 7)
     db.close()
 
 

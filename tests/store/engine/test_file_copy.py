@@ -11,10 +11,10 @@ import pytest
 
 from gfil.config import ROOT
 from gfil.errors import DiskFull
-from gfil.store.engine import connection, file_copy, upgrade
+from gfil.store.engine import connection, file_copy
 from tests.conftest import clean_environment
 from tests.faults.disk import Disk, broken, full, mounted
-from tests.store.engine.test_connection import CREATE, MINUTE, make_old, python
+from tests.store.engine.test_connection import MINUTE
 from tests.store.model import read, write
 
 
@@ -91,36 +91,6 @@ def test_of_one_that_fails_nothing_is_left(
     db.close()
 
 
-def test_an_old_database_is_copied_before_its_upgrade(tmp_path: Path) -> None:
-    path = tmp_path / "gfil.db"
-    make_old(path)
-    assert connection.create(path) == connection.Upgrade(1, tmp_path / "gfil.schema-1.db")
-    assert state(tmp_path / "gfil.schema-1.db") == (1, upgrade.APPLICATION_ID, ("old", 7))
-    assert state(path) == (upgrade.SCHEMA_VERSION, connection.APPLICATION_ID, ("old", 7))
-    assert connection.create(path) is None
-
-
-def test_four_processes_that_find_it_old_make_one_copy(tmp_path: Path) -> None:
-    """UPGRADE-ATOMIC: nothing unfinished bears the final name."""
-    make_old(tmp_path / "gfil.db")
-    code = CREATE.replace(
-        "connection.create(Path(sys.argv[1]))",
-        "print(connection.create(Path(sys.argv[1])))",
-    )
-    started = [python(code, tmp_path / "gfil.db") for _ in range(4)]
-    said = sorted(process.communicate(timeout=60)[0].strip() for process in started)
-    assert said[:3] == ["None"] * 3
-    assert said[3].startswith("Upgrade(schema_before=1, copy=")
-    assert names(tmp_path) == {"gfil.db", "gfil.schema-1.db"}
-    assert state(tmp_path / "gfil.schema-1.db") == (1, upgrade.APPLICATION_ID, ("old", 7))
-
-
-def test_a_new_or_current_database_is_not_copied(tmp_path: Path) -> None:
-    for _ in range(2):
-        assert connection.create(tmp_path / "gfil.db") is None
-    assert names(tmp_path) == {"gfil.db"}
-
-
 def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "gfil", *words],
@@ -131,27 +101,6 @@ def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
         timeout=30,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def test_init_says_so_in_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "gfil.db"
-    make_old(path)
-    assert gfil(tmp_path, "init") == (
-        0,
-        f"{path}: is there already\n",
-        f"{path}: upgraded from schema 1; as it was: {tmp_path / 'gfil.schema-1.db'}\n",
-    )
-    assert gfil(tmp_path, "init") == (0, f"{path}: is there already\n", "")
-
-
-def test_without_room_for_a_copy_it_is_upgraded_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
-    make_old(tmp_path / "gfil.db")
-    assert connection.create(tmp_path / "gfil.db") == connection.Upgrade(1, None)
-    assert names(tmp_path) == {"gfil.db"}
-    assert state(tmp_path / "gfil.db")[0] == upgrade.SCHEMA_VERSION
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
