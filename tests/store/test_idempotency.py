@@ -81,3 +81,32 @@ def test_old_answers_are_forgotten_without_being_asked_for(db: apsw.Connection) 
     with connection.transaction(db):
         idempotency.trim(db, ASKED.key_id, now=NOW + RETENTION_S)
     assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) == 1
+
+
+def test_progress_is_no_answer_until_one_is_stored(db: apsw.Connection) -> None:
+    assert idempotency.read_progress(db, ASKED, now=NOW) is None
+    with connection.transaction(db):
+        idempotency.store_progress(db, ASKED, {"deleted": 3}, now=NOW)
+    assert idempotency.read_progress(db, ASKED, now=NOW) == {"deleted": 3}
+    assert idempotency.find_answer(db, ASKED, now=NOW) is None
+    put(db, ASKED)
+    with connection.transaction(db):
+        idempotency.store_progress(db, ASKED, {"deleted": 5}, now=NOW)
+    assert idempotency.read_progress(db, ASKED, now=NOW) is None
+    assert idempotency.find_answer(db, ASKED, now=NOW) == ANSWER
+
+
+def test_progress_expires_after_a_day(db: apsw.Connection) -> None:
+    with connection.transaction(db):
+        idempotency.store_progress(db, ASKED, {"deleted": 3}, now=NOW)
+    assert idempotency.read_progress(db, ASKED, now=NOW + RETENTION_S - 1) == {"deleted": 3}
+    assert idempotency.read_progress(db, ASKED, now=NOW + RETENTION_S) is None
+
+
+def test_progress_of_another_body_is_refused(db: apsw.Connection) -> None:
+    with connection.transaction(db):
+        idempotency.store_progress(db, ASKED, {"deleted": 3}, now=NOW)
+    other = ASKED._replace(digest=b"e" * 32)
+    for use in (idempotency.find_answer, idempotency.read_progress):
+        with pytest.raises(idempotency.KeyReused):
+            use(db, other, now=NOW)
