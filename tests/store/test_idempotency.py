@@ -1,4 +1,4 @@
-"""Answers to requests with an Idempotency-Key: given again for a day, and never too many."""
+"""Idempotency records: replayed for a day, limited in number; progress of unfinished requests."""
 
 import apsw
 import pytest
@@ -27,8 +27,8 @@ def put(
         idempotency.store_answer(db, asked, answer, now=now)
 
 
-def test_the_same_request_finds_its_answer_for_a_day(db: apsw.Connection) -> None:
-    """And not longer."""
+def test_repeated_request_finds_answer_for_a_day(db: apsw.Connection) -> None:
+    """Not longer."""
     assert idempotency.find_answer(db, ASKED, now=NOW) is None
     put(db, ASKED)
     assert idempotency.find_answer(db, ASKED, now=NOW + RETENTION_S - 1) == ANSWER
@@ -36,16 +36,16 @@ def test_the_same_request_finds_its_answer_for_a_day(db: apsw.Connection) -> Non
 
 
 @pytest.mark.parametrize("other", [{"key_id": "bbbbbbbb"}, {"route": "POST /x"}, {"name": "2"}])
-def test_another_key_route_or_name_is_another_request(
+def test_different_key_route_or_name_is_different_request(
     db: apsw.Connection, other: dict[str, str]
 ) -> None:
-    """Two programs may count from 1."""
+    """Two programs may number their requests from 1."""
     put(db, ASKED)
     assert idempotency.find_answer(db, ASKED._replace(**other), now=NOW) is None
 
 
-def test_another_body_under_the_same_name_is_refused(db: apsw.Connection) -> None:
-    """Until the day is over: then the name is free again, and takes the new answer."""
+def test_reused_key_with_other_body_is_refused(db: apsw.Connection) -> None:
+    """For a day; then the key is free for a new answer."""
     put(db, ASKED)
     other = ASKED._replace(digest=b"e" * 32)
     with pytest.raises(idempotency.KeyReused) as refused:
@@ -57,8 +57,8 @@ def test_another_body_under_the_same_name_is_refused(db: apsw.Connection) -> Non
     assert idempotency.find_answer(db, other, now=later) == StoredAnswer(200, b"{}")
 
 
-def test_the_oldest_answers_go_first_and_there_are_never_too_many(db: apsw.Connection) -> None:
-    """Those of another key stay, also where all came in one second."""
+def test_oldest_records_beyond_limit_are_deleted(db: apsw.Connection) -> None:
+    """Records of another key stay, also if all have the same second."""
     put(db, ASKED._replace(key_id="bbbbbbbb"))
     with connection.transaction(db):
         for n in range(RECORDS_MAX + TRIM_EVERY):
@@ -74,8 +74,8 @@ def test_the_oldest_answers_go_first_and_there_are_never_too_many(db: apsw.Conne
     assert idempotency.list_key_ids(db) == ["aaaaaaaa", "bbbbbbbb"]
 
 
-def test_old_answers_are_forgotten_without_being_asked_for(db: apsw.Connection) -> None:
-    """A pump's of two days would be large."""
+def test_trim_deletes_expired_records(db: apsw.Connection) -> None:
+    """Records of inactive programs must not pile up."""
     put(db, ASKED)
     put(db, ASKED._replace(name="2"), NOW + RETENTION_S - 1)
     with connection.transaction(db):
@@ -83,7 +83,7 @@ def test_old_answers_are_forgotten_without_being_asked_for(db: apsw.Connection) 
     assert connection.query_one(db, COUNT, {"key_id": ASKED.key_id}) == 1
 
 
-def test_progress_is_no_answer_until_one_is_stored(db: apsw.Connection) -> None:
+def test_progress_is_not_an_answer(db: apsw.Connection) -> None:
     assert idempotency.read_progress(db, ASKED, now=NOW) is None
     with connection.transaction(db):
         idempotency.store_progress(db, ASKED, {"deleted": 3}, now=NOW)

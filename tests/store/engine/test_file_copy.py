@@ -1,4 +1,4 @@
-"""Tests of gfil/store/copies.py, and of the copy that an upgrade makes first."""
+"""Copies of a database: complete, replaced, without room, failed."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def state(path: Path) -> tuple[int, int, tuple[str, int]]:
         db.close()
 
 
-def test_a_copy_is_the_database_as_it_is(db: apsw.Connection, db_path: Path) -> None:
+def test_copy_equals_database(db: apsw.Connection, db_path: Path) -> None:
     write(db, "EURUSD", "M1", MINUTE)
     target = db_path.with_name("copy.db")
     file_copy.write_copy(db, target)
@@ -45,9 +45,7 @@ def test_a_copy_is_the_database_as_it_is(db: apsw.Connection, db_path: Path) -> 
     copy.close()
 
 
-def test_it_replaces_an_older_one_and_what_was_left_unfinished(
-    db: apsw.Connection, db_path: Path
-) -> None:
+def test_copy_replaces_older_copy_and_incomplete_parts(db: apsw.Connection, db_path: Path) -> None:
     target = db_path.with_name("copy.db")
     file_copy.write_copy(db, target)
     store_change(db)
@@ -62,7 +60,7 @@ def store_change(db: apsw.Connection) -> None:
         connection.next_change(db)
 
 
-def test_what_does_not_fit_is_not_begun(
+def test_copy_without_room_is_not_started(
     db: apsw.Connection, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
@@ -79,7 +77,7 @@ def disk() -> Iterator[Disk]:
 
 
 @pytest.mark.parametrize(("error", "raised"), [(full, DiskFull), (broken, apsw.IOError)])
-def test_of_one_that_fails_nothing_is_left(
+def test_failed_copy_leaves_no_file(
     disk: Disk, db_path: Path, error: type[apsw.Error], raised: type[Exception]
 ) -> None:
     db = connection.connect(db_path)
@@ -103,7 +101,7 @@ def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+def test_init_in_unreadable_folder_prints_one_line(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads every folder")
     tmp_path.chmod(0o300)
