@@ -1,8 +1,13 @@
-"""What many tests share: a database file, a client on it, a real server, the sample files."""
+"""Shared fixtures: a database file, a client on it, a real server, the sample files.
+
+Importing this module also makes the tests independent of the machine: it resets inherited signal
+dispositions, fixes the seed and removes Hypothesis's time limits.
+"""
 
 import contextlib
 import http.client
 import os
+import random
 import re
 import signal
 import subprocess
@@ -15,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import apsw
+import hypothesis
 import orjson
 import pytest
 from flask.testing import FlaskClient
@@ -23,16 +29,73 @@ from gfil import config, create_app
 from gfil.store.engine import connection
 
 ROOT = config.ROOT
-START_MAX_S = 30
-STOP_MAX_S = 30
+START_MAX_S = 120
+STOP_MAX_S = 120
+WAIT_MAX_S = 120  # far longer than any wait on an idle machine: a passing test never gets there
+BUSY_FACTOR = 1 if os.environ.get("GFIL_LONG") == "1" else 4
 
 
-def wait_for(check: Callable[[], Any], what: str, seconds: float = 10) -> Any:
+def reset_signals() -> None:
+    """Let every child process start with default signal dispositions.
+
+    `nohup` and the `&` of a script ignore SIGHUP or SIGINT, and a child inherits an ignored signal
+    through exec. A signal with a handler becomes a default one there.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # the tests themselves survive a logout
+    for name in (signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(name) == signal.SIG_IGN:
+            signal.signal(name, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def choose_seed() -> str:
+    """Return GFIL_SEED: 1 by default, a new number for `random`, which child processes inherit."""
+    chosen = os.environ.get("GFIL_SEED", "1")
+    if chosen == "random":
+        chosen = str(random.SystemRandom().randrange(10**6))
+    os.environ["GFIL_SEED"] = chosen
+    return chosen
+
+
+def load_hypothesis_profile(*, is_random: bool) -> None:
+    """Remove the time limits of Hypothesis; its examples are the same in each run by default."""
+    hypothesis.settings.register_profile(
+        "gfil",
+        deadline=None,
+        derandomize=not is_random,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("gfil")
+
+
+reset_signals()
+load_hypothesis_profile(is_random=os.environ.get("GFIL_SEED", "1") != "1")
+SEED = choose_seed()
+
+
+def pytest_report_header() -> str:
+    """Print the seed that repeats this run."""
+    return f"GFIL_SEED={SEED}"
+
+
+def limit_s(seconds: float) -> float:
+    """A time limit of the product as a test asserts it: exact with GFIL_LONG=1.
+
+    Otherwise it is wider, because the machine may be busy with other tests.
+    """
+    return seconds * BUSY_FACTOR
+
+
+def wait_for(check: Callable[[], Any], what: str, seconds: float = WAIT_MAX_S) -> Any:
     """Return the first true answer of `check`; fail the test when none came in time."""
     deadline = time.monotonic() + seconds
     while not (answer := check()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds} s in vain: {what}")
+            pytest.fail(f"still waiting after {seconds} s: {what}")
         time.sleep(0.02)
     return answer
 
@@ -71,13 +134,28 @@ def client(settings: config.Settings) -> FlaskClient:
     return create_app(settings).test_client()
 
 
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The brokers' files beside the checkout; a test that wants them is skipped without."""
-    path = ROOT.parent / "shared" / "data"
-    if not path.is_dir():
-        pytest.skip(f"the brokers' sample files are not at {path}")
-    return path
+SAMPLES = ROOT / "tests" / "data" / "brokers"
+WHOLE_FILES = ROOT.parent / "shared" / "data"
+
+
+def broker_folders(samples: Path) -> list[Any]:
+    """Return the samples, and the whole files where they lie beside the checkout."""
+    whole = [pytest.param(WHOLE_FILES, id="whole")] if WHOLE_FILES.is_dir() else []
+    return [pytest.param(samples, id="samples"), *whole]
+
+
+@pytest.fixture(scope="session", params=broker_folders(SAMPLES))
+def shared_data(request: pytest.FixtureRequest) -> Path:
+    """A folder of brokers' files: a test runs with the samples, and with the whole files."""
+    folder: Path = request.param
+    return folder
+
+
+@pytest.fixture(scope="session", params=broker_folders(SAMPLES / "hours"))
+def shared_hours(request: pytest.FixtureRequest) -> Path:
+    """The same for tests that need weeks of times, but no prices."""
+    folder: Path = request.param
+    return folder
 
 
 @dataclass
@@ -100,7 +178,7 @@ class Server:
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send one request on a connection of its own; `_` in a header's name becomes `-`."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=120)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)

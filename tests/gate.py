@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def pass_on(self, upstream: str, body: bytes) -> tuple[int, bytes]:
         """Send the request on and return what the server said."""
-        connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=120)
         try:
             connection.request("POST", self.path, body, dict(self.headers.items()))
             response = connection.getresponse()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from gfil.store.engine import connection
 from tests.web.walks import Candle, store, walk
@@ -23,7 +23,8 @@ FLAGS = [
     "--disable-sync",
 ]
 MINUTE = 60
-WAIT_MS = 10_000
+WAIT_MS = 60_000
+expect.set_options(timeout=WAIT_MS)
 
 
 @dataclass

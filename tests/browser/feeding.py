@@ -21,7 +21,7 @@ from tests.browser.looking import OpenPage
 from tests.conftest import Server, wait_for
 from tests.web.walks import Candle, store, walk
 
-HEAL_S = 25
+HEAL_S = 120
 # What Chromium says of a server that goes away or is not ready yet.
 BROKEN = ["ERR_CONNECTION_", "ERR_INCOMPLETE_CHUNKED", "ERR_EMPTY_RESPONSE", "503 (SERVICE"]
 

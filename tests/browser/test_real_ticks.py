@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Watch
 from tests.browser.feeding import BROKEN, HEAL_S, Feed, House, expect_live, workers
 from tests.browser.looking import OpenPage, legend, texts
-from tests.conftest import Server, clean_environment
+from tests.conftest import SAMPLES, Server, clean_environment
 
 TICKS = "ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
 
@@ -39,12 +39,11 @@ def replay(feed: Feed, ticks: Path, folder: Path) -> subprocess.Popen[bytes]:
 def test_the_chart_of_real_ticks_is_complete_whatever_happens_to_the_server(
     open_page: OpenPage,
     feed: Feed,
-    shared_data: Path,
     tmp_path: Path,
     eventually: Callable[..., Any],
 ) -> None:
     page = feed.open(open_page)
-    pump = replay(feed, shared_data / TICKS, tmp_path)
+    pump = replay(feed, SAMPLES / TICKS, tmp_path)
     try:
         close = page.locator("#legend dd").nth(4)
         for _ in range(5):

@@ -128,9 +128,9 @@ def test_the_key_may_come_from_the_environment_and_the_answer_as_json(running: S
 
 
 def test_real_ticks_arrive_as_an_import_stores_them(
-    running: Server, key_file: Path, tmp_path: Path, shared_data: Path
+    running: Server, key_file: Path, tmp_path: Path
 ) -> None:
-    source = shared_data / "ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
+    source = SAMPLES / "brokers/ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
     url = ("--url", running.url, "--key-file", key_file, "--speed", "max")
     status, _, err = gfil("replay", source, "--clock", "nyclose", *url)
     assert (status, err) == (0, "")
@@ -187,7 +187,7 @@ def test_a_server_that_is_restarted_in_the_middle_misses_nothing(
     assert process.stderr
     trouble = process.stderr.readline()
     second = server("--bind", place, GFIL_DB=str(first.db), GFIL_WORKERS="1")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "4000 rows: 4000 inserted\n" in out
     assert trouble.startswith(f"gfil: cannot reach {first.url}: ")
@@ -272,7 +272,7 @@ def test_ctrl_c_ends_it_and_says_how_far_it_came(
     process = start(source, "--symbol", "CTRLC", *url)
     wait_for(lambda: len(ticks(running, "CTRLC")) >= 5, "the first ticks")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     stored = ticks(running, "CTRLC")
     assert (process.returncode, out) == (1, "")
     assert err == f"gfil: stopped; {len(stored)} ticks before were taken\n"
@@ -299,7 +299,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(running: Server, key_file: Path
         stdout=subprocess.DEVNULL,
         stderr=terminal,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     os.close(terminal)
     thread.join(10)

@@ -16,9 +16,9 @@ from gfil.store.candles import ticks
 from gfil.store.candles.ticks import Ticks
 from gfil.store.engine.pool import Pool, Writer
 from tests.faults import workloads
-from tests.faults.laws import State, read_state
 from tests.faults.senders import Job
-from tests.store.reference import Tick
+from tests.oracle.candles import Tick
+from tests.oracle.database import State, read_state
 
 
 class Serving:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults.senders import Senders
 
 VICTIMS = ("a worker", "all workers", "the master")
-RECOVER_MAX_S = 10
+RECOVER_MAX_S = limit_s(10)
 WORKERS = 2
 
 
@@ -61,7 +61,6 @@ def kill_while_sending(
         wait_for(
             lambda stored=stored: len(senders.done) >= stored or not senders.is_busy,
             f"{stored} requests are stored",
-            60,
         )
         if not senders.is_busy:
             pytest.fail(f"everything was sent before {victim} could be killed: {standing.kills}")

@@ -11,8 +11,8 @@ import apsw
 from gfil.store.engine import connection
 from tests.faults.disk import Tape, recorded
 from tests.faults.images import Image, images, lay
-from tests.faults.laws import State, check_derived, check_logged, read_state
 from tests.faults.sizes import LONG
+from tests.oracle.database import State, check_derived, check_logged, read_state
 
 IMAGES_MIN = 20_000 if LONG else 2000
 OF_CANDLES = ("symbol", "symbol_clock", "candle", "superseded", "tick", "provisional")

@@ -22,11 +22,11 @@ import pytest
 
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from tests.store.reference import Candle, Tick
+from tests.oracle.candles import Candle, Tick
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 RETRY_S = 0.02
-GIVE_UP_S = 60
+GIVE_UP_S = 120
 REPEATED = 0.1  # of all groups of ticks
 REORDERED_MSC = 2000
 FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")

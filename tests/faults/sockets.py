@@ -43,7 +43,7 @@ def send(url: str, data: bytes, *, vanish: bool = False) -> bytes:
     """Send bytes and then no more; return what comes back, nothing if one does not wait for it."""
     place = urlsplit(url)
     assert place.hostname
-    with socket.create_connection((place.hostname, place.port or 80), timeout=30) as connection:
+    with socket.create_connection((place.hostname, place.port or 80), timeout=120) as connection:
         connection.sendall(data)
         if vanish:
             return b""

@@ -15,7 +15,7 @@ from tests.faults.senders import make_key
 from tests.faults.sizes import seeded
 from tests.maintenance.test_backup import gfil
 
-TICKS = "SELECT time_msc, bid FROM tick ORDER BY time_msc, place"
+TICKS = "SELECT time_msc, bid FROM tick ORDER BY time_msc, seq"
 FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")
 BACKUPS = 3
 
@@ -66,7 +66,7 @@ def test_a_backup_under_full_ingest_restores_to_what_doctor_passes(
     made: list[tuple[Path, int]] = []
     try:
         for number in range(BACKUPS):
-            wait_for(lambda n=number: len(pump.acknowledged) > 90 * n, "some ticks", 30)
+            wait_for(lambda n=number: len(pump.acknowledged) > 90 * n, "some ticks")
             before = len(pump.acknowledged)
             status, said, error = gfil(database, "backup", str(folder), "--json")
             assert (status, error) == (0, "")

@@ -15,8 +15,8 @@ from gfil.store.engine import connection, file_copy
 from tests.faults import workloads
 from tests.faults.disk import Op, Tape, recorded
 from tests.faults.images import images, lay
-from tests.faults.laws import State, check_derived, read_state
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import State, check_derived, read_state
 
 IMAGES = 2000 if LONG else 300
 AFTER = 60  # more cuts after all is done, each with another part of what was not synced

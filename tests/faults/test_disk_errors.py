@@ -18,10 +18,10 @@ from tests.faults import workloads
 from tests.faults.disk import Fault, broken, full, mounted
 from tests.faults.images import lay
 from tests.faults.inprocess import Serving, head, post, serve, serving
-from tests.faults.laws import State, check_derived
 from tests.faults.senders import make_key, tick_job
 from tests.faults.sizes import LONG, seeded
-from tests.store.reference import Tick
+from tests.oracle.candles import Tick
+from tests.oracle.database import State, check_derived
 
 ATTEMPTS_MAX = 100
 REQUESTS = 12 if LONG else 3

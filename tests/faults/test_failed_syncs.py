@@ -18,11 +18,11 @@ from tests.faults import workloads
 from tests.faults.disk import Fault, Tape, broken, mounted
 from tests.faults.images import lay
 from tests.faults.inprocess import Serving, serve
-from tests.faults.laws import read_state
 from tests.faults.power import IMAGES_MIN, Lost, cut_everywhere
 from tests.faults.sizes import seeded
+from tests.oracle.candles import Tick
+from tests.oracle.database import read_state
 from tests.store.model import write_ticks
-from tests.store.reference import Tick
 
 REQUESTS = 4
 ATTEMPTS_MAX = 20

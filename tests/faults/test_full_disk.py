@@ -11,13 +11,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.conftest import Server, clean_environment, wait_for
+from tests.conftest import Server, clean_environment, limit_s, wait_for
 from tests.faults import workloads
 from tests.server.test_gunicorn_conf import started
 
 DISK_MB = 24
 BATCH_TICKS = 2000
-RECOVER_MAX_S = 10.0
+RECOVER_MAX_S = limit_s(10.0)
 
 
 class Small:

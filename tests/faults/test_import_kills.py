@@ -11,8 +11,8 @@ import apsw
 from gfil.store.engine import connection
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import check_derived
 from tests.store.model import everything
 
 KILLS = 25 if LONG else 5

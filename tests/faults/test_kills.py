@@ -12,10 +12,10 @@ from gfil.store.engine import connection
 from tests.conftest import Server
 from tests.faults import workloads
 from tests.faults.killing import VICTIMS, Standing, kill_while_sending
-from tests.faults.laws import check_derived
 from tests.faults.senders import Job, Senders, candle_job, distinct, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
-from tests.store.reference import Candle, Tick
+from tests.oracle.candles import Candle, Tick
+from tests.oracle.database import check_derived
 
 CYCLES = 60 if LONG else 10
 APART = 25  # requests between two kills, at most
@@ -23,7 +23,7 @@ TICKS = """
 SELECT time_msc, bid, ask, last, volume, flags
 FROM tick JOIN symbol ON symbol.id = tick.symbol_id
 WHERE symbol.name = :symbol
-ORDER BY time_msc, place
+ORDER BY time_msc, seq
 """
 STORED = """
 SELECT time, open, high, low, close, volume

@@ -14,9 +14,9 @@ import pytest
 from gfil.store.engine import connection
 from tests.conftest import Server
 from tests.faults import workloads
-from tests.faults.laws import check_derived
 from tests.faults.senders import Job, Senders, candle_job, make_key, tick_job
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import check_derived
 
 REQUESTS = 3000 if LONG else 300
 FATES = ("delivered", "delivered", "cut in the request", "cut in the answer", "no answer")

@@ -23,11 +23,11 @@ from gfil.store.engine import connection
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
-from tests.faults.laws import State, check_derived, read_state
 from tests.faults.power import comparable, cut_everywhere, record_commits
 from tests.faults.sizes import LONG, seeded
 from tests.migration import legacy_samples
 from tests.migration.legacy_samples import fold, objects, save
+from tests.oracle.database import State, check_derived, read_state
 from tests.store.model import everything
 
 KILLS = 25 if LONG else 5
@@ -146,7 +146,7 @@ def kill_soon(started: subprocess.Popen[bytes], reader: apsw.Connection, later_s
     started.kill()
     started.wait()
     for helper in helpers:
-        wait_for(lambda helper=helper: not is_running(helper), "the other process ends", 20)
+        wait_for(lambda helper=helper: not is_running(helper), "the other process ends")
     return was_running
 
 

@@ -21,10 +21,10 @@ from gfil.store.retention.rules import parse_period
 from gfil.timeframes import M1
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived
 from tests.faults.power import cut_everywhere, record_commits
 from tests.faults.sizes import LONG, seeded
 from tests.faults.workloads import DAY
+from tests.oracle.database import check_derived
 from tests.store.model import everything
 
 LATER = workloads.NOW + 10 * 86400

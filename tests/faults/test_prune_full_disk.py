@@ -41,10 +41,10 @@ def test_prune_works_on_a_full_disk_and_ingest_goes_on(tmp_path: Path) -> None:
         assert command(it, "prune").returncode == 0  # the first makes the ballast
         assert (it.folder / "gfil.ballast").stat().st_size > 100_000
         it.fill(leave_mb=0)
-        wait_for(lambda: it.post()[0] == 507, "the disk is full", 20)
+        wait_for(lambda: it.post()[0] == 507, "the disk is full")
         assert it.reads() in (200, 404)
         assert free(it) < 100_000
         done = command(it, "prune", "--imported", "--json")
         assert done.returncode == 0, done.stderr
         assert orjson.loads(done.stdout)["bytes"] > 0
-        wait_for(lambda: it.post()[0] == 200, "ticks are taken in again", 20)
+        wait_for(lambda: it.post()[0] == 200, "ticks are taken in again")

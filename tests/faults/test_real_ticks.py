@@ -17,16 +17,17 @@ import orjson
 import pytest
 
 from gfil.store.engine import connection
-from tests.conftest import Server
+from tests.conftest import SAMPLES, WHOLE_FILES, Server
 from tests.faults import workloads
 from tests.faults.killing import Standing, kill_while_sending
-from tests.faults.laws import check_derived, fold_minutes
 from tests.faults.senders import Senders, distinct, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
-from tests.store.reference import CHAIN, SECONDS, Candle, Tick, fold
+from tests.oracle.buckets import CHAIN, SECONDS
+from tests.oracle.candles import Candle, Tick, fold, fold_minutes
+from tests.oracle.database import check_derived
 
 REAL_FILE = "ticks/oanda_XAUUSD_ticks_201405_first300k.csv.gz"
-TICKS_MAX = 300_000 if LONG else 30_000
+TICKS_MAX = 300_000
 MADE_TICKS = 60_000 if LONG else 6_000
 SYMBOL = "XAUUSD"
 KILLED = ("a worker", "all workers")
@@ -36,11 +37,9 @@ PAGE = 10_000
 
 
 @pytest.fixture
-def real_ticks(shared_data: Path) -> list[Tick]:
-    """The first ticks of a broker's file."""
-    path = shared_data / REAL_FILE
-    if not path.exists():
-        pytest.skip(f"there is no {path}")
+def real_ticks() -> list[Tick]:
+    """The first ticks of a broker's file: of the sample, of the whole one in the long size."""
+    path = (WHOLE_FILES if LONG and WHOLE_FILES.is_dir() else SAMPLES) / REAL_FILE
     with gzip.open(path, "rt", newline="") as lines:
         rows = islice(csv.DictReader(lines), TICKS_MAX)
         return [
@@ -51,7 +50,7 @@ def real_ticks(shared_data: Path) -> list[Tick]:
 
 @pytest.fixture
 def made_ticks() -> list[Tick]:
-    """Ticks for machines without the file: with prices of deals and volumes too."""
+    """Random ticks with prices of deals and volumes too."""
     return workloads.ticks_of(seeded("made ticks"), workloads.DAY * 1000, MADE_TICKS)
 
 

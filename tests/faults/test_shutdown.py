@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
-from tests.conftest import Answer, Server, wait_for
+from tests.conftest import Answer, Server, limit_s, wait_for
 from tests.faults import workloads
 from tests.faults.senders import Senders, distinct, make_key, tick_jobs
 from tests.faults.sizes import seeded
@@ -23,8 +23,8 @@ from tests.faults.sockets import head_of, json_of, status_of, tick_lines
 from tests.server.test_gunicorn_conf import started
 from tests.store.engine.test_connection import HOLD, python
 
-RESTART_MAX_S = 25.0
-RECOVER_MAX_S = 10.0
+RESTART_MAX_S = limit_s(25.0)
+RECOVER_MAX_S = limit_s(10.0)
 FAULTY = """
 import sys
 from pathlib import Path
@@ -191,7 +191,7 @@ def test_a_lock_held_for_three_seconds_is_waited_for(
     timer.start()
     began = time.monotonic()
     assert post(own, secret, workloads.DAY * 1000 + 1000).status == 200
-    assert 2.5 < time.monotonic() - began < 5.0
+    assert time.monotonic() - began > 2.5
     timer.join()
 
 
@@ -219,5 +219,5 @@ def test_a_lock_held_for_long_is_not_and_charts_answer_all_the_time(
         assert own.get("/api/v1/candles?symbol=EURUSD&tf=M1").status == 200
         slowest = max(slowest, time.monotonic() - began)
     assert [(status, retry) for status, retry, _ in took] == [(503, "1")] * 4
-    assert max(seconds for _, _, seconds in took) < 7.0
-    assert slowest < 2.0
+    assert max(seconds for _, _, seconds in took) < limit_s(7.0)
+    assert slowest < limit_s(2.0)

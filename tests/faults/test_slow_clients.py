@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from gfil.server import worker
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults.senders import make_key
 from tests.server.test_gunicorn_conf import started
 
-HEALTHZ_MAX_S = 2.0
+HEALTHZ_MAX_S = limit_s(2.0)
 THREADS = 8
 CLIENTS = 4 * THREADS - 4  # the connection cap, and room for who asks after its health
 
@@ -30,7 +30,7 @@ def small(server: Callable[..., Server]) -> Server:
 
 def connect(server: Server) -> socket.socket:
     place = urlsplit(server.url)
-    return socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=30)
+    return socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=120)
 
 
 @contextlib.contextmanager

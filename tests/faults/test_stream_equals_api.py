@@ -17,9 +17,9 @@ from gfil.web.stream import hub as module
 from gfil.web.stream.client_queue import ClientQueue, Position, Sub
 from gfil.web.stream.hub import Hub
 from tests.faults import workloads
-from tests.faults.laws import State, check_logged, read_state
 from tests.faults.power import Step
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import State, check_logged, read_state
 from tests.web.sse import parse
 
 CLOCKS = ("UTC", workloads.NEW_YORK, "Asia/Kathmandu", "Europe/Athens")

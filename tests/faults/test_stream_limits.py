@@ -16,7 +16,7 @@ import pytest
 
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults import workloads
 from tests.faults.memory import GROWTH_MAX_MB, Worker
 from tests.faults.senders import Senders, candle_job, make_key
@@ -32,9 +32,9 @@ from gfil.cli import cli
 cli()
 """
 STREAMS = 5
-FREE_MAX_S = 12.0
-LEFT_MAX_S = 5.0
-AT_ONCE_S = 2.0
+FREE_MAX_S = limit_s(12.0)
+LEFT_MAX_S = limit_s(5.0)
+AT_ONCE_S = limit_s(2.0)
 ROWS = 95  # corrected at once: as many states as are ever sent together
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 SUB = (workloads.SYMBOL, "M1", "UTC")
@@ -52,7 +52,7 @@ def own(tmp_path: Path) -> Iterator[Server]:
     }
     make_key(tmp_path / "a.db")
     with started(tmp_path, command, settings) as running:
-        wait_for(lambda: is_up(running), "an answer", 30)
+        wait_for(lambda: is_up(running), "an answer")
         yield running
 
 
@@ -70,7 +70,7 @@ def connect(own: Server) -> Iterator[Callable[..., socket.socket]]:
         def ask(secret: str, receive_bytes: int = 65536) -> socket.socket:
             client = until.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-            client.settimeout(20)
+            client.settimeout(60)
             place = urlsplit(own.url)
             client.connect((place.hostname, place.port))
             path = f"/api/v1/stream?sub={','.join(SUB)}"

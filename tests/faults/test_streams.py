@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults import workloads
 from tests.faults.killing import Standing
 from tests.faults.senders import Job, Senders, candle_job, make_key, tick_jobs
@@ -34,7 +34,7 @@ BULK = 2500  # M1 of one upload
 TICKS = 12_000 if LONG else 1000  # of each symbol
 CLIENTS, REST_S = 3, 0.04  # about 60 requests a second
 ROUNDS = 24 if LONG else 2
-RESTART_MAX_S = 25.0
+RESTART_MAX_S = limit_s(25.0)
 ABORTED = 66.6  # a price that is never committed
 
 
@@ -193,19 +193,19 @@ def test_a_restart_with_a_hundred_streams_ends_in_time_and_all_come_back(
     jobs = traffic(rng)
     sending = Senders(standing.url, secret, jobs, rng, clients=CLIENTS, rest_s=REST_S)
     with make_viewers(standing, rng) as viewers, sending as senders:
-        wait_for(lambda: len(senders.done) > len(jobs) // 4, "some writes", 60)
+        wait_for(lambda: len(senders.done) > len(jobs) // 4, "some writes")
         began = time.monotonic()
         assert standing.running.stop() == 0
         took_s = time.monotonic() - began
         assert took_s < RESTART_MAX_S
         standing.running = standing.start()
-        wait_for(viewers.are_all_there, "all viewers after the restart", 30)
+        wait_for(viewers.are_all_there, "all viewers after the restart")
         before = set(standing.workers())
         began = time.monotonic()
         standing.running.process.send_signal(signal.SIGHUP)
         wait_for(lambda: not before & set(standing.workers()), "new workers", RESTART_MAX_S)
         print(f"the restart took {took_s:.2f} s, the renewal {time.monotonic() - began:.2f} s")
-        wait_for(viewers.are_all_there, "all viewers after the renewal", 30)
+        wait_for(viewers.are_all_there, "all viewers after the renewal")
         senders.finish()
         viewers.check()
         tell(viewers)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gfil.errors import Busy
 from gfil.store.engine import connection
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults import workloads
 from tests.faults.senders import Job, Senders, candle_job, make_key
 from tests.faults.sizes import LONG, seeded
@@ -78,7 +78,7 @@ def test_the_wal_stays_bounded_while_readers_overlap_for_ever(
     with reading(path, rng):
         with Senders(lambda: running.url, secret, scattered(rng), rng) as senders:
             wait_for(is_sent, "everything is sent", 300)
-        wait_for(lambda: wal.stat().st_size <= 8 * MB, "a short WAL", 60)
+        wait_for(lambda: wal.stat().st_size <= 8 * MB, "a short WAL", limit_s(60))
     assert len(senders.done) == JOBS
     assert max(sizes) <= 64 * MB
     running.stop()

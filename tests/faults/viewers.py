@@ -24,7 +24,7 @@ States = dict[int, list[float]]
 
 ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,16})")
 RETRY_S = 1.0  # until the server says how long
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 PAGE_MAX = 10_000
 
 
@@ -202,7 +202,7 @@ class Viewers:
 
     def __enter__(self) -> "Viewers":
         self._thread.start()
-        wait_for(lambda: self.failure or self.are_all_there(), "all viewers", 30)
+        wait_for(lambda: self.failure or self.are_all_there(), "all viewers")
         assert not self.failure
         return self
 
@@ -257,7 +257,7 @@ class Viewers:
             return not found
 
         try:
-            wait_for(agree, "the same candles everywhere", 20)
+            wait_for(agree, "the same candles everywhere")
         finally:
             print("\n".join(found[:10]), self.failure)
         assert [wrong for viewer in self.viewers for wrong in viewer.wrongs] == []

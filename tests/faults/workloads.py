@@ -17,8 +17,9 @@ from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
 from gfil.timeframes import parse
 from tests.faults.power import Step
+from tests.oracle.buckets import bucket
+from tests.oracle.candles import Candle, Tick
 from tests.store.model import Row, write, write_ticks
-from tests.store.reference import Candle, Tick, bucket
 
 NOW = 1_700_000_000
 DAY = NOW // 86400 * 86400 - 7 * 86400

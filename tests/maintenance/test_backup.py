@@ -23,8 +23,8 @@ from gfil.store.candles import integrity
 from gfil.store.engine import connection, file_copy, locks
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived, read_state
 from tests.faults.sizes import seeded
+from tests.oracle.database import check_derived, read_state
 
 NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 BACKUP = "-m", "gfil", "backup"
@@ -38,7 +38,7 @@ def gfil(db_path: Path, *words: str) -> tuple[int, str, str]:
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -223,7 +223,7 @@ def test_killed_at_any_moment_it_leaves_nothing_called_a_backup(
     environment = clean_environment(GFIL_DB=str(db_path))
     for _ in range(3):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        wait_for(lambda: names(folder), "the first of it", 30)
+        wait_for(lambda: names(folder), "the first of it")
         process.send_signal(signal.SIGKILL)
         process.wait()
         for path in folder.glob("*.db"):
@@ -242,7 +242,7 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_is_left(
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )
     target = next(iter(done.stderr.split(" at ")[1:]), "").strip()

@@ -33,10 +33,10 @@ from gfil.store.engine.file_swap import InUse
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
-from tests.faults.laws import State
 from tests.faults.sizes import seeded
 from tests.maintenance.restoring import NOW, add, data, epoch
 from tests.maintenance.test_backup import gfil, names
+from tests.oracle.database import State
 from tests.store.old_schema import make_old
 
 KEPT = "gfil.before-restore-20250102T030405Z.db"
@@ -156,7 +156,7 @@ def test_a_running_server_is_left_alone_a_killed_one_is_not_running(
     workers = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
     running.stop(signal.SIGKILL)
     for pid in map(int, workers.split()):
-        wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the end of its workers", 30)
+        wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the end of its workers")
     assert gfil(running.db, "restore", str(source))[0] == 0
     assert data(running.db) == data(source)
 
@@ -294,7 +294,7 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_has_changed(source: Path, db_
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )
     assert (done.returncode, done.stdout) == (1, "")

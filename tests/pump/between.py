@@ -47,7 +47,7 @@ class Proxy:
         with contextlib.suppress(OSError, StopIteration, ValueError), client:
             if fate == "refused":
                 return
-            with socket.create_connection((place.hostname, place.port), timeout=30) as server:
+            with socket.create_connection((place.hostname, place.port), timeout=120) as server:
                 server.sendall(_closing(_read_request(client), fate))
                 answer = read_message(server)
                 client.sendall(answer if fate == "delivered" else answer[:-20])

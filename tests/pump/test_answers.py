@@ -15,7 +15,7 @@ from tests.pump.world import Pump, World, fold, read_all, recent_ticks
 def stop(process: "subprocess.Popen[str]") -> str:
     """End a pump as Ctrl-C does, cleanly; return what it said."""
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     return said
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Server
+from tests.conftest import SAMPLES, WHOLE_FILES, Server
 from tests.faults.senders import make_key
 from tests.faults.sizes import LONG, seeded
 from tests.pump.between import Proxy
@@ -23,7 +23,8 @@ from tests.pump.world import Pump, Tick, World, read_all
 
 ROUNDS = 60 if LONG else 2
 TICKS = 60_000 if LONG else 4_000
-REAL_FILE = ROOT.parent / "shared" / "data" / "ticks" / "oanda_XAUUSD_ticks_201405_first300k.csv.gz"
+FOLDER = WHOLE_FILES if LONG and WHOLE_FILES.is_dir() else SAMPLES
+REAL_FILE = FOLDER / "ticks" / "oanda_XAUUSD_ticks_201405_first300k.csv.gz"
 
 
 def real_ticks(change: int) -> list[Tick]:
@@ -44,8 +45,6 @@ def sources(request: pytest.FixtureRequest) -> dict[str, Source]:
     rng = seeded("sources")
     if request.param == "made":
         return make_sources(rng, TICKS)
-    if not REAL_FILE.exists():
-        pytest.skip(f"there is no {REAL_FILE}")
     changes = {"SPRING.r": SPRING, "AUTUMN.r": AUTUMN}
     return {name: make_source(rng, at, real_ticks(at)) for name, at in changes.items()}
 

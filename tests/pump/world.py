@@ -106,7 +106,7 @@ class Pump:
     def run(self, *options: str, status: int = 0, **environment: str) -> str:
         """Run it to its end, `--once` unless told; return what it said."""
         process = self.start(*(options or ("--once",)), **environment)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
         assert process.returncode == status, said
         return said
 

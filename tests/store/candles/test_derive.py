@@ -10,8 +10,8 @@ from gfil.store.candles import derive, extent
 from gfil.store.candles.derive import DERIVED, SETTLED, STORED, StoredCandle
 from gfil.store.candles.rollup import Ohlcv
 from gfil.store.engine import connection
+from tests.oracle.buckets import SECONDS, bucket
 from tests.store.model import read, tables, write
-from tests.store.reference import SECONDS, bucket
 
 DAY = 1_700_006_400 // 86400 * 86400
 HOUR, MINUTE = 3600, 60

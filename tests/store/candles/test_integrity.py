@@ -11,8 +11,8 @@ from gfil.store import symbols
 from gfil.store.candles import integrity
 from gfil.store.engine import connection
 from tests.faults import workloads
-from tests.faults.laws import check_derived
 from tests.faults.sizes import seeded
+from tests.oracle.database import check_derived
 
 SPOILT = (
     "UPDATE candle SET volume = volume + 1 WHERE series = ? AND time = ? AND extra_s = ?",

@@ -4,7 +4,6 @@ GFIL_SEED chooses the seed of the random walk, GFIL_LONG=1 the long size.
 """
 
 import math
-import os
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,11 +22,11 @@ from hypothesis.stateful import (
 )
 
 from gfil.store import symbols
+from tests.faults.sizes import LONG, SEED
+from tests.oracle.buckets import CHAIN, SECONDS, bucket
+from tests.oracle.candles import Candle, Tick
 from tests.store.model import Model, Row
-from tests.store.reference import CHAIN, SECONDS, Candle, Tick, bucket
 
-LONG = os.environ.get("GFIL_LONG") == "1"
-SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
 HOUR, DAY = 3600, 86400
 
 NEW_YORK = "America/New_York+07:00"

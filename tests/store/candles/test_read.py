@@ -9,8 +9,9 @@ from gfil import clocks
 from gfil.store import symbol_settings, symbols
 from gfil.store.candles import read as candle_read
 from gfil.store.engine import connection
+from tests.oracle.buckets import SECONDS, bucket
+from tests.oracle.symbol import Reference
 from tests.store.model import Row, read, write
-from tests.store.reference import SECONDS, Reference, bucket
 
 DAY = 1_700_006_400 // 86400 * 86400  # Wednesday 2023-11-15
 HOUR = 3600

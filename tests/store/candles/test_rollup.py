@@ -10,8 +10,9 @@ from gfil.store import symbols
 from gfil.store.candles import rollup
 from gfil.store.candles.rollup import Ohlcv, Tile
 from gfil.store.engine import connection
+from tests.oracle.buckets import SECONDS, bucket
+from tests.oracle.symbol import Reference
 from tests.store.model import read, write
-from tests.store.reference import SECONDS, Reference, bucket
 
 DAY = 1_700_006_400 // 86400 * 86400
 HOUR, MINUTE = 3600, 60

@@ -13,8 +13,8 @@ from gfil.store.candles import ticks
 from gfil.store.candles.ticks import TickPosition, TickWriteResult
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
+from tests.oracle.candles import Tick, fold_ticks
 from tests.store.model import read, tables, write, write_ticks
-from tests.store.reference import Tick, fold_ticks
 
 START = 1_700_006_400  # a minute, an hour, four hours
 MSC = START * 1000
@@ -273,10 +273,10 @@ def test_random_ticks_agree_with_reference(db: apsw.Connection) -> None:
 def test_many_ticks_of_one_millisecond_are_not_slower(db: apsw.Connection) -> None:
     """Such as timestamps without seconds: each tick is compared with the others."""
     given = [(MSC, 1.0 + number / 2**20, 9.0, 0.0, 0.0, 6) for number in range(100_000)]
-    began = time.monotonic()
+    began = time.thread_time()  # CPU time: what else the machine does is not in it
     assert write_ticks(db, "EURUSD", given)[:2] == (100_000, 0)
     assert write_ticks(db, "EURUSD", given)[:2] == (0, 100_000)
-    assert time.monotonic() - began < 30  # it was an hour
+    assert time.thread_time() - began < 30  # it was an hour
 
 
 def test_volume_sum_may_exceed_limit_of_one_row(db: apsw.Connection) -> None:

@@ -1,6 +1,5 @@
 """Write candles: which row wins, counts of outcomes, derived candles."""
 
-import os
 import random
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from gfil import clocks
 from gfil.store import symbol_settings, symbols
 from gfil.store.candles import derive
 from gfil.store.engine import connection
+from tests.faults.sizes import LONG, SEED
+from tests.oracle.buckets import CHAIN, SECONDS, bucket
+from tests.oracle.candles import Candle
 from tests.store.model import Row, everything, read, tables, write, write_ticks
-from tests.store.reference import CHAIN, SECONDS, Candle, bucket
 
-LONG = os.environ.get("GFIL_LONG") == "1"
-SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
 DAY = 1_700_006_400 // 86400 * 86400  # 2023-11-15
 HOUR, MINUTE = 3600, 60
 

@@ -60,7 +60,7 @@ def test_four_processes_create_database_at_once(tmp_path: Path, db_path: Path) -
     """UPGRADE-ATOMIC: the first process creates it, the others open it."""
     path = tmp_path / "new" / "folder" / "gfil.db"
     started = [python(CREATE, path) for _ in range(4)]
-    ended = [process.communicate(timeout=60) for process in started]
+    ended = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 4, ended
     assert schema(path) == schema(db_path)
     db = connection.connect(path, readonly=True)

@@ -269,7 +269,7 @@ def test_quota_or_limit_is_a_full_disk(db_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert (done.stdout, done.stderr) == ("['FIRST', 'LAST']\n", "")
 

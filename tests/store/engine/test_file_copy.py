@@ -96,7 +96,7 @@ def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
         env=clean_environment(GFIL_DB=str(folder / "gfil.db")),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
 

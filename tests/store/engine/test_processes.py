@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gfil.config import ROOT
 from gfil.store.engine import connection
+from tests.oracle.buckets import SECONDS, bucket
 from tests.store.model import Row, everything, read, write
-from tests.store.reference import SECONDS, bucket
 
 DAY = 1_700_006_400 // 86400 * 86400
 WORKERS, BATCHES = 3, 25

@@ -116,7 +116,7 @@ def test_upgraded_file_has_schema_of_fresh_one(tmp_path: Path, db_path: Path, ve
     path = tmp_path / "old.db"
     make_old(path, version)
     started = [python(CREATE, path) for _ in range(4)]
-    ended = [process.communicate(timeout=60) for process in started]
+    ended = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 4, ended
     assert plain_schema(path) == plain_schema(db_path)
     db = connection.connect(path)
@@ -232,7 +232,7 @@ def test_four_upgrading_processes_make_one_copy(tmp_path: Path) -> None:
         "print(connection.create(Path(sys.argv[1])))",
     )
     started = [python(code, tmp_path / "gfil.db") for _ in range(4)]
-    output = sorted(process.communicate(timeout=60)[0].strip() for process in started)
+    output = sorted(process.communicate(timeout=120)[0].strip() for process in started)
     assert output[:3] == ["None"] * 3
     assert output[3].startswith("Upgrade(schema_before=1, copy=")
     assert names(tmp_path) == {"gfil.db", "gfil.schema-1.db"}

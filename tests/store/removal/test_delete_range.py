@@ -14,8 +14,8 @@ from gfil.store.candles.write import CandleColumns
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
 from gfil.store.removal.delete_range import Deleted
+from tests.oracle.buckets import SECONDS, bucket
 from tests.store.model import read, tables, write
-from tests.store.reference import SECONDS, bucket
 
 DAY = 1_700_006_400 // 86400 * 86400
 HOUR = 3600

@@ -15,8 +15,8 @@ from gfil.store.retention import rules as retention_rules
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.retention.rules import DEFAULTS, FOREVER, SUBJECTS, BadPeriod, Period, parse_period
 from gfil.store.symbols import Symbol
+from tests.oracle.buckets import DAY, HOUR
 from tests.store.model import write
-from tests.store.reference import DAY, HOUR
 
 FLAT = (1.0, 1.0, 1.0, 1.0, 1.0)
 NOW = 1_700_006_400  # 2023-11-15T00:00Z
