@@ -94,14 +94,14 @@ def test_quantile_is_precise_to_one_bucket() -> None:
         bucket = hourly_stats.bucket_of(seconds)
         took[bucket] = took.get(bucket, 0) + 1
     for part in (0.5, 0.95, 0.99):
-        told = hourly_stats.quantile_ms(took, part)
-        assert told is not None
-        assert told / 1000 == pytest.approx(times[int(part * 10_000) - 1], rel=0.1)
+        found_ms = hourly_stats.quantile_ms(took, part)
+        assert found_ms is not None
+        assert found_ms / 1000 == pytest.approx(times[int(part * 10_000) - 1], rel=0.1)
 
 
 @pytest.mark.parametrize(("part", "bucket"), [(0.5, 8), (0.99, 8), (1, 8)])
 def test_single_request_is_every_quantile(part: float, bucket: int) -> None:
-    told = hourly_stats.quantile_ms({bucket: 1}, part)
-    assert told is not None
-    assert 2 ** ((bucket - 1) / 4) / 1e3 < told <= 2 ** (bucket / 4) / 1e3
+    found_ms = hourly_stats.quantile_ms({bucket: 1}, part)
+    assert found_ms is not None
+    assert 2 ** ((bucket - 1) / 4) / 1e3 < found_ms <= 2 ** (bucket / 4) / 1e3
     assert hourly_stats.quantile_ms({}, part) is None

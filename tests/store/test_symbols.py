@@ -109,11 +109,11 @@ def test_update_stores_settings_and_logs_change(db: apsw.Connection) -> None:
     assert connection.read_state(db)[1] == 1
 
 
-@pytest.mark.parametrize("wrong", [{"digits": -1}, {"digits": 9}, {"price": "close"}])
-def test_settings_out_of_range_are_refused(db: apsw.Connection, wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize("invalid", [{"digits": -1}, {"digits": 9}, {"price": "close"}])
+def test_settings_out_of_range_are_refused(db: apsw.Connection, invalid: dict[str, object]) -> None:
     made = make(db, "XAUUSD")
     with pytest.raises(BadParameter), connection.transaction(db):
-        symbols.update(db, made._replace(**wrong))
+        symbols.update(db, made._replace(**invalid))
     assert symbols.read(db, "XAUUSD") == made
     assert connection.read_state(db)[1] == 0
 

@@ -140,14 +140,14 @@ def test_import_route_does_not_change_tables(
     rows = eurusd["M1"] if LONG else eurusd["M1"][-8000:]
     half = len(rows) // 2
     shuffled = random.Random(SEED).sample(rows, len(rows))
-    pieces = {
+    routes = {
         "twice": [rows, rows],
         "halves": [rows[half:], rows[:half]],
         "reversed": [rows[at : at + 999][::-1] for at in reversed(range(0, len(rows), 999))],
         "shuffled": [shuffled[at : at + 1500] for at in range(0, len(rows), 1500)],
     }
-    for piece in pieces[way]:
-        written = write(db, "EURUSD", "M1", piece)
+    for batch in routes[way]:
+        written = write(db, "EURUSD", "M1", batch)
     assert written.unchanged == (len(rows) if way == "twice" else 0)
     plain = tmp_path / "plain.db"
     connection.create(plain)

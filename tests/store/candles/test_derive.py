@@ -51,7 +51,7 @@ def prune(db: apsw.Connection, *pruned: str, settled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "fold", "wanted"),
+    ("stored", "rolled_up", "chosen"),
     [
         (None, None, None),
         (None, Ohlcv(1, 2, 1, 2, 3), StoredCandle(DERIVED, Ohlcv(1, 2, 1, 2, 3))),
@@ -61,9 +61,9 @@ def prune(db: apsw.Connection, *pruned: str, settled: str) -> None:
     ],
 )
 def test_pick_candle_chooses_stored_unless_proven_forming(
-    stored: Ohlcv | None, fold: Ohlcv | None, wanted: StoredCandle | None
+    stored: Ohlcv | None, rolled_up: Ohlcv | None, chosen: StoredCandle | None
 ) -> None:
-    assert derive.pick_candle(stored, fold) == wanted
+    assert derive.pick_candle(stored, rolled_up) == chosen
 
 
 def test_only_materialised_timeframes_are_stored(db: apsw.Connection) -> None:

@@ -42,9 +42,9 @@ def is_right(connection: apsw.Connection) -> bool:
 def find(connection: apsw.Connection) -> list[integrity.Mismatch]:
     """Return the mismatches that the check finds."""
     return [
-        wrong
+        mismatch
         for symbol in symbols.list_symbols(connection)
-        for wrong in integrity.find_mismatches(connection, symbol)
+        for mismatch in integrity.find_mismatches(connection, symbol)
     ]
 
 
@@ -86,7 +86,7 @@ def test_corrupted_candle_is_found_and_repaired(db: apsw.Connection, number: int
     found = find(db)
     assert (found == []) == is_right(db)
     while found := find(db):
-        first = [wrong for wrong in found if wrong.timeframe == found[0].timeframe]
+        first = [mismatch for mismatch in found if mismatch.timeframe == found[0].timeframe]
         integrity.repair(db, first)
     check_derived(db)
 

@@ -46,12 +46,12 @@ def test_cache_drops_pruned_candles(
         )
     symbol = symbols.read(reader, "GOLD")
     assert len(latest_cache.read_latest_page(reader, symbol, M3, UTC, 300).candles) == 4
-    aim = prune.PruneTarget(symbol, "M1", START + 2 * DAY, START + 90 * DAY, False)
-    piece = prune.find_batch(writer, aim, 0, days=16, rows=100)
-    assert piece is not None
+    target = prune.PruneTarget(symbol, "M1", START + 2 * DAY, START + 90 * DAY, False)
+    batch = prune.find_batch(writer, target, 0, days=16, rows=100)
+    assert batch is not None
     since = connection.read_state(writer)
     with connection.transaction(writer):
-        assert prune.remove_batch(writer, aim, piece).rows == 2
+        assert prune.remove_batch(writer, target, batch).rows == 2
     symbol = symbols.read(reader, "GOLD")
     assert len(latest_cache.read_latest_page(reader, symbol, M3, UTC, 300).candles) == 2
     assert symbol.change == since[1] + 1

@@ -77,9 +77,9 @@ def test_plan_uses_coarsest_base_that_fits(
     parsed, target = clocks.parse(clock), timeframes.parse(timeframe)
     within = parsed.bucket(target, clocks.parse_instant(time))
     known = [clocks.parse(name) for name in ["UTC", *kept]]
-    laid = rollup.plan_tiles(target, parsed, known, parsed.runs(target, *within))
-    assert [found.name for found in laid] == [base]
-    tiles = [tile for (tiles,) in [[*laid.values()]] for tile in tiles]
+    plan = rollup.plan_tiles(target, parsed, known, parsed.runs(target, *within))
+    assert [found.name for found in plan] == [base]
+    tiles = [tile for (tiles,) in [[*plan.values()]] for tile in tiles]
     assert (tiles[0].start, tiles[-1].stop) == within
     assert all(tile.bucket == within.start for tile in tiles)
     reference = Reference()
@@ -91,8 +91,8 @@ def test_equal_buckets_share_one_tile() -> None:
     """A year of H2 is one tile, not 4 380."""
     h2 = timeframes.H2
     year = clocks.UTC.runs(h2, DAY, DAY + 365 * 86400)
-    laid = rollup.plan_tiles(h2, clocks.UTC, [clocks.UTC], year)
-    assert laid == {timeframes.H1: [Tile(DAY, DAY + 365 * 86400, DAY, 2 * HOUR, HOUR)]}
+    plan = rollup.plan_tiles(h2, clocks.UTC, [clocks.UTC], year)
+    assert plan == {timeframes.H1: [Tile(DAY, DAY + 365 * 86400, DAY, 2 * HOUR, HOUR)]}
 
 
 def test_day_with_clock_change_has_tiles_of_two_lengths() -> None:
@@ -100,9 +100,9 @@ def test_day_with_clock_change_has_tiles_of_two_lengths() -> None:
     noon = clocks.parse_instant("2024-10-27T12:00")
     start, stop = athens.bucket(timeframes.D1, noon)
     runs = athens.runs(timeframes.D1, start, stop)
-    laid = rollup.plan_tiles(timeframes.D1, athens, [clocks.UTC, athens], runs)
+    plan = rollup.plan_tiles(timeframes.D1, athens, [clocks.UTC, athens], runs)
     length = 25 * HOUR
-    assert laid == {
+    assert plan == {
         timeframes.H4: [
             Tile(start, start + 5 * HOUR, start, length, 5 * HOUR),
             Tile(start + 5 * HOUR, stop, start, length, 4 * HOUR),
@@ -142,8 +142,8 @@ def test_roll_up_returns_one_row_for_bucket_of_several_tiles(db: apsw.Connection
 def test_roll_up_of_nothing_is_empty(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [])
     symbol = symbols.read(db, "EURUSD")
-    laid = {timeframes.M1: [Tile(DAY, DAY + HOUR, DAY, HOUR, MINUTE)]}
-    assert rollup.roll_up(db, symbol, timeframes.H1, laid) == {}
+    plan = {timeframes.M1: [Tile(DAY, DAY + HOUR, DAY, HOUR, MINUTE)]}
+    assert rollup.roll_up(db, symbol, timeframes.H1, plan) == {}
     assert rollup.roll_up(db, symbol, timeframes.H1, {}) == {}
 
 

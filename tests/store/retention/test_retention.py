@@ -45,10 +45,10 @@ def ensure(db: apsw.Connection, name: str = "EURUSD") -> Symbol:
 
 def marks(db: apsw.Connection) -> tuple[list, list]:
     """Return the backdated and the received days, as their ages in days."""
-    imported = connection.query_all(db, "SELECT series % 32, day FROM backdated_day ORDER BY 1, 2")
+    backdated = connection.query_all(db, "SELECT series % 32, day FROM backdated_day ORDER BY 1, 2")
     received = connection.query_all(db, "SELECT day, time FROM received_day ORDER BY day")
     return (
-        [(number, (TODAY - day) // DAY) for number, day in imported],
+        [(number, (TODAY - day) // DAY) for number, day in backdated],
         [((TODAY - day) // DAY, time - NOW) for day, time in received],
     )
 
@@ -141,7 +141,7 @@ def test_symbol_rule_overrides_general_rule(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "told"),
+    ("rules", "reason"),
     [
         ({"ticks": "1y"}, "ticks would be kept 1y and M1 only 3months"),
         ({"M1": "2y", "M5": "1y"}, "say M1=1y"),
@@ -151,9 +151,9 @@ def test_symbol_rule_overrides_general_rule(db: apsw.Connection) -> None:
     ],
 )
 def test_finer_timeframe_may_not_be_kept_longer(
-    db: apsw.Connection, rules: dict[str, str], told: str
+    db: apsw.Connection, rules: dict[str, str], reason: str
 ) -> None:
-    with pytest.raises(BadPeriod, match=told):
+    with pytest.raises(BadPeriod, match=reason):
         put(db, **rules)
     assert retention_rules.read_rules(db) == dict.fromkeys(SUBJECTS, FOREVER) | DEFAULTS
 
