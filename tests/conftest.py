@@ -91,7 +91,7 @@ def limit_s(seconds: float) -> float:
 
 
 def wait_for(check: Callable[[], Any], what: str, seconds: float = WAIT_MAX_S) -> Any:
-    """Return the first true answer of `check`; fail the test when none came in time."""
+    """Return the first true answer of `check`; fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := check()):
         if time.monotonic() > deadline:
@@ -102,13 +102,13 @@ def wait_for(check: Callable[[], Any], what: str, seconds: float = WAIT_MAX_S) -
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """`eventually(check, what, seconds)`: poll with a deadline instead of sleeping for luck."""
+    """`eventually(check, what)`: poll until a check is true; a test never sleeps for luck."""
     return wait_for
 
 
 @pytest.fixture
 def db_path(tmp_path: Path) -> Path:
-    """An empty database, in a real file."""
+    """The path of an empty database file."""
     path = tmp_path / "gfil.db"
     connection.create(path)
     return path
@@ -116,7 +116,7 @@ def db_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(db_path: Path) -> Iterator[apsw.Connection]:
-    """A connection that writes, to `db_path`."""
+    """A writing connection to `db_path`."""
     db = connection.connect(db_path)
     yield db
     db.close()
@@ -124,13 +124,13 @@ def db(db_path: Path) -> Iterator[apsw.Connection]:
 
 @pytest.fixture
 def settings(db_path: Path) -> config.Settings:
-    """The default settings on `db_path`, with everybody allowed to read."""
+    """The default settings on `db_path`, with public reading."""
     return config.read({"GFIL_DB": str(db_path), "GFIL_READ": "public"}, db_path.parent)
 
 
 @pytest.fixture
 def client(settings: config.Settings) -> FlaskClient:
-    """A client of the application on `db_path`, without a server between."""
+    """A test client of the application on `db_path`, without a server."""
     return create_app(settings).test_client()
 
 
@@ -160,7 +160,7 @@ def shared_hours(request: pytest.FixtureRequest) -> Path:
 
 @dataclass
 class Answer:
-    """What the server said."""
+    """An answer of the server."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -169,7 +169,7 @@ class Answer:
 
 @dataclass
 class Server:
-    """A running `gfil serve`; `log` is all it printed."""
+    """A running `gfil serve`; `log` is the file with its output."""
 
     url: str
     db: Path
@@ -177,7 +177,7 @@ class Server:
     process: subprocess.Popen[bytes]
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Send one request on a connection of its own; `_` in a header's name becomes `-`."""
+        """Send one request on a new connection; `_` in a header's name becomes `-`."""
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=120)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -188,35 +188,35 @@ class Server:
             connection.close()
 
     def get(self, path: str, **headers: str) -> Answer:
-        """Ask for a path."""
+        """Send a GET request."""
         return self.request("GET", path, **headers)
 
     def said(self) -> str:
-        """What it printed for people: all but the lines of JSON."""
+        """Return the output for people: all lines but the JSON ones."""
         lines = self.log.read_text().splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith("{"))
 
     def events(self, *names: str) -> list[dict[str, Any]]:
-        """What it logged: the lines of JSON, those of these names or all."""
+        """Return the JSON log lines of the given event names, or all of them."""
         whole, _, _ = self.log.read_text().rpartition("\n")
         logged = [orjson.loads(line) for line in whole.split("\n") if line.startswith("{")]
         return [line for line in logged if not names or line["event"] in names]
 
     def stop(self, how: int = signal.SIGTERM) -> int:
-        """End it and return its exit status."""
+        """Stop the server and return its exit status."""
         self.process.send_signal(how)
         return self.process.wait(STOP_MAX_S)
 
 
 def clean_environment(**overrides: str) -> dict[str, str]:
-    """The environment without the settings of whoever runs the tests."""
+    """Return the environment without the GFIL settings of the caller."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GFIL_")}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **overrides}
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[list[Server]]:
-    """All that `server` has started; in the end they are waited for."""
+    """The servers that `server` has started; the fixture waits for their end."""
     started: list[Server] = []
     yield started
     _end(started)
@@ -228,7 +228,7 @@ def servers() -> Iterator[list[Server]]:
 def server(
     servers: list[Server], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Server]:
-    """`server(*arguments, GFIL_X="y", …)` starts a real one, on a new database unless told."""
+    """`server(*arguments, GFIL_X="y", …)` starts a real server, on a new database by default."""
 
     def start(*arguments: str, **environment: str) -> Server:
         folder = tmp_path_factory.mktemp("server")
@@ -241,10 +241,10 @@ def server(
 
 @pytest.fixture(autouse=True)
 def end_own_servers(servers: list[Server]) -> Iterator[None]:
-    """What a test has started for itself ends with it, and takes nothing from those to come.
+    """End the servers that a test started for itself, so that they slow no later test.
 
-    The servers that several tests share have been started by now: fixtures of wider scope come
-    first. One that a test starts anew at the address of such a server stands in for it.
+    Fixtures of wider scope run first, so servers that tests share have been started by now. A
+    server that a test restarts at the address of a shared one replaces it.
     """
     shared = [each.url for each in servers]
     yield
@@ -274,7 +274,7 @@ def _start(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]
         return log.read_text()
 
     def answers() -> bool:
-        printed()  # it hangs up while its workers cannot start: then it ends and says why
+        printed()  # fails when the server has ended
         with contextlib.suppress(OSError, http.client.HTTPException):
             return bool(running.get("/").status)
         return False

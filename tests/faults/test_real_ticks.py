@@ -1,7 +1,7 @@
-"""Ticks of a broker, in the hands of four unreliable clients, become the candles they should.
+"""A broker's ticks sent by four unreliable clients become the right candles.
 
-Batches at once with random repeats, reordered within two seconds, with lost answers; in a second
-run all workers are killed at random moments. The wanted candles are a fold in plain Python.
+Batches are sent at once, repeated, reordered within two seconds, and lose answers; in a second test
+workers are killed at random moments. The expected candles are a fold in plain Python.
 """
 
 import csv
@@ -56,13 +56,13 @@ def made_ticks() -> list[Tick]:
 
 @pytest.fixture(params=["real_ticks", "made_ticks"])
 def ticks(request: pytest.FixtureRequest) -> list[Tick]:
-    """Ticks in the order in which they were made."""
+    """Ticks in time order."""
     found: list[Tick] = request.getfixturevalue(request.param)
     return found
 
 
 def fold_chain(ticks: list[Tick]) -> dict[str, list[tuple[int, Candle]]]:
-    """What each kept timeframe should show."""
+    """Return the expected candles of each materialised timeframe."""
     chain = {"M1": sorted(fold_minutes(ticks).items())}
     for finer, timeframe in pairwise(CHAIN):
         buckets = defaultdict(list)
@@ -73,7 +73,7 @@ def fold_chain(ticks: list[Tick]) -> dict[str, list[tuple[int, Candle]]]:
 
 
 def read_all(server: Server, what: str, **query: str) -> list[list[float]]:
-    """Everything of `/api/v1/ticks` or `/api/v1/candles`, page by page."""
+    """Return all rows of `/api/v1/ticks` or `/api/v1/candles`, page by page."""
     rows: list[list[float]] = []
     query |= {"symbol": SYMBOL, "from": "0", "limit": str(PAGE)}
     while True:
@@ -85,7 +85,7 @@ def read_all(server: Server, what: str, **query: str) -> list[list[float]]:
 
 
 def check(server: Server, database: Path, senders: Senders, ticks: list[Tick]) -> None:
-    """Everything is there, once, and folded as it should."""
+    """Assert that every tick is stored once and folded into the right candles."""
     wanted = distinct(ticks)
     answers = [done.answer for done in senders.done]
     assert {answer["rejected"] for answer in answers} == {0}
@@ -100,11 +100,11 @@ def check(server: Server, database: Path, senders: Senders, ticks: list[Tick]) -
 
 
 def groups_of_job(ticks: list[Tick]) -> int:
-    """So many milliseconds in one request that there are some hundred requests."""
+    """Return how many milliseconds go in a request so that there are some hundred requests."""
     return max(20, len(ticks) // 400)
 
 
-def test_four_unreliable_clients_leave_what_one_reliable_would(
+def test_four_unreliable_clients_store_every_tick_once(
     server: Callable[..., Server], tmp_path: Path, ticks: list[Tick]
 ) -> None:
     """ORDER-FREE, EXACTLY-ONCE and DERIVED=BASE, with two workers."""
@@ -119,10 +119,10 @@ def test_four_unreliable_clients_leave_what_one_reliable_would(
     running.stop()
 
 
-def test_workers_killed_at_random_moments_lose_and_repeat_nothing(
+def test_killed_workers_lose_and_repeat_no_tick(
     server: Callable[..., Server], tmp_path: Path, ticks: list[Tick]
 ) -> None:
-    """ACK-DURABLE and EXACTLY-ONCE beside the above."""
+    """ACK-DURABLE and EXACTLY-ONCE, too."""
     rng = seeded("killed workers")
     path = tmp_path / "gfil.db"
     secret = make_key(path)
