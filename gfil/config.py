@@ -79,47 +79,47 @@ SETTINGS = (
     Setting(
         "GFIL_READ",
         "",
-        "Who may read: `public` is anybody, `key` asks for a key; unset, `serve` on a loopback "
-        "address lets its own machine read and every other start asks for a key.",
+        "Access for readers: `public` needs no key, `key` needs one; unset, `serve` on a loopback "
+        "address needs no key from its own machine, and every other start needs a key.",
         _read_rule,
     ),
     Setting(
         "GFIL_PROXIES",
         "0",
-        "How many trusted proxies stand in front, whose forwarded address and scheme are believed.",
+        "Number of trusted proxies in front; GFIL takes address and scheme from their headers.",
         _number(0, 10),
     ),
     Setting(
         "GFIL_ORIGINS",
         "",
-        "Origins whose pages may read the UDF and Binance routes (CORS), comma between them; "
-        "`*` is every one. No route uses it yet.",
+        "Origins of pages that may read the UDF and Binance routes (CORS), separated by commas; "
+        "`*` allows every origin. No route uses it yet.",
         _origins,
     ),
     Setting(
         "GFIL_MAX_UPLOAD_MB",
         "500",
-        "The largest upload of candles, unpacked.",
+        "Largest upload of candles, in MB after unpacking.",
         _number(1, 100_000),
     ),
-    Setting("GFIL_WORKERS", "2", "Worker processes.", _number(1, 64)),
-    Setting("GFIL_THREADS", "128", "Threads of each worker.", _number(4, 1024)),
+    Setting("GFIL_WORKERS", "2", "Number of worker processes.", _number(1, 64)),
+    Setting("GFIL_THREADS", "128", "Number of threads in each worker.", _number(4, 1024)),
     Setting(
         "GFIL_STREAMS_MAX",
         "100",
-        "Live streams each worker serves at once; fewer than its threads.",
+        "Most live streams of each worker at once; below its number of threads.",
         _number(0, 1000),
     ),
     Setting(
         "GFIL_MIN_FREE_MB",
         "256",
-        "Free disk space below which nothing more is taken in over HTTP.",
+        "Free disk space, in MB, below which GFIL refuses data over HTTP.",
         _number(0, 1_000_000),
     ),
     Setting(
         "GFIL_SECRET",
         "",
-        "Signs the login cookies; unset, one is made once beside the database.",
+        "Secret that signs the login cookies; unset, GFIL creates one next to the database.",
         _secret,
     ),
 )

@@ -1,4 +1,4 @@
-"""DuckDB beside GFIL on the same file: `duckdb_peer.py load DATABASE CSV`, `… ask DATABASE`."""
+"""DuckDB on the same file as GFIL: `duckdb_peer.py load DATABASE CSV`, `… ask DATABASE`."""
 
 import importlib
 import json
@@ -32,7 +32,7 @@ GROUP BY 1
 
 
 def derive(db: Any, first: int = 0) -> None:
-    """Derive the chain from some minute on, each timeframe from the one below it."""
+    """Derive the chain from minute `first` on, each timeframe from the one below it."""
     base = "M1"
     for name, minutes in CHAIN_MINUTES.items():
         seconds = 60 * minutes
@@ -43,7 +43,7 @@ def derive(db: Any, first: int = 0) -> None:
 
 
 def fill(db: Any, path: str) -> None:
-    """Read the file and derive all of it."""
+    """Import the file and derive all timeframes."""
     for name in ("M1", *CHAIN_MINUTES):
         db.execute(TABLE.format(name=name))
     db.execute("BEGIN")
@@ -54,7 +54,7 @@ def fill(db: Any, path: str) -> None:
 
 
 def time_ms(action: Any, times: int) -> float:
-    """Return the median time of something."""
+    """Return the median duration of an action in ms."""
     durations = []
     for _ in range(times):
         start = perf_counter()
@@ -64,7 +64,7 @@ def time_ms(action: Any, times: int) -> float:
 
 
 def ask(db: Any) -> dict[str, float]:
-    """Read 100 H1, and write one minute after another with its derived candles."""
+    """Measure reading 100 H1, and writing one M1 with its derived candles."""
 
     def read() -> None:
         db.execute("SELECT * FROM H1 ORDER BY time DESC LIMIT 100").fetchall()
@@ -80,8 +80,10 @@ def ask(db: Any) -> dict[str, float]:
 
 
 def main(aim: str, database: str, *files: str) -> None:
-    """Do what the command line asks for."""
-    duckdb: Any = importlib.import_module("duckdb")  # not among what the checks install
+    """Run the program."""
+    duckdb: Any = importlib.import_module(
+        "duckdb"
+    )  # not in requirements-dev.txt, so mypy cannot import it
     db = duckdb.connect(database)
     if aim == "load":
         fill(db, *files)

@@ -1,4 +1,4 @@
-"""The least a Flask application can do: what the chart page is measured against."""
+"""The smallest Flask application: the benchmark compares the chart page with it."""
 
 from flask import Flask
 

@@ -1,7 +1,8 @@
-"""Many viewers of live streams in one process: `viewers.py HOST PORT SUB…`, a viewer for each SUB.
+"""Many stream subscribers in one process: `viewers.py HOST PORT SUB…`, one for each SUB.
 
-It says `watching` when all have been welcomed, gathers what comes until a line comes in, and then
-prints as JSON what each was shown and when, by the clock that never jumps.
+The program prints `watching` when every stream has its first event, and receives events until a
+line arrives on stdin. Then it prints as JSON the closes that each subscriber received, each with
+its time by time.monotonic().
 """
 
 import json
@@ -24,7 +25,7 @@ RESET = b"event: reset\n"
 
 
 class Viewer:
-    """One stream. What comes is kept as it is, and read when all is over: that costs least."""
+    """One stream. It keeps the bytes and parses them at the end, to cost little CPU meanwhile."""
 
     def __init__(self, host: str, port: int, sub: str) -> None:
         query = urlencode({"sub": sub})
@@ -35,22 +36,22 @@ class Viewer:
         self.receive()
 
     def receive(self) -> None:
-        """Take what has come."""
+        """Receive the bytes that have arrived."""
         data = self.socket.recv(RECEIVE_BYTES)
         if not data:
             raise SystemExit("a stream has ended")
         self.received.append((time.monotonic(), data))
 
     def is_refused(self) -> bool:
-        """Say whether its first answer is not a stream."""
+        """Return whether the server has refused the stream."""
         return b" 200 " not in self.received[0][1][:16]
 
     def is_welcome(self) -> bool:
-        """Say whether it has its first event."""
+        """Return whether the first event has arrived."""
         return any(b"\nid: " in data for _, data in self.received)
 
     def shown(self) -> Iterator[tuple[float, float]]:
-        """Yield the close of every candle that was shown, and when its event was whole."""
+        """Yield the close of each candle, and when the last byte of its event arrived."""
         rest = b""
         for at, data in self.received:
             whole, _, rest = (rest + data).rpartition(b"\n\n")
@@ -58,30 +59,30 @@ class Viewer:
                 yield at, orjson.loads(match[1])["candle"][4]
 
     def count_resets(self) -> int:
-        """Return how often it had to read anew."""
+        """Return the number of reset events."""
         return b"".join(data for _, data in self.received).count(RESET)
 
 
 def join(host: str, port: int, sub: str) -> Viewer:
-    """Return a new viewer; it tries again where a server that has just begun refuses it."""
+    """Open a stream; retry while a server that has just started refuses it."""
     deadline = time.monotonic() + WELCOME_MAX_S
     while (viewer := Viewer(host, port, sub)).is_refused():
         viewer.socket.close()
         if time.monotonic() > deadline:
-            raise SystemExit(f"a stream is refused: {viewer.received[0][1].decode()}")
+            raise SystemExit(f"the server refuses a stream: {viewer.received[0][1].decode()}")
         time.sleep(AGAIN_S)
     return viewer
 
 
 def watch(viewers: list[Viewer]) -> dict[str, Any]:
-    """Gather from all viewers until a line comes in, and tell what it cost this process."""
+    """Receive from all streams until a line arrives on stdin; return events and CPU share."""
     with selectors.DefaultSelector() as waiting:
         for viewer in viewers:
             waiting.register(viewer.socket, selectors.EVENT_READ, viewer)
         deadline = time.monotonic() + WELCOME_MAX_S
         while not all(viewer.is_welcome() for viewer in viewers):
             if time.monotonic() > deadline:
-                raise SystemExit("the streams are not welcomed")
+                raise SystemExit("some streams have no first event")
             take(waiting)
         print("watching", flush=True)
         waiting.register(sys.stdin, selectors.EVENT_READ)
@@ -97,7 +98,7 @@ def watch(viewers: list[Viewer]) -> dict[str, Any]:
 
 
 def take(waiting: selectors.BaseSelector) -> bool:
-    """Take from all that have something; false when a line has come in."""
+    """Receive from each stream that has data; return False when a line has arrived on stdin."""
     for key, _ in waiting.select(WELCOME_MAX_S):
         if key.data is None:
             return False
@@ -106,7 +107,7 @@ def take(waiting: selectors.BaseSelector) -> bool:
 
 
 def main(host: str, port: str, *subs: str) -> None:
-    """Do what the command line asks for."""
+    """Run the program."""
     print(json.dumps(watch([join(host, int(port), sub) for sub in subs])))
 
 
