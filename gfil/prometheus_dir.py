@@ -6,8 +6,8 @@ live gauges of a dead worker (`mark_process_dead`). It leaves the directory to t
 - The directory must be empty at the start, because files of counters never shrink. Each server
   therefore creates its own, and removes directories of servers that were killed.
 - Counter files of dead workers must stay, or counters would go down. A worker leaves three files of
-  about 64 kB in memory; gunicorn restarts workers only after a crash or a reload, and the next start
-  of the server begins with an empty directory.
+  about 64 kB in memory. Gunicorn restarts workers only after a crash or a reload, and the next
+  start of the server begins with an empty directory.
 """
 
 import contextlib

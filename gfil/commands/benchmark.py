@@ -32,10 +32,10 @@ def bench(
     from gfil import bench as benchmark
     from gfil.bench import report, workspace
 
-    given = {name: size for name, size in sizes.items() if size is not None}
-    chosen = replace(workspace.QUICK if quick else workspace.FULL, **given)
+    changed = {name: size for name, size in sizes.items() if size is not None}
+    chosen = replace(workspace.QUICK if quick else workspace.FULL, **changed)
     machine = report.machine()
     folder = config.read().db.parent
-    figures = benchmark.run(rows, chosen, folder, Path(keep) if keep else None)
-    text = report.describe(machine, chosen, figures)
-    print_result(text, as_json, **report.names(machine, chosen, figures))
+    results = benchmark.run(rows, chosen, folder, Path(keep) if keep else None)
+    text = report.describe(machine, chosen, results)
+    print_result(text, as_json, **report.as_json(machine, chosen, results))

@@ -1,4 +1,4 @@
-"""DuckDB beside GFIL on the same file: `duckdb_peer.py load DATABASE CSV`, `… ask DATABASE`."""
+"""DuckDB as a peer on the same file: `duckdb_peer.py load DATABASE CSV`, `… ask DATABASE`."""
 
 import importlib
 import json
@@ -32,7 +32,7 @@ GROUP BY 1
 
 
 def derive(db: Any, first: int = 0) -> None:
-    """Derive the chain from some minute on, each timeframe from the one below it."""
+    """Derive the materialised timeframes since a minute, each from the one below it."""
     base = "M1"
     for name, minutes in CHAIN_MINUTES.items():
         seconds = 60 * minutes
@@ -43,7 +43,7 @@ def derive(db: Any, first: int = 0) -> None:
 
 
 def fill(db: Any, path: str) -> None:
-    """Read the file and derive all of it."""
+    """Load the file and derive all timeframes."""
     for name in ("M1", *CHAIN_MINUTES):
         db.execute(TABLE.format(name=name))
     db.execute("BEGIN")
@@ -54,7 +54,7 @@ def fill(db: Any, path: str) -> None:
 
 
 def time_ms(action: Any, times: int) -> float:
-    """Return the median time of something."""
+    """Return the median duration of an action."""
     durations = []
     for _ in range(times):
         start = perf_counter()
@@ -64,7 +64,7 @@ def time_ms(action: Any, times: int) -> float:
 
 
 def ask(db: Any) -> dict[str, float]:
-    """Read 100 H1, and write one minute after another with its derived candles."""
+    """Measure reading 100 H1, and writing single minutes with their derived candles."""
 
     def read() -> None:
         db.execute("SELECT * FROM H1 ORDER BY time DESC LIMIT 100").fetchall()
@@ -79,11 +79,11 @@ def ask(db: Any) -> dict[str, float]:
     return {"read_ms": time_ms(read, READS), "write_ms": time_ms(write, WRITES)}
 
 
-def main(aim: str, database: str, *files: str) -> None:
-    """Do what the command line asks for."""
-    duckdb: Any = importlib.import_module("duckdb")  # not among what the checks install
+def main(command: str, database: str, *files: str) -> None:
+    """Run the command."""
+    duckdb: Any = importlib.import_module("duckdb")  # not in the development requirements
     db = duckdb.connect(database)
-    if aim == "load":
+    if command == "load":
         fill(db, *files)
     else:
         print(json.dumps({**ask(db), "version": duckdb.__version__}))

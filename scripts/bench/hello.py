@@ -1,4 +1,4 @@
-"""The least a Flask application can do: what the chart page is measured against."""
+"""Minimal Flask application that the chart page is compared with."""
 
 from flask import Flask
 
@@ -7,5 +7,5 @@ app = Flask("hello")
 
 @app.get("/")
 def hello() -> str:
-    """Say hello."""
+    """Return a constant text."""
     return "hello"

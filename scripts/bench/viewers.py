@@ -1,7 +1,7 @@
-"""Many viewers of live streams in one process: `viewers.py HOST PORT SUB…`, a viewer for each SUB.
+"""Viewers of live streams in one process: `viewers.py HOST PORT SUB…`, one viewer per SUB.
 
-It says `watching` when all have been welcomed, gathers what comes until a line comes in, and then
-prints as JSON what each was shown and when, by the clock that never jumps.
+The process prints `watching` when every viewer has its first event, receives events until a line
+arrives on stdin, and then prints the closes each viewer received with monotonic times, as JSON.
 """
 
 import json
@@ -17,14 +17,14 @@ from urllib.parse import urlencode
 import orjson
 
 RECEIVE_BYTES = 65536
-WELCOME_MAX_S = 30.0
-AGAIN_S = 0.1
+FIRST_EVENT_MAX_S = 30.0
+RETRY_S = 0.1
 CANDLE = re.compile(rb"^event: candle\ndata: (.*)$", re.MULTILINE)
 RESET = b"event: reset\n"
 
 
 class Viewer:
-    """One stream. What comes is kept as it is, and read when all is over: that costs least."""
+    """One stream; received bytes are kept and parsed at the end, which costs least."""
 
     def __init__(self, host: str, port: int, sub: str) -> None:
         query = urlencode({"sub": sub})
@@ -35,22 +35,22 @@ class Viewer:
         self.receive()
 
     def receive(self) -> None:
-        """Take what has come."""
+        """Read received bytes."""
         data = self.socket.recv(RECEIVE_BYTES)
         if not data:
             raise SystemExit("a stream has ended")
         self.received.append((time.monotonic(), data))
 
     def is_refused(self) -> bool:
-        """Say whether its first answer is not a stream."""
+        """Return whether the server refused the stream."""
         return b" 200 " not in self.received[0][1][:16]
 
-    def is_welcome(self) -> bool:
-        """Say whether it has its first event."""
+    def has_event(self) -> bool:
+        """Return whether the first event has arrived."""
         return any(b"\nid: " in data for _, data in self.received)
 
     def shown(self) -> Iterator[tuple[float, float]]:
-        """Yield the close of every candle that was shown, and when its event was whole."""
+        """Yield the close of every received candle with the time of its event."""
         rest = b""
         for at, data in self.received:
             whole, _, rest = (rest + data).rpartition(b"\n\n")
@@ -58,35 +58,35 @@ class Viewer:
                 yield at, orjson.loads(match[1])["candle"][4]
 
     def count_resets(self) -> int:
-        """Return how often it had to read anew."""
+        """Return the number of reset events."""
         return b"".join(data for _, data in self.received).count(RESET)
 
 
 def join(host: str, port: int, sub: str) -> Viewer:
-    """Return a new viewer; it tries again where a server that has just begun refuses it."""
-    deadline = time.monotonic() + WELCOME_MAX_S
+    """Return a new viewer; retry while a server that has just started refuses it."""
+    deadline = time.monotonic() + FIRST_EVENT_MAX_S
     while (viewer := Viewer(host, port, sub)).is_refused():
         viewer.socket.close()
         if time.monotonic() > deadline:
             raise SystemExit(f"a stream is refused: {viewer.received[0][1].decode()}")
-        time.sleep(AGAIN_S)
+        time.sleep(RETRY_S)
     return viewer
 
 
 def watch(viewers: list[Viewer]) -> dict[str, Any]:
-    """Gather from all viewers until a line comes in, and tell what it cost this process."""
+    """Receive events of all viewers until a line arrives on stdin; return them and the CPU."""
     with selectors.DefaultSelector() as waiting:
         for viewer in viewers:
             waiting.register(viewer.socket, selectors.EVENT_READ, viewer)
-        deadline = time.monotonic() + WELCOME_MAX_S
-        while not all(viewer.is_welcome() for viewer in viewers):
+        deadline = time.monotonic() + FIRST_EVENT_MAX_S
+        while not all(viewer.has_event() for viewer in viewers):
             if time.monotonic() > deadline:
-                raise SystemExit("the streams are not welcomed")
-            take(waiting)
+                raise SystemExit("the streams have no first event")
+            receive_all(waiting)
         print("watching", flush=True)
         waiting.register(sys.stdin, selectors.EVENT_READ)
         start, before = time.monotonic(), time.process_time()
-        while take(waiting):
+        while receive_all(waiting):
             pass
         cpu, seconds = time.process_time() - before, time.monotonic() - start
     return {
@@ -96,9 +96,9 @@ def watch(viewers: list[Viewer]) -> dict[str, Any]:
     }
 
 
-def take(waiting: selectors.BaseSelector) -> bool:
-    """Take from all that have something; false when a line has come in."""
-    for key, _ in waiting.select(WELCOME_MAX_S):
+def receive_all(waiting: selectors.BaseSelector) -> bool:
+    """Read from all ready viewers; false when a line has arrived on stdin."""
+    for key, _ in waiting.select(FIRST_EVENT_MAX_S):
         if key.data is None:
             return False
         key.data.receive()
@@ -106,7 +106,7 @@ def take(waiting: selectors.BaseSelector) -> bool:
 
 
 def main(host: str, port: str, *subs: str) -> None:
-    """Do what the command line asks for."""
+    """Run viewers for the given subscriptions."""
     print(json.dumps(watch([join(host, int(port), sub) for sub in subs])))
 
 

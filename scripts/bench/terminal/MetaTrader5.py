@@ -1,6 +1,6 @@
-"""Stands in for the module of a MetaTrader 5 terminal with a history of M1 and no ticks.
+"""Simulated module of a MetaTrader 5 terminal with a history of M1 and no ticks.
 
-BENCH_BARS is a file of JSON: the M1 of its one symbol, by the broker's clock.
+BENCH_BARS names a JSON file with the M1 of its single symbol, on the broker's clock.
 """
 
 import json
@@ -19,7 +19,7 @@ BAR_FIELDS = ("time", "open", "high", "low", "close", "tick_volume")
 
 
 class Bars:
-    """Candles as the module has them: cut as rows, read as columns."""
+    """Candles in the form of the module: sliced as rows, read as columns."""
 
     def __init__(self, columns: list[Any]) -> None:
         self._columns = columns
