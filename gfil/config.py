@@ -79,47 +79,47 @@ SETTINGS = (
     Setting(
         "GFIL_READ",
         "",
-        "Read access: `public` needs no key, `key` needs one; unset, `serve` on a loopback address "
-        "is public for its own machine, and every other server needs a key.",
+        "Access for readers: `public` needs no key, `key` needs one; unset, `serve` on a loopback "
+        "address needs no key from its own machine, and every other start needs a key.",
         _read_rule,
     ),
     Setting(
         "GFIL_PROXIES",
         "0",
-        "Number of trusted proxies in front of the server, whose forwarded headers are used.",
+        "Number of trusted proxies in front; GFIL takes address and scheme from their headers.",
         _number(0, 10),
     ),
     Setting(
         "GFIL_ORIGINS",
         "",
-        "Origins allowed to read the UDF and Binance routes (CORS), separated by commas; `*` is "
-        "any. No route uses it yet.",
+        "Origins of pages that may read the UDF and Binance routes (CORS), separated by commas; "
+        "`*` allows every origin. No route uses it yet.",
         _origins,
     ),
     Setting(
         "GFIL_MAX_UPLOAD_MB",
         "500",
-        "Size limit of a candle upload in MB, after decompression.",
+        "Largest upload of candles, in MB after unpacking.",
         _number(1, 100_000),
     ),
     Setting("GFIL_WORKERS", "2", "Number of worker processes.", _number(1, 64)),
-    Setting("GFIL_THREADS", "128", "Number of threads per worker.", _number(4, 1024)),
+    Setting("GFIL_THREADS", "128", "Number of threads in each worker.", _number(4, 1024)),
     Setting(
         "GFIL_STREAMS_MAX",
         "100",
-        "Limit of open live streams per worker; must be below the number of threads.",
+        "Most live streams of each worker at once; below its number of threads.",
         _number(0, 1000),
     ),
     Setting(
         "GFIL_MIN_FREE_MB",
         "256",
-        "Free disk space in MB below which uploads over HTTP are refused.",
+        "Free disk space, in MB, below which GFIL refuses data over HTTP.",
         _number(0, 1_000_000),
     ),
     Setting(
         "GFIL_SECRET",
         "",
-        "Secret that signs login cookies; unset, one is created next to the database.",
+        "Secret that signs the login cookies; unset, GFIL creates one next to the database.",
         _secret,
     ),
 )

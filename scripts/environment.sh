@@ -1,9 +1,9 @@
-# Sourced by the scripts beside it: finds Python and brings .venv up to the pinned requirements.
+# Finds Python and installs the pinned requirements into .venv. The scripts next to it source it:
 #
 #     . environment.sh requirements.txt [requirements-dev.txt]
 #
-# Afterwards $root is the checkout and $python the interpreter of .venv. Silent when there is
-# nothing to do; otherwise one line on stderr, and what fails is one line there too.
+# It sets $root, the checkout, and $python, the interpreter of .venv. It prints one line on stderr
+# when it installs something or fails, and nothing otherwise.
 
 fail() {
     echo "gfil: $*" >&2
@@ -18,7 +18,7 @@ here=$(cd -P -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null 
 root=${here%/*}
 python=$root/.venv/bin/python
 
-# The stamp of a requirements file is its copy: what was installed is what it says now.
+# .venv/installed has a copy of each requirements file as it was when it was installed.
 up_to_date() {
     local name
     for name in "$@"; do
@@ -27,8 +27,8 @@ up_to_date() {
     "$python" -c "" 2>/dev/null
 }
 
-# Prints the first Python that will do. A shim or a stripped system Python may be on the path and
-# not work, so each is tried.
+# Prints the first Python that is new enough and has venv. Each one is run, because a shim or a
+# stripped system Python on the path may not work.
 find_python() {
     local candidate old="" bare=""
     for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do

@@ -1,4 +1,4 @@
-"""Makes .venv and installs requirements files into it: `set_up.py ROOT FILE…`."""
+"""Creates .venv and installs requirements files into it: `set_up.py ROOT FILE…`."""
 
 import fcntl
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def set_up(root: Path, names: list[str]) -> None:
-    """Bring `.venv` in `root` up to the requirements files; one process at a time does it."""
+    """Install changed requirements files into `.venv` of `root`, one process at a time."""
     lock = os.open(root / "scripts", os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # the system takes it back when the process ends, however
+    fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases the lock when the process ends
     venv = root / ".venv"
     stamps = venv / "installed"
     texts = {name: (root / name).read_text() for name in names}
@@ -43,14 +43,13 @@ def _read(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def _run(command: list[str], root: Path, aim: str) -> None:
+def _run(command: list[str], root: Path, action: str) -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, errors="replace")
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        errors = (
-            [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["no word why"]
-        )
-        sys.exit(f"gfil: could not {aim}: {errors[-1]}")
+        errors = [line for line in lines if line.startswith("ERROR")]
+        reason = (errors or lines or ["no error message"])[-1]
+        sys.exit(f"gfil: could not {action}: {reason}")
 
 
 if __name__ == "__main__":

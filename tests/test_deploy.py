@@ -324,7 +324,7 @@ def test_the_evening_of_the_move_is_eight_commands_that_there_are(
         elif words[0] == "python":
             monkeypatch.setattr(sys, "argv", words[1:])
             pump = runpy.run_path(str(ROOT / "scripts" / words[1]))
-            assert isinstance(pump["parse"](), argparse.Namespace)
+            assert isinstance(pump["parse_options"](), argparse.Namespace)
             named.append(words[1])
         else:
             named.append(" ".join(words))

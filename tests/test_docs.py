@@ -18,6 +18,7 @@ from gfil import create_app
 from gfil.cli import cli
 from gfil.config import ROOT, SETTINGS, read
 from gfil.web.request import metrics
+from tests.pump.options_table import pump_options
 
 README = ROOT / "README.md"
 README_LINES_MAX = 250
@@ -166,6 +167,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "metrics": (DOCS / "operating.md", metrics_table),
     "routes": (DOCS / "http.md", routes_table),
     "parameters": (DOCS / "http.md", parameters_table),
+    "pump-options": (DOCS / "mt5.md", lambda: table(*pump_options())),
 }
 
 

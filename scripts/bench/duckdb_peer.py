@@ -1,4 +1,4 @@
-"""DuckDB as a peer on the same file: `duckdb_peer.py load DATABASE CSV`, `… ask DATABASE`."""
+"""DuckDB on the same file as GFIL: `duckdb_peer.py load DATABASE CSV`, `… ask DATABASE`."""
 
 import importlib
 import json
@@ -32,7 +32,7 @@ GROUP BY 1
 
 
 def derive(db: Any, first: int = 0) -> None:
-    """Derive the materialised timeframes since a minute, each from the one below it."""
+    """Derive the chain from minute `first` on, each timeframe from the one below it."""
     base = "M1"
     for name, minutes in CHAIN_MINUTES.items():
         seconds = 60 * minutes
@@ -43,7 +43,7 @@ def derive(db: Any, first: int = 0) -> None:
 
 
 def fill(db: Any, path: str) -> None:
-    """Load the file and derive all timeframes."""
+    """Import the file and derive all timeframes."""
     for name in ("M1", *CHAIN_MINUTES):
         db.execute(TABLE.format(name=name))
     db.execute("BEGIN")
@@ -54,7 +54,7 @@ def fill(db: Any, path: str) -> None:
 
 
 def time_ms(action: Any, times: int) -> float:
-    """Return the median duration of an action."""
+    """Return the median duration of an action in ms."""
     durations = []
     for _ in range(times):
         start = perf_counter()
@@ -64,7 +64,7 @@ def time_ms(action: Any, times: int) -> float:
 
 
 def ask(db: Any) -> dict[str, float]:
-    """Measure reading 100 H1, and writing single minutes with their derived candles."""
+    """Measure reading 100 H1, and writing one M1 with its derived candles."""
 
     def read() -> None:
         db.execute("SELECT * FROM H1 ORDER BY time DESC LIMIT 100").fetchall()
@@ -79,11 +79,13 @@ def ask(db: Any) -> dict[str, float]:
     return {"read_ms": time_ms(read, READS), "write_ms": time_ms(write, WRITES)}
 
 
-def main(command: str, database: str, *files: str) -> None:
-    """Run the command."""
-    duckdb: Any = importlib.import_module("duckdb")  # not in the development requirements
+def main(aim: str, database: str, *files: str) -> None:
+    """Run the program."""
+    duckdb: Any = importlib.import_module(
+        "duckdb"
+    )  # not in requirements-dev.txt, so mypy cannot import it
     db = duckdb.connect(database)
-    if command == "load":
+    if aim == "load":
         fill(db, *files)
     else:
         print(json.dumps({**ask(db), "version": duckdb.__version__}))

@@ -1,4 +1,4 @@
-"""Minimal Flask application that the chart page is compared with."""
+"""The smallest Flask application: the benchmark compares the chart page with it."""
 
 from flask import Flask
 
@@ -7,5 +7,5 @@ app = Flask("hello")
 
 @app.get("/")
 def hello() -> str:
-    """Return a constant text."""
+    """Say hello."""
     return "hello"

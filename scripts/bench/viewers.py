@@ -1,7 +1,8 @@
-"""Viewers of live streams in one process: `viewers.py HOST PORT SUB…`, one viewer per SUB.
+"""Many stream subscribers in one process: `viewers.py HOST PORT SUB…`, one for each SUB.
 
-The process prints `watching` when every viewer has its first event, receives events until a line
-arrives on stdin, and then prints the closes each viewer received with monotonic times, as JSON.
+The program prints `watching` when every stream has its first event, and receives events until a
+line arrives on stdin. Then it prints as JSON the closes that each subscriber received, each with
+its time by time.monotonic().
 """
 
 import json
@@ -17,14 +18,14 @@ from urllib.parse import urlencode
 import orjson
 
 RECEIVE_BYTES = 65536
-FIRST_EVENT_MAX_S = 30.0
-RETRY_S = 0.1
+WELCOME_MAX_S = 30.0
+AGAIN_S = 0.1
 CANDLE = re.compile(rb"^event: candle\ndata: (.*)$", re.MULTILINE)
 RESET = b"event: reset\n"
 
 
 class Viewer:
-    """One stream; received bytes are kept and parsed at the end, which costs least."""
+    """One stream. It keeps the bytes and parses them at the end, to cost little CPU meanwhile."""
 
     def __init__(self, host: str, port: int, sub: str) -> None:
         query = urlencode({"sub": sub})
@@ -35,22 +36,22 @@ class Viewer:
         self.receive()
 
     def receive(self) -> None:
-        """Read received bytes."""
+        """Receive the bytes that have arrived."""
         data = self.socket.recv(RECEIVE_BYTES)
         if not data:
             raise SystemExit("a stream has ended")
         self.received.append((time.monotonic(), data))
 
     def is_refused(self) -> bool:
-        """Return whether the server refused the stream."""
+        """Return whether the server has refused the stream."""
         return b" 200 " not in self.received[0][1][:16]
 
-    def has_event(self) -> bool:
+    def is_welcome(self) -> bool:
         """Return whether the first event has arrived."""
         return any(b"\nid: " in data for _, data in self.received)
 
     def shown(self) -> Iterator[tuple[float, float]]:
-        """Yield the close of every received candle with the time of its event."""
+        """Yield the close of each candle, and when the last byte of its event arrived."""
         rest = b""
         for at, data in self.received:
             whole, _, rest = (rest + data).rpartition(b"\n\n")
@@ -63,30 +64,30 @@ class Viewer:
 
 
 def join(host: str, port: int, sub: str) -> Viewer:
-    """Return a new viewer; retry while a server that has just started refuses it."""
-    deadline = time.monotonic() + FIRST_EVENT_MAX_S
+    """Open a stream; retry while a server that has just started refuses it."""
+    deadline = time.monotonic() + WELCOME_MAX_S
     while (viewer := Viewer(host, port, sub)).is_refused():
         viewer.socket.close()
         if time.monotonic() > deadline:
-            raise SystemExit(f"a stream is refused: {viewer.received[0][1].decode()}")
-        time.sleep(RETRY_S)
+            raise SystemExit(f"the server refuses a stream: {viewer.received[0][1].decode()}")
+        time.sleep(AGAIN_S)
     return viewer
 
 
 def watch(viewers: list[Viewer]) -> dict[str, Any]:
-    """Receive events of all viewers until a line arrives on stdin; return them and the CPU."""
+    """Receive from all streams until a line arrives on stdin; return events and CPU share."""
     with selectors.DefaultSelector() as waiting:
         for viewer in viewers:
             waiting.register(viewer.socket, selectors.EVENT_READ, viewer)
-        deadline = time.monotonic() + FIRST_EVENT_MAX_S
-        while not all(viewer.has_event() for viewer in viewers):
+        deadline = time.monotonic() + WELCOME_MAX_S
+        while not all(viewer.is_welcome() for viewer in viewers):
             if time.monotonic() > deadline:
-                raise SystemExit("the streams have no first event")
-            receive_all(waiting)
+                raise SystemExit("some streams have no first event")
+            take(waiting)
         print("watching", flush=True)
         waiting.register(sys.stdin, selectors.EVENT_READ)
         start, before = time.monotonic(), time.process_time()
-        while receive_all(waiting):
+        while take(waiting):
             pass
         cpu, seconds = time.process_time() - before, time.monotonic() - start
     return {
@@ -96,9 +97,9 @@ def watch(viewers: list[Viewer]) -> dict[str, Any]:
     }
 
 
-def receive_all(waiting: selectors.BaseSelector) -> bool:
-    """Read from all ready viewers; false when a line has arrived on stdin."""
-    for key, _ in waiting.select(FIRST_EVENT_MAX_S):
+def take(waiting: selectors.BaseSelector) -> bool:
+    """Receive from each stream that has data; return False when a line has arrived on stdin."""
+    for key, _ in waiting.select(WELCOME_MAX_S):
         if key.data is None:
             return False
         key.data.receive()
@@ -106,7 +107,7 @@ def receive_all(waiting: selectors.BaseSelector) -> bool:
 
 
 def main(host: str, port: str, *subs: str) -> None:
-    """Run viewers for the given subscriptions."""
+    """Run the program."""
     print(json.dumps(watch([join(host, int(port), sub) for sub in subs])))
 
 

@@ -1,4 +1,4 @@
-"""A real Chromium before a real server; a page that complains or looks elsewhere fails its test."""
+"""Fixtures for tests in a real Chromium; console errors and foreign requests fail the test."""
 
 import shutil
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from gfil.store.engine import connection
 from tests.web.walks import Candle, store, walk
@@ -23,12 +23,14 @@ FLAGS = [
     "--disable-sync",
 ]
 MINUTE = 60
-WAIT_MS = 10_000
+WAIT_MS = 60_000  # the tests wait for conditions, also on a busy machine
+
+expect.set_options(timeout=WAIT_MS)
 
 
 @dataclass
 class Site:
-    """A running server, and the minutes that were stored before it started."""
+    """A running server, and the M1 candles stored before it started."""
 
     url: str
     eurusd: list[Candle]
@@ -37,7 +39,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The machine's own Chromium; nothing is downloaded."""
+    """Start the Chromium installed on this machine; nothing is downloaded."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("the page tests need Chromium, and none is installed")
@@ -49,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site(server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """EURUSD: eight days of minutes in the past. BTCUSD: up to a minute that is still forming."""
+    """Serve EURUSD (eight past days of M1), BTCUSD (M1 up to the forming one), DAILY (one D1)."""
     path = tmp_path_factory.mktemp("site") / "gfil.db"
     connection.create(path)
     now = int(time.time()) // MINUTE * MINUTE
@@ -62,43 +64,45 @@ def site(server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @dataclass
-class Watch:
-    """What a page asked for and complained of."""
+class PageLog:
+    """The requests and console messages of the pages of one test."""
 
-    complaints: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
 
-    def asked(self, path: str) -> list[str]:
-        """The URLs of this path that were asked for."""
+    def urls(self, path: str) -> list[str]:
+        """Return the URLs of requests that contain `path`."""
         return [request.url for request in self.requests if path in request.url]
 
 
 @pytest.fixture
-def watch() -> Watch:
-    """Fill `expected` with parts of complaints that a test provokes."""
-    return Watch()
+def page_log() -> PageLog:
+    """Log the pages. A test that provokes console errors adds parts of them to `expected`."""
+    return PageLog()
 
 
 @pytest.fixture
-def open_page(browser: Browser, site: Site, watch: Watch) -> Iterator[Callable[..., Page]]:
-    """`open_page(path, **context)`: a page of its own, with the chart's first candles drawn."""
-    contexts, homes = [], set[str]()
+def open_page(browser: Browser, site: Site, page_log: PageLog) -> Iterator[Callable[..., Page]]:
+    """Open pages: `open_page(path, **context)` waits for the first candles unless `drawn=False`."""
+    contexts, origins = [], set[str]()
 
     def open_(path: str, *, drawn: bool = True, **options: Any) -> Page:
         usual = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "UTC"}
         options = {"base_url": site.url, **usual, **options}
-        homes.add(options["base_url"])
+        origins.add(options["base_url"])
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
-        page.on("request", lambda request: watch.requests.append(request))
-        page.on("pageerror", lambda error: watch.complaints.append(f"error: {error}"))
+        page.on("request", lambda request: page_log.requests.append(request))
+        page.on("pageerror", lambda error: page_log.messages.append(f"error: {error}"))
         page.on(
             "console",
-            lambda said: (
-                watch.complaints.append(said.text) if said.type in ("error", "warning") else None
+            lambda message: (
+                page_log.messages.append(message.text)
+                if message.type in ("error", "warning")
+                else None
             ),
         )
         page.goto(path)
@@ -108,13 +112,20 @@ def open_page(browser: Browser, site: Site, watch: Watch) -> Iterator[Callable[.
 
     yield open_
     for context in contexts:
+        # A handler that still runs would raise in a later test.
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")
         context.close()
-    unforeseen = [
-        said for said in watch.complaints if not any(part in said for part in watch.expected)
+    unexpected = [
+        text for text in page_log.messages if not any(part in text for part in page_log.expected)
     ]
-    assert unforeseen == [], "the browser complained"
-    away = {r.url for r in watch.requests if not r.url.startswith((*homes, "blob:", "data:"))}
-    assert away == set(), "a request left the origin"
+    assert unexpected == [], "messages in the browser's console"
+    foreign = {
+        request.url
+        for request in page_log.requests
+        if not request.url.startswith((*origins, "blob:", "data:", "about:"))
+    }
+    assert foreign == set(), "requests to another origin"
 
 
 def wait_drawn(page: Page) -> None:

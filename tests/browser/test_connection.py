@@ -1,4 +1,4 @@
-"""The live chart when what is between breaks: it says so, and heals without a hole."""
+"""The live chart when the connection breaks: it says so, reconnects and misses no change."""
 
 import contextlib
 import os
@@ -13,102 +13,111 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from tests.browser.conftest import Watch
-from tests.browser.feeding import (
-    BROKEN,
-    HEAL_S,
-    Feed,
-    House,
+from tests.browser.chart_page import OpenPage, expose_chart, serve_changed
+from tests.browser.conftest import PageLog
+from tests.browser.live_server import (
+    CONNECTION_ERRORS,
+    RECONNECT_S,
+    LiveServer,
+    LiveSymbol,
     expect_live,
-    lay_open,
     minute,
     own_symbol,
     workers,
 )
-from tests.browser.looking import OpenPage
 from tests.conftest import Server
 
-LOST = "Connection lost, trying again…"
+LOST = "Connection lost, reconnecting…"
 
 
 @pytest.fixture(scope="module")
-def house(server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> House:
-    """One server for the tests of this module: whichever breaks it mends it."""
-    return House(server, tmp_path_factory.mktemp("broken") / "gfil.db")
+def live_server(
+    server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
+) -> LiveServer:
+    """Start one server for this module. A test that stops it starts it again."""
+    return LiveServer(server, tmp_path_factory.mktemp("broken") / "gfil.db")
 
 
 @pytest.fixture
-def feed(house: House, watch: Watch, request: pytest.FixtureRequest) -> Feed:
-    """A symbol of its own for each test."""
-    watch.expected += BROKEN
-    if house.server.process.poll() is not None:  # the test before has failed
-        house.restart()
-    return Feed(house, own_symbol(request))
+def symbol(
+    live_server: LiveServer, page_log: PageLog, request: pytest.FixtureRequest
+) -> LiveSymbol:
+    """Create a symbol for each test."""
+    page_log.expected += CONNECTION_ERRORS
+    if live_server.server.process.poll() is not None:  # the previous test failed
+        live_server.restart()
+    return LiveSymbol(live_server, own_symbol(request))
 
 
-def test_a_server_that_was_restarted_leaves_no_hole(open_page: OpenPage, feed: Feed) -> None:
-    page = feed.open(open_page)
-    feed.house.server.stop()
-    expect(page.locator("#live")).to_have_text(LOST)
-    expect(page).to_have_title(f"{feed.symbol} M1 – GFIL")
+def test_chart_has_every_change_after_server_restart(
+    open_page: OpenPage, symbol: LiveSymbol
+) -> None:
+    page = symbol.open(open_page)
+    symbol.live_server.server.stop()
+    expect(page.locator("#stream-status")).to_have_text(LOST)
+    expect(page).to_have_title(f"{symbol.name} M1 – GFIL")
     missed = [(minute(), 2600.0, 2601.0, 2599.0, 2600.5, 7.0)]
     corrected = [
-        (time, o, high + 5, low, c, v + 1000) for time, o, high, low, c, v in feed.made[-9:]
+        (time, o, high + 5, low, c, v + 1000) for time, o, high, low, c, v in symbol.candles[-9:]
     ]
-    feed.store([*corrected, *missed])
-    feed.house.restart()
+    symbol.store([*corrected, *missed])
+    symbol.live_server.restart()
     expect_live(page)
-    feed.expect_shown(page)
-    assert page.evaluate("window.shown.held.candles").count(list(missed[0])) == 1
-    feed.tick(2777.5)
-    feed.expect_shown(page)
+    symbol.expect_synced(page)
+    assert page.evaluate("window.chartPage.store.candles").count(list(missed[0])) == 1
+    symbol.tick(2777.5)
+    symbol.expect_synced(page)
 
 
-def test_more_was_missed_than_a_stream_carries(open_page: OpenPage, feed: Feed) -> None:
-    page = feed.open(open_page)
-    feed.house.server.stop()
-    expect(page.locator("#live")).to_have_text(LOST)
-    feed.store([(time, o, h + 5, low, c, v + 1000) for time, o, h, low, c, v in feed.made[-280:]])
-    feed.house.restart()
-    expect_live(page)
-    feed.expect_shown(page)
-
-
-def test_a_worker_that_is_killed_leaves_no_hole(
-    open_page: OpenPage, feed: Feed, eventually: Callable[..., Any]
+def test_chart_reloads_after_more_missed_changes_than_stream_sends(
+    open_page: OpenPage, symbol: LiveSymbol
 ) -> None:
-    page = feed.open(open_page)
+    page = symbol.open(open_page)
+    symbol.live_server.server.stop()
+    expect(page.locator("#stream-status")).to_have_text(LOST)
+    symbol.store(
+        [(time, o, h + 5, low, c, v + 1000) for time, o, h, low, c, v in symbol.candles[-280:]]
+    )
+    symbol.live_server.restart()
+    expect_live(page)
+    symbol.expect_synced(page)
+
+
+def test_chart_has_every_change_after_workers_are_killed(
+    open_page: OpenPage, symbol: LiveSymbol, eventually: Callable[..., Any]
+) -> None:
+    page = symbol.open(open_page)
     for price in (2701.0, 2702.0, 2703.0, 2704.0):
-        for worker in workers(feed.house.server):
+        for worker in workers(symbol.live_server.server):
             os.kill(worker, signal.SIGKILL)
-        eventually(partial(feed.try_tick, price), "a worker takes the tick", HEAL_S)
-        feed.expect_shown(page)
+        eventually(partial(symbol.try_tick, price), "a worker takes the tick", RECONNECT_S)
+        symbol.expect_synced(page)
     expect_live(page)
 
 
-def test_a_hidden_page_lets_its_stream_go_and_heals_when_it_is_seen(
-    open_page: OpenPage, feed: Feed, eventually: Callable[..., Any]
+def test_hidden_page_closes_stream_and_catches_up_when_visible(
+    open_page: OpenPage, symbol: LiveSymbol, eventually: Callable[..., Any]
 ) -> None:
-    page = feed.open(open_page)
-    eventually(lambda: feed.house.streams() == 1, "one stream")
+    page = symbol.open(open_page)
+    eventually(lambda: symbol.live_server.streams() == 1, "one stream", RECONNECT_S)
     hide(page, hidden=True)
-    eventually(lambda: feed.house.streams() == 0, "the stream is let go")
-    expect(page).to_have_title(f"{feed.symbol} M1 – GFIL")
-    feed.tick(2733.5)
-    feed.write([(feed.made[-5][0], 2500.0, 2900.0, 2400.0, 2800.0, 10_000.0)])
+    eventually(lambda: symbol.live_server.streams() == 0, "the stream is closed", RECONNECT_S)
+    expect(page).to_have_title(f"{symbol.name} M1 – GFIL")
+    symbol.tick(2733.5)
+    symbol.post([(symbol.candles[-5][0], 2500.0, 2900.0, 2400.0, 2800.0, 10_000.0)])
     hide(page, hidden=False)
     expect_live(page)
-    feed.expect_shown(page)
-    expect(page).to_have_title(f"2733.50 {feed.symbol} M1 – GFIL")
-    eventually(lambda: feed.house.streams() == 1, "one stream")
+    symbol.expect_synced(page)
+    expect(page).to_have_title(f"2,733.50 {symbol.name} M1 – GFIL")
+    eventually(lambda: symbol.live_server.streams() == 1, "one stream", RECONNECT_S)
 
 
 def hide(page: Page, *, hidden: bool) -> None:
-    """Tell the page what a browser does when another tab is chosen: headless ones have none."""
+    """Send the event of a tab change, which headless Chromium does not have."""
     page.evaluate(
         """state => {
         Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
@@ -118,147 +127,149 @@ def hide(page: Page, *, hidden: bool) -> None:
     )
 
 
-def test_a_page_that_is_left_lets_its_stream_go(
-    open_page: OpenPage, feed: Feed, eventually: Callable[..., Any]
+def test_page_left_by_navigation_closes_stream_and_reconnects_on_return(
+    open_page: OpenPage, symbol: LiveSymbol, eventually: Callable[..., Any]
 ) -> None:
-    page = feed.open(open_page)
+    page = symbol.open(open_page)
     page.goto("about:blank")
-    eventually(lambda: feed.house.streams() == 0, "the stream is let go")
+    eventually(lambda: symbol.live_server.streams() == 0, "the stream is closed", RECONNECT_S)
     page.go_back()
     expect_live(page)
-    feed.tick(2744.5)
-    expect(page.locator("#legend dd").nth(4)).to_have_text("2744.50")
+    symbol.tick(2744.5)
+    expect(page.locator("#legend dd").nth(4)).to_have_text("2,744.50")
 
 
-def test_a_key_that_is_revoked_is_told_and_not_tried_again(
-    open_page: OpenPage, server: Callable[..., Server], tmp_path: Path, watch: Watch
+def test_page_with_revoked_key_shows_refusal_and_stops_retrying(
+    open_page: OpenPage, server: Callable[..., Server], tmp_path: Path, page_log: PageLog
 ) -> None:
-    watch.expected += [*BROKEN, "401 (UNAUTHORIZED)"]
-    house = House(server, tmp_path / "gfil.db", GFIL_READ="key")
-    Feed(house)
-    page = open_page("/login?next=/chart/GOLD", drawn=False, base_url=house.url)
-    page.fill("[name=key]", house.key)
+    page_log.expected += [*CONNECTION_ERRORS, "401 (UNAUTHORIZED)"]
+    live_server = LiveServer(server, tmp_path / "gfil.db", GFIL_READ="key")
+    LiveSymbol(live_server)
+    page = open_page("/login?next=/chart/GOLD", drawn=False, base_url=live_server.url)
+    page.fill("[name=key]", live_server.key)
     page.click("main button")
     expect_live(page)
-    db = connection.connect(house.path)
+    db = connection.connect(live_server.path)
     with connection.transaction(db):
-        api_keys.revoke(db, house.key.split("_")[1], now=int(time.time()))
+        api_keys.revoke(db, live_server.key.split("_")[1], now=int(time.time()))
     db.close()
-    for worker in workers(house.server):  # else the stream ends when its key is looked at again
+    for worker in workers(live_server.server):  # or the stream ends at the next check of its key
         os.kill(worker, signal.SIGKILL)
-    expect(page.locator("#live")).to_contain_text("Not live: ", timeout=1000 * HEAL_S)
-    asked = len(watch.asked("/api/"))
-    page.wait_for_timeout(3000)
-    assert len(watch.asked("/api/")) == asked
+    expect(page.locator("#stream-status")).to_contain_text("Not live: ", timeout=1000 * RECONNECT_S)
+    asked = len(page_log.urls("/api/"))
+    page.wait_for_timeout(3000)  # longer than the delay before a retry
+    assert len(page_log.urls("/api/")) == asked
 
 
-def test_when_all_streams_are_taken_the_page_asks_every_few_seconds_until_one_is_free(
-    open_page: OpenPage, server: Callable[..., Server], tmp_path: Path, watch: Watch
+def test_page_polls_while_no_stream_is_free_then_goes_live(
+    open_page: OpenPage, server: Callable[..., Server], tmp_path: Path, page_log: PageLog
 ) -> None:
-    watch.expected += BROKEN
+    page_log.expected += CONNECTION_ERRORS
     settings = {"GFIL_WORKERS": "1", "GFIL_STREAMS_MAX": "1"}
-    feed = Feed(House(server, tmp_path / "gfil.db", **settings))
-    first = feed.open(open_page)
-    second = open_page("about:blank", drawn=False, base_url=feed.house.url)
-    lay_open(second)
+    symbol = LiveSymbol(LiveServer(server, tmp_path / "gfil.db", **settings))
+    first = symbol.open(open_page)
+    second = open_page("about:blank", drawn=False, base_url=symbol.live_server.url)
+    expose_chart(second)
     second.goto("/chart/GOLD?tf=M1&clock=UTC")
-    expect(second.locator("#live")).to_have_attribute("data-state", "polling")
-    feed.tick(2755.5)
-    feed.expect_shown(second)
+    expect(second.locator("#stream-status")).to_have_attribute("data-state", "polling")
+    symbol.tick(2755.5)
+    symbol.expect_synced(second)
     first.close()
-    expect_live(second, 60)
-    feed.tick(2756.5)
-    feed.expect_shown(second)
+    expect_live(second)
+    symbol.tick(2756.5)
+    symbol.expect_synced(second)
 
 
 class Proxy(ThreadingHTTPServer):
-    """A proxy before `target`; while it `buffers`, nothing comes of an answer that does not end."""
+    """A reverse proxy; with `buffers` it holds back the events of a stream."""
 
     daemon_threads = True
 
     def __init__(self, target: str) -> None:
-        super().__init__(("127.0.0.1", 0), Passing)
+        super().__init__(("127.0.0.1", 0), ProxyHandler)
         self.target = target
         self.buffers = True
-        self.is_over = threading.Event()
+        self.closing = threading.Event()
 
 
-class Passing(BaseHTTPRequestHandler):
-    """One request through the proxy."""
+class ProxyHandler(BaseHTTPRequestHandler):
+    """Forwards one request."""
 
     server: Proxy
 
     def do_GET(self) -> None:
-        if "/stream" in self.path and self.server.buffers:
-            self.server.is_over.wait()
+        if self.path.startswith("/api/v1/stream") and self.server.buffers:
+            self.server.closing.wait()
             return
-        behind = HTTPConnection(self.server.target)
-        kept = {name: value for name, value in self.headers.items() if name != "Host"}
-        behind.request("GET", self.path, headers=kept)
-        answer = behind.getresponse()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
+        upstream = HTTPConnection(self.server.target)
+        headers = {name: value for name, value in self.headers.items() if name != "Host"}
+        upstream.request("GET", self.path, headers=headers)
+        response = upstream.getresponse()
+        self.send_response(response.status)
+        for name, value in response.getheaders():
             if name.lower() not in ("transfer-encoding", "connection"):
                 self.send_header(name, value)
         self.end_headers()
         with contextlib.suppress(OSError):
-            while piece := answer.read1():
-                self.wfile.write(piece)
-        behind.close()
+            while chunk := response.read1():
+                self.wfile.write(chunk)
+        upstream.close()
 
     def log_message(self, *arguments: object) -> None:
         pass
 
 
 @pytest.fixture
-def proxy(house: House) -> Iterator[Proxy]:
-    """A proxy that runs before the server."""
-    server = Proxy(house.url.split("//")[1])
-    thread = threading.Thread(target=server.serve_forever)
+def proxy(live_server: LiveServer) -> Iterator[Proxy]:
+    """Run a proxy in front of the server."""
+    running = Proxy(live_server.url.split("//")[1])
+    thread = threading.Thread(target=running.serve_forever)
     thread.start()
-    yield server
-    server.is_over.set()
-    server.shutdown()
-    server.server_close()
+    yield running
+    running.closing.set()
+    running.shutdown()
+    running.server_close()
     thread.join()
 
 
-def test_where_a_proxy_holds_the_stream_back_the_page_asks_every_few_seconds(
-    open_page: OpenPage, feed: Feed, proxy: Proxy
+def test_page_polls_while_proxy_buffers_stream_then_goes_live(
+    open_page: OpenPage, symbol: LiveSymbol, proxy: Proxy
 ) -> None:
     page = open_page("about:blank", drawn=False, base_url=f"http://127.0.0.1:{proxy.server_port}")
-    lay_open(page)
-    hurry(page)
-    page.goto(f"/chart/{feed.symbol}?tf=M1&clock=UTC")
-    expect(page.locator("#live")).to_have_attribute("data-state", "polling", timeout=20_000)
+    expose_chart(page)
+    shorten_waits(page)
+    page.goto(f"/chart/{symbol.name}?tf=M1&clock=UTC")
+    expect(page.locator("#stream-status")).to_have_attribute("data-state", "polling")
     statuses: list[int] = []
     page.on(
         "response",
         lambda got: statuses.append(got.status) if "/api/v1/candles" in got.url else None,
     )
     page.wait_for_event("response", lambda got: got.status == 304)
-    feed.tick(2766.5)
-    feed.write([(feed.made[-5][0], 2500.0, 2900.0, 2400.0, 2800.0, 10_000.0)])
-    feed.expect_shown(page)
-    expect(page.locator("#legend dd").nth(4)).to_have_text("2766.50")
+    symbol.tick(2766.5)
+    symbol.post([(symbol.candles[-5][0], 2500.0, 2900.0, 2400.0, 2800.0, 10_000.0)])
+    symbol.expect_synced(page)
+    expect(page.locator("#legend dd").nth(4)).to_have_text("2,766.50")
     assert 200 in statuses
-    gone = (feed.made[-40][0], feed.made[-20][0])
-    feed.delete(*gone)
-    feed.expect_shown(page)
+    deleted = (symbol.candles[-40][0], symbol.candles[-20][0])
+    symbol.delete(*deleted)
+    symbol.expect_synced(page)
     proxy.buffers = False
     expect_live(page)
-    feed.tick(2767.5)
-    feed.expect_shown(page)
+    symbol.tick(2767.5)
+    symbol.expect_synced(page)
 
 
-def hurry(page: Page) -> None:
-    """Give a stream up sooner, and try it again after seconds, not a minute."""
+def shorten_waits(page: Page) -> None:
+    """Let the page detect a buffered stream sooner, and retry it after seconds, not a minute."""
 
-    def lower(route: Route) -> None:
-        script = route.fetch().text()
-        for usual, sooner in (("MUTE_MS = 5000;", "MUTE_MS = 1500;"), ("60_000;", "4_000;")):
+    def change(script: str) -> str:
+        for usual, shorter in (
+            ("FIRST_EVENT_MS = 5000;", "FIRST_EVENT_MS = 1500;"),
+            ("RETRY_STREAM_MS = 60_000;", "RETRY_STREAM_MS = 4000;"),
+        ):
             assert usual in script
-            script = script.replace(usual, sooner)
-        route.fulfill(body=script, content_type="text/javascript")
+            script = script.replace(usual, shorter)
+        return script
 
-    page.route("**/live.js", lower)
+    serve_changed(page, "lib/event-stream.js", change)

@@ -1,7 +1,7 @@
-"""Whatever is cut, killed or started again, in the end GFIL has what the broker has.
+"""Outages: after every cut, kill and restart GFIL has all that the broker has, and nothing else.
 
-Two symbols, across both changes of the broker's clock in a year; ticks that come while connections
-break, the server is killed, and the pump is.
+Two symbols, one across each clock change of a year. Connections break, the server is killed, the
+terminal stops, and the pump is killed.
 """
 
 import csv
@@ -17,17 +17,26 @@ import pytest
 from tests.conftest import ROOT, Server
 from tests.faults.senders import make_key
 from tests.faults.sizes import LONG, seeded
-from tests.pump.between import Proxy
-from tests.pump.conftest import AUTUMN, SPRING, Source, make_source, make_sources
-from tests.pump.world import Pump, Tick, World, read_all
+from tests.pump.broker import (
+    AUTUMN,
+    SPRING,
+    Broker,
+    Source,
+    Tick,
+    make_source,
+    make_sources,
+)
+from tests.pump.proxy import FaultyProxy
+from tests.pump.pump_process import PumpProcess, read_all
 
 ROUNDS = 60 if LONG else 2
 TICKS = 60_000 if LONG else 4_000
 REAL_FILE = ROOT.parent / "shared" / "data" / "ticks" / "oanda_XAUUSD_ticks_201405_first300k.csv.gz"
+MAPS = ("--map", "SPRING.r=SPRING", "--map", "AUTUMN.r=AUTUMN")
 
 
 def real_ticks(change: int) -> list[Tick]:
-    """A broker's ticks, moved so that the clock changes in the midst of them."""
+    """Return a broker's ticks, shifted so that the clock change lies in their middle."""
     with gzip.open(REAL_FILE, "rt", newline="") as lines:
         rows = list(islice(csv.DictReader(lines), TICKS))
     shift = change * 1000 - int(rows[len(rows) // 2]["time_msc"])
@@ -38,20 +47,18 @@ def real_ticks(change: int) -> list[Tick]:
     return list(dict.fromkeys(ticks))
 
 
-@pytest.fixture(params=["real", "made"])
+@pytest.fixture(params=["made", "real"] if REAL_FILE.exists() else ["made"])
 def sources(request: pytest.FixtureRequest) -> dict[str, Source]:
-    """A symbol across each change of the clock."""
+    """A symbol across each clock change; real ticks only where their file exists."""
     rng = seeded("sources")
     if request.param == "made":
         return make_sources(rng, TICKS)
-    if not REAL_FILE.exists():
-        pytest.skip(f"there is no {REAL_FILE}")
     changes = {"SPRING.r": SPRING, "AUTUMN.r": AUTUMN}
     return {name: make_source(rng, at, real_ticks(at)) for name, at in changes.items()}
 
 
-def check(server: Server, sources: dict[str, Source]) -> None:
-    """GFIL has every tick and candle of the broker, and none beside."""
+def check_stored(server: Server, sources: dict[str, Source]) -> None:
+    """Check that GFIL has every tick and candle of the broker, and no other."""
     for name, source in sources.items():
         target = name.removesuffix(".r")
         assert read_all(server, "ticks", target) == source.ticks, name
@@ -62,48 +69,46 @@ def check(server: Server, sources: dict[str, Source]) -> None:
         assert days[: len(source.d1)] == source.d1, name
 
 
-def test_a_pump_that_nothing_disturbs_leaves_what_the_broker_has(
-    world: World, pump: Pump, server: Callable[..., Server], tmp_path: Path
+def test_undisturbed_pump_stores_what_the_broker_has(
+    broker: Broker, pump: PumpProcess, server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """The measure for the others: across both changes of the clock."""
     sources = make_sources(seeded("undisturbed"), 1500)
     key = make_key(tmp_path / "gfil.db")
     running = server(GFIL_DB=str(tmp_path / "gfil.db"), GFIL_WORKERS="1")
     for name, source in sources.items():
-        world.add(name, source.ticks, source.m1, source.h1, source.d1)
+        broker.add_symbol(name, source.ticks, source.m1, source.h1, source.d1)
     pump.url = running.url
     pump.key_file.write_text(key)
-    pump.run("--once", "--map", "SPRING.r=SPRING", "--map", "AUTUMN.r=AUTUMN")
-    check(running, sources)
+    pump.run("--once", *MAPS)
+    check_stored(running, sources)
     running.stop(signal.SIGKILL)
 
 
-def test_no_outage_of_pump_server_terminal_or_network_leaves_a_hole(
-    world: World,
-    pump: Pump,
+def test_outages_of_pump_server_terminal_and_network_leave_no_gap(
+    broker: Broker,
+    pump: PumpProcess,
     server: Callable[..., Server],
     tmp_path: Path,
     sources: dict[str, Source],
 ) -> None:
-    """ACK-DURABLE and EXACTLY-ONCE from the terminal on."""
+    """ACK-DURABLE and EXACTLY-ONCE, from the terminal on."""
     rng = seeded("outages")
     path = tmp_path / "gfil.db"
     pump.key_file.write_text(make_key(path))
     running = server(GFIL_DB=str(path), GFIL_WORKERS="1")
-    proxy = Proxy(running.url, rng)
+    proxy = FaultyProxy(running.url, rng)
     pump.url = proxy.url
     for name, source in sources.items():
-        world.add(name, source.ticks, source.m1, source.h1, source.d1)
-    maps = ("--map", "SPRING.r=SPRING", "--map", "AUTUMN.r=AUTUMN", "--every", "20")
+        broker.add_symbol(name, source.ticks, source.m1, source.h1, source.d1)
     for number in range(ROUNDS):
-        process = pump.start(*maps)
+        process = pump.start(*MAPS, "--every", "20")
         for step in range(5):
-            world.reach((number + step / 5 + rng.random() / 5) / ROUNDS)
+            broker.release((number + step / 5 + rng.random() / 5) / ROUNDS)
             time.sleep(rng.uniform(0.05, 0.25))
         if number % 3 == 0:
-            (world.folder / "down").touch()
+            broker.set_down(True)
             time.sleep(rng.uniform(0.1, 0.4))
-            (world.folder / "down").unlink()
+            broker.set_down(False)
         if number % 3 == 1:
             running.stop(signal.SIGKILL)
             time.sleep(rng.uniform(0.0, 0.3))
@@ -112,10 +117,10 @@ def test_no_outage_of_pump_server_terminal_or_network_leaves_a_hole(
         time.sleep(rng.uniform(0.0, 0.3))
         process.kill()
         process.communicate()
-    world.reach(1.0)
+    broker.release(1.0)
     assert proxy.cuts > 0
     proxy.is_calm = True
-    pump.run("--once", *maps)
-    check(running, sources)
+    pump.run("--once", *MAPS, "--every", "20")
+    check_stored(running, sources)
     proxy.close()
     running.stop(signal.SIGKILL)

@@ -30,6 +30,7 @@ from gfil.web.request.parameters import instant_parameter, text_parameter
 from gfil.web.request.problems import error_headers, has_key_header
 from gfil.web.request.responses import PAGE_HEADERS
 from gfil.web.request.scope import scope
+from gfil.wording import format_count, format_number
 
 STATIC = ROOT / "static"
 INLINE_CANDLES = 300
@@ -52,14 +53,14 @@ COMMON_CLOCKS = {
     "Asia/Tokyo": "Tokyo",
 }
 TIMEFRAME_LENGTHS = [(timeframe.name, timeframe.seconds) for timeframe in timeframes.TIMEFRAMES]
-CHART_PARTS = (
-    *("address", "ask", "axis", "caption", "countdown", "filler", "follower", "history", "legend"),
-    *("live", "mark", "pickers", "picture", "plot", "reader", "search", "shell", "zones"),
+LIB_MODULES = (
+    *("api", "back-off", "dom", "event-stream", "format", "page-visibility", "shortcuts"),
+    *("stream-status", "symbol-search", "time-zones"),
 )
 CHART_MODULES = (
-    "chart.js",
     "vendor/lightweight-charts@5.2.1/lightweight-charts.standalone.production.mjs",
-    *(f"{name}.js" for name in CHART_PARTS),
+    *(f"chart/{path.name}" for path in sorted((STATIC / "chart").glob("*.js"))),
+    *(f"lib/{name}.js" for name in LIB_MODULES),
 )
 INLINE_ESCAPES = (
     ("<", "\\u003c"),
@@ -72,6 +73,8 @@ Rows = Sequence[Sequence[Any]]
 
 
 bp = Blueprint("pages", __name__)
+bp.add_app_template_global(format_count)
+bp.add_app_template_global(format_number)
 
 
 @bp.get("/")
@@ -204,7 +207,7 @@ def refuse(error: GfilError) -> Response:
     if isinstance(error, Unauthorized) and not has_key_header():
         return redirect(f"/login?{urlencode({'next': request.full_path.rstrip('?')})}", 303)  # type: ignore[return-value]
     g.detail = error.detail  # for the log
-    response = page("refused.html", title=error.title, detail=error.detail)
+    response = page("error.html", title=error.title, detail=error.detail)
     response.status_code = error.status
     response.headers.update(error_headers(error))
     return response
@@ -275,7 +278,7 @@ def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict
         return {}
     instant, *prices, volume = rows[-1]
     before = rows[-2][4] if len(rows) > 1 else prices[0]
-    texts = [f"{price:.{digits}f}" for price in prices]
+    texts = [format_number(price, digits) for price in prices]
     return {
         "time": _wall(instant, timeframe, clock),
         **dict(zip(("open", "high", "low", "close"), texts, strict=True)),
@@ -285,11 +288,11 @@ def _legend(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> dict
 
 
 def _table_rows(rows: Rows, digits: int, timeframe: Timeframe, clock: Clock) -> str:
-    price = f"<td>%.{digits}f</td>"
-    row = f'<tr><th scope="row">%s</th>{4 * price}<td>%s</td></tr>\n'
+    price = f"<td>{{:,.{digits}f}}</td>"
+    row = f'<tr><th scope="row">{{}}</th>{4 * price}<td>{{}}</td></tr>\n'
     return "".join(
         [
-            row % (_wall(instant, timeframe, clock), *prices, _volume(volume))
+            row.format(_wall(instant, timeframe, clock), *prices, _volume(volume))
             for instant, *prices, volume in reversed(rows)
         ]
     )

@@ -51,7 +51,7 @@ def _quote(epoch: str, symbol: Symbol) -> OverviewRow:
     return OverviewRow(
         symbol,
         path if hours else f"{path}?tf=D1",
-        f"{newest.close:.{symbol.digits_shown}f}",
+        f"{newest.close:,.{symbol.digits_shown}f}",
         percent(newest.close, before),
         _spark([candle[4] for candle in hours or days]),
         newest.time,
@@ -65,7 +65,7 @@ def percent(price: float, before: float) -> str:
     if not before:
         return ""
     change = 100 * (price - before) / abs(before)
-    return f"{'−' if change < 0 else '+'}{abs(change):.2f}%"
+    return f"{'−' if change < 0 else '+'}{abs(change):,.2f}%"
 
 
 def _spark(closes: Sequence[float]) -> str:
@@ -83,5 +83,5 @@ def age(seconds: float) -> str:
     """Return in words how long ago something was."""
     for length, word in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * length:
-            return f"{seconds // length:.0f} {word} ago"
+            return f"{seconds // length:,.0f} {word} ago"
     return "now"

@@ -1,6 +1,6 @@
-"""Simulated module of a MetaTrader 5 terminal with a history of M1 and no ticks.
+"""Stand-in for the package MetaTrader5: a terminal with M1 of one symbol and no ticks.
 
-BENCH_BARS names a JSON file with the M1 of its single symbol, on the broker's clock.
+BENCH_BARS names a JSON file with the columns of the M1; times are on the broker's clock.
 """
 
 import json
@@ -19,7 +19,7 @@ BAR_FIELDS = ("time", "open", "high", "low", "close", "tick_volume")
 
 
 class Bars:
-    """Candles in the form of the module: sliced as rows, read as columns."""
+    """Candles as the package returns them: slices of rows, columns by name."""
 
     def __init__(self, columns: list[Any]) -> None:
         self._columns = columns
@@ -28,7 +28,7 @@ class Bars:
         return len(self._columns[0])
 
     def __getitem__(self, key: Any) -> Any:
-        """Return a column by its name, or some of the rows."""
+        """Return a column, or a slice of rows."""
         if isinstance(key, str):
             return self._columns[BAR_FIELDS.index(key)]
         return Bars([column[key] for column in self._columns])
@@ -36,7 +36,7 @@ class Bars:
 
 @cache
 def history() -> Bars:
-    """Read the file, before anything is timed by what it holds."""
+    """Return the candles of the file, which is read once."""
     columns = json.loads(Path(os.environ["BENCH_BARS"]).read_text())
     return Bars(
         [
@@ -56,17 +56,17 @@ def shutdown() -> None:
 
 
 def last_error() -> tuple[int, str]:
-    """There is none."""
+    """Return code and text of the last error: there are no errors."""
     return 1, "Success"
 
 
 def terminal_info() -> Any:
-    """What the terminal is."""
+    """Return the facts of the terminal."""
     return SimpleNamespace(name="Stand-in", build=1, connected=True, maxbars=100_000_000)
 
 
 def symbol_info(name: str) -> Any:
-    """The facts of the symbol."""
+    """Return the facts of the symbol."""
     return SimpleNamespace(
         name=name,
         description="",
@@ -79,27 +79,27 @@ def symbol_info(name: str) -> Any:
 
 
 def symbols_get() -> Any:
-    """The one symbol."""
+    """Return the facts of the one symbol."""
     return (symbol_info(NAME),)
 
 
 def symbol_select(name: str, _shown: bool) -> bool:
-    """Show the symbol."""
+    """Show the symbol in the Market Watch."""
     return name == NAME
 
 
 def copy_ticks_range(*_asked: Any) -> Any:
-    """No ticks."""
+    """Return no ticks."""
     return ()
 
 
 def copy_ticks_from(*_asked: Any) -> Any:
-    """No ticks."""
+    """Return no ticks."""
     return ()
 
 
 def copy_rates_range(_symbol: str, timeframe: int, start: int, stop: int) -> Any:
-    """Candles of a range, both ends included."""
+    """Return the candles between two times, both included."""
     bars = history()
     if timeframe != TIMEFRAME_M1:
         return bars[0:0]

@@ -1,9 +1,9 @@
-"""Stands in for the module of MetaTrader 5: answers as its terminal, from the files of a world.
+"""Stand-in for the package MetaTrader5: it answers as the terminal does, from files of a test.
 
-FAKE_MT5 names the folder: `world.json` says the broker's clock and the symbols, `S.json` holds the
-ticks and candles of each by UTC, in the order in which they came. `reached` is how much of a
-symbol's ticks have come by now, 0 to 1; `quotes` says that a price comes every second. While there
-is a file `down` the terminal does not answer.
+FAKE_MT5 names the folder. `broker.json` holds the broker's clock and the symbols; with `quotes` a
+price arrives every second. `S.json` holds the ticks and candles of symbol S with times in UTC, in
+the order of their arrival. `released` holds the share of the ticks that have arrived, 0 to 1. While
+the file `down` exists the terminal does not answer.
 """
 
 import json
@@ -29,14 +29,14 @@ _state: dict[str, Any] = {"open": False, "error": (1, "Success")}
 
 
 class Records(list):  # type: ignore[type-arg]
-    """Rows as numpy's structured arrays have them: a column by its name, with `tolist`."""
+    """Rows that can be read like a structured array of numpy: by number, or a column by name."""
 
     def __init__(self, rows: Any, names: tuple[str, ...]) -> None:
         super().__init__(rows)
         self.names = names
 
     def __getitem__(self, key: Any) -> Any:
-        """Return a row by its number or a column by its name."""
+        """Return a row, some rows, or a column."""
         if isinstance(key, slice):
             return Records(super().__getitem__(key), self.names)
         if not isinstance(key, str):
@@ -46,21 +46,21 @@ class Records(list):  # type: ignore[type-arg]
 
 
 @lru_cache
-def world() -> dict[str, Any]:
-    """What does not change."""
-    told: dict[str, Any] = json.loads((FOLDER / "world.json").read_text())
-    return told
+def broker() -> dict[str, Any]:
+    """Return the settings of the broker."""
+    settings: dict[str, Any] = json.loads((FOLDER / "broker.json").read_text())
+    return settings
 
 
 def wall(instant: int) -> int:
-    """What the broker's clock shows, by the rule of its zone."""
+    """Return the broker's wall time at a time in UTC."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant)
-    ahead = moment.astimezone(ZoneInfo(world()["zone"])).utcoffset() or timedelta()
-    return instant + int(ahead.total_seconds()) + world()["shift_s"]
+    ahead = moment.astimezone(ZoneInfo(broker()["zone"])).utcoffset() or timedelta()
+    return instant + int(ahead.total_seconds()) + broker()["shift_s"]
 
 
 class Series:
-    """Rows in the order they came, by the broker's clock, which may step back."""
+    """Rows in the order of arrival; their wall times go back where the clock repeats an hour."""
 
     def __init__(self, instants: list[int], walls: list[int], rows: list[Any]) -> None:
         self.instants, self.walls, self.rows = instants, walls, rows
@@ -68,7 +68,7 @@ class Series:
         self.runs = list(zip([0, *steps], [*steps, len(walls)], strict=True))
 
     def cut(self, low: int, high: int, stop: int) -> list[Any]:
-        """Those from one wall time to another, both included, of the first `stop`."""
+        """Return the rows between two wall times, both included, among the first `stop` rows."""
         found = []
         for start, end in self.runs:
             end = min(end, stop)
@@ -79,7 +79,7 @@ class Series:
 
 @lru_cache
 def ticks_of(symbol: str) -> Series:
-    """All ticks of a symbol."""
+    """Return all ticks of a symbol."""
     ticks = json.loads((FOLDER / f"{symbol}.json").read_text())["ticks"]
     instants = [tick[0] for tick in ticks]
     walls = [wall(at // 1000) * 1000 + at % 1000 for at in instants]
@@ -92,7 +92,7 @@ def ticks_of(symbol: str) -> Series:
 
 @lru_cache
 def bars_of(symbol: str, tf: str) -> Series:
-    """All candles of a symbol."""
+    """Return all candles of a symbol."""
     bars = json.loads((FOLDER / f"{symbol}.json").read_text())[tf]
     walls = [wall(bar[0]) for bar in bars]
     rows = [(at, *bar[1:], 3, 0) for at, bar in zip(walls, bars, strict=True)]
@@ -113,15 +113,14 @@ def _is_answering() -> bool:
 def _is_known(symbol: str) -> bool:
     if not _is_answering():
         return False
-    if symbol not in world()["symbols"]:
+    if symbol not in broker()["symbols"]:
         _fail(-4, "Terminal: Not found")
         return False
     return True
 
 
-def _reached(symbol: str) -> int:
-    # So many ticks have come.
-    file = FOLDER / "reached"
+def _arrived(symbol: str) -> int:
+    file = FOLDER / "released"
     share = float(file.read_text() or 0) if file.exists() else 1.0
     return int(share * len(ticks_of(symbol).rows))
 
@@ -139,82 +138,81 @@ def shutdown() -> None:
 
 
 def last_error() -> tuple[int, str]:
-    """The last error."""
+    """Return code and text of the last error."""
     error: tuple[int, str] = _state["error"]
     return error
 
 
 def terminal_info() -> Any:
-    """What the terminal is."""
+    """Return the facts of the terminal."""
     if not _is_answering():
         return None
-    maxbars = world()["maxbars"]
+    maxbars = broker()["maxbars"]
     return SimpleNamespace(name="Stand-in", build=1, connected=True, maxbars=maxbars)
 
 
 def account_info() -> Any:
-    """Whose account it is."""
+    """Return the facts of the account."""
     return SimpleNamespace(server="Stand-in-Live") if _is_answering() else None
 
 
 def symbol_info(symbol: str) -> Any:
-    """The facts of a symbol."""
+    """Return the facts of a symbol."""
     if not _is_known(symbol):
         return None
-    ticks = ticks_of(symbol).rows[: _reached(symbol)]
+    ticks = ticks_of(symbol).rows[: _arrived(symbol)]
     last = ticks[-1][0] if ticks else 0
-    if world().get("quotes"):
+    if broker().get("quotes"):
         last = wall(int(time.time()))
-    return SimpleNamespace(name=symbol, time=last, **world()["symbols"][symbol])
+    return SimpleNamespace(name=symbol, time=last, **broker()["symbols"][symbol])
 
 
 def symbols_get() -> Any:
-    """Every symbol."""
-    return tuple(map(symbol_info, world()["symbols"])) if _is_answering() else None
+    """Return the facts of every symbol."""
+    return tuple(map(symbol_info, broker()["symbols"])) if _is_answering() else None
 
 
 def symbol_select(symbol: str, _shown: bool) -> Any:
-    """Show a symbol."""
+    """Show a symbol in the Market Watch."""
     return True if _is_known(symbol) else None
 
 
 def copy_ticks_range(symbol: str, start: int, stop: int, _flags: int) -> Any:
-    """Ticks of a range of seconds, both included."""
+    """Return the ticks between two seconds, both included."""
     if not _is_known(symbol):
         return None
-    if symbol == world().get("stuck"):
+    if symbol == broker().get("stuck"):
         _fail(-10005, "IPC timeout")
         return None
-    found = ticks_of(symbol).cut(start * 1000, stop * 1000, _reached(symbol))
+    found = ticks_of(symbol).cut(start * 1000, stop * 1000, _arrived(symbol))
     return Records(found, TICK_FIELDS)
 
 
 def copy_ticks_from(symbol: str, start: int, count: int, _flags: int) -> Any:
-    """The first ticks from a second on."""
+    """Return the first ticks from a second on."""
     if not _is_known(symbol):
         return None
-    found = ticks_of(symbol).cut(start * 1000, 1 << 60, _reached(symbol))
+    found = ticks_of(symbol).cut(start * 1000, 1 << 60, _arrived(symbol))
     return Records(found[:count], TICK_FIELDS)
 
 
-def _bars(symbol: str, tf: int) -> tuple[Series, int, int] | None:
-    # Those in the chart, from one number to another.
+def _chart(symbol: str, tf: int) -> tuple[Series, int, int] | None:
     if not _is_known(symbol):
         return None
-    series, came = bars_of(symbol, NAMES[tf]), _reached(symbol)
+    series, arrived = bars_of(symbol, NAMES[tf]), _arrived(symbol)
     ticks = ticks_of(symbol).instants
-    now = ticks[came - 1] // 1000 if came else (ticks[0] // 1000 - 1 if ticks else 1 << 60)
-    stop = bisect_right(series.instants, now if came < len(ticks) else 1 << 60)
-    return series, max(0, stop - world()["maxbars"]), stop
+    now = ticks[arrived - 1] // 1000 if arrived else (ticks[0] // 1000 - 1 if ticks else 1 << 60)
+    stop = bisect_right(series.instants, now if arrived < len(ticks) else 1 << 60)
+    return series, max(0, stop - broker()["maxbars"]), stop
 
 
 def copy_rates_from_pos(symbol: str, tf: int, place: int, count: int) -> Any:
-    """So many candles that end so many before the newest."""
-    chart = _bars(symbol, tf)
+    """Return `count` candles, the newest of them `place` before the newest of all."""
+    chart = _chart(symbol, tf)
     if chart is None:
         return None
     series, first, stop = chart
-    if count > world()["maxbars"]:
+    if count > broker()["maxbars"]:
         _fail(-2, "Terminal: Invalid params")
         return None
     if place >= stop - first:
@@ -225,8 +223,8 @@ def copy_rates_from_pos(symbol: str, tf: int, place: int, count: int) -> Any:
 
 
 def copy_rates_range(symbol: str, tf: int, start: int, stop: int) -> Any:
-    """Candles of a range, both ends included."""
-    chart = _bars(symbol, tf)
+    """Return the candles between two times, both included."""
+    chart = _chart(symbol, tf)
     if chart is None:
         return None
     series, first, end = chart

@@ -77,7 +77,7 @@ def read(client: FlaskClient, path: str = "/status") -> str:
 
 def verdict(text: str) -> list[str]:
     """The line at the top, and what is not well."""
-    section = text[text.index('class="verdict') : text.index("</section>")]
+    section = text[text.index('class="health') : text.index("</section>")]
     return [words(found) for found in re.findall(r"<h1.*?</h1>|<li>.*?</li>", section, re.DOTALL)]
 
 
@@ -90,10 +90,10 @@ def part(text: str, name: str) -> str:
 def test_an_empty_database_is_well(client: FlaskClient) -> None:
     """Nobody backs up what is not there."""
     text = read(client)
-    assert verdict(text) == ["All is well; nothing is stored yet"]
-    assert part(text, "symbols") == "What is held Nothing yet. How to begin"
-    assert part(text, "upkeep") == "Upkeep Prune never Backup never Doctor never"
-    assert part(text, "rates").endswith("the figures come once a minute.")
+    assert verdict(text) == ["No problems; the database is empty"]
+    assert part(text, "symbols") == "Stored data No symbols yet. How to start"
+    assert part(text, "maintenance") == "Maintenance Prune never Backup never Doctor never"
+    assert part(text, "rates").endswith("The figures are updated once a minute.")
 
 
 @freeze_time(NOON)
@@ -103,13 +103,13 @@ def test_with_candles_up_to_now_and_every_night_done_all_is_well(
     """And what was done is told, without the folders of the machine."""
     remember(db_path)
     text = read(client)
-    assert verdict(text) == ["All is well"]
-    assert part(text, "upkeep") == (
-        "Upkeep "
-        "Prune 60 min ago : 1,500 rows of 2 days went, 12.0 MB given back; 3 days left alone, "
-        "which got rows in the last 48 hours "
-        "Backup 60 min ago : gfil-20250311T230000Z.db, 80.0 MB, checked "
-        "Doctor 60 min ago : all was well file sound"
+    assert verdict(text) == ["No problems"]
+    assert part(text, "maintenance") == (
+        "Maintenance "
+        "Prune 60 min ago : deleted 1,500 rows of 2 days, freed 12.0 MB; "
+        "skipped 3 days with rows from the last 48 hours "
+        "Backup 60 min ago : gfil-20250311T230000Z.db, 80.0 MB, verified "
+        "Doctor 60 min ago : no problems file sound"
     )
     assert "/var/copies" not in text
 
@@ -120,7 +120,7 @@ def test_what_was_never_done_is_said_with_the_line_that_does_it(
 ) -> None:
     """There is nothing to prune as far as anybody knows."""
     assert verdict(read(client)) == [
-        "2 things are not well",
+        "2 problems",
         "There is no backup scripts/gfil backup FOLDER --keep 14",
         "The database was never checked scripts/gfil doctor --quick",
     ]
@@ -133,7 +133,7 @@ def test_nights_that_were_missed_are_said(
     """Of each of the three."""
     remember(db_path, 2 * DAY + 60)
     assert verdict(read(client)) == [
-        "3 things are not well",
+        "3 problems",
         "The last backup was made 2 d ago scripts/gfil backup FOLDER --keep 14",
         "What is old was pruned last 2 d ago scripts/gfil prune",
         "The database was checked last 2 d ago scripts/gfil doctor --quick",
@@ -154,11 +154,11 @@ def test_what_the_doctor_found_is_said_but_not_what_may_have_changed_since(
     remember(db_path, doctor={"ok": False, "quick": True, "checks": checks})
     text = read(client)
     assert verdict(text) == [
-        "2 things are not well",
+        "2 problems",
         "The doctor found, laws: 2 candles not what the base makes of them: …",
         "The doctor found, file: damaged: `gfil restore a b.db`",
     ]
-    assert "Doctor 60 min ago : not all was well, at a quick look laws wrong: 2" in words(text)
+    assert "Doctor 60 min ago : problems found (quick check) laws problem: 2" in words(text)
 
 
 @freeze_time(NOON)
@@ -172,7 +172,7 @@ def test_old_data_that_was_never_pruned_is_said_when_a_doctor_saw_it(
         maintenance_runs.record_run(db, "backup", DONE["backup"], now=NOW)
         maintenance_runs.record_run(db, "doctor", {"ok": False, "checks": checks}, now=NOW)
     assert verdict(read(client)) == [
-        "One thing is not well",
+        "1 problem",
         "What is older than it is kept was never pruned scripts/gfil prune",
     ]
     db.close()
@@ -186,11 +186,11 @@ def test_a_symbol_that_falls_silent_is_late_and_after_four_weeks_ended(
     with freeze_time("2025-03-12T03:00:20Z"):
         text = read(client)
         assert verdict(text)[1] == "Nothing comes of EURUSD, though it usually does"
-        assert "EURUSD late, 3 h ago" in part(text, "symbols")
-        assert "1 late, 0 ended" in words(text)
+        assert "EURUSD stale, 3 h ago" in part(text, "symbols")
+        assert "1 stale, 0 ended" in words(text)
     with freeze_time("2025-04-10T00:00:20Z"):
         text = read(client)
-        assert verdict(text) == ["All is well"]
+        assert verdict(text) == ["No problems"]
         assert "EURUSD ended, 29 d ago" in part(text, "symbols")
 
 
@@ -223,10 +223,10 @@ def test_the_page_of_a_symbol_lists_its_gaps_newest_first(
     """And what is kept how long."""
     text = read(client, "/status/eurusd")
     assert "2025-02-03 00:00 2025-02-03 07:00 7 h 2025-01-27 00:00 2025-01-27 00:20 20 min" in (
-        part(text, "missing")
+        part(text, "gaps")
     )
-    assert part(text, "kept").startswith(
-        "How long it is kept ticks 7d, M1 3months, all else for ever."
+    assert part(text, "retention").startswith(
+        "Retention ticks 7d, M1 3months, everything else for ever."
     )
 
 
@@ -248,8 +248,8 @@ def test_pictures_there_is_no_time_for_are_named_for_the_script(
     """With the page they are in."""
     monkeypatch.setattr("gfil.web.pages.status.PICTURES_S", -1)
     write(db_path, "A#B", walk("ab", MONDAY, 60))
-    assert 'data-gaps="/status/A%23B"></span>' in read(client)
-    assert client.get("/status/A%23B").text.count('class="gaps"') == 1
+    assert 'data-heatmap-page="/status/A%23B"></span>' in read(client)
+    assert client.get("/status/A%23B").text.count('class="heatmap"') == 1
 
 
 @freeze_time(NOON)
@@ -264,12 +264,12 @@ def test_imported_days_past_their_retention_are_told(
         backdated_days.record_days(db, euro, "M1", days, [], NOW)
     db.close()
     text = read(client)
-    assert part(text, "upkeep").endswith(
-        "Imported 2 days of EURUSD are past their retention and kept, because they were imported so"
+    assert part(text, "maintenance").endswith(
+        "Backdated 2 days of EURUSD: past retention when first written, so prune keeps them"
     )
     assert (
-        "2 days of M1, 2023-11-26 to 2023-11-27, are past their retention and kept, because they "
-        "were imported so: scripts/gfil prune --imported"
+        "2 backdated days of M1, 2023-11-26 to 2023-11-27: past retention when first written, "
+        "so prune keeps them. To delete: scripts/gfil prune --imported"
     ) in part(text, "symbols")
 
 
@@ -290,7 +290,7 @@ def test_rates_and_latencies_are_those_of_the_hourly_figures(
         hourly_stats.add(db, kept)
     db.close()
     text = part(read(client), "rates")
-    assert "Last hour ticks 4 0.00111 1,200 0.333 10.6 11.5 11.6 ticks refused: 3 future" in text
+    assert "Last hour ticks 4 0.00111 1,200 0.333 10.6 11.5 11.6 ticks rejected: 3 future" in text
     assert "Last 7 days ticks 100 " in text
 
 
