@@ -93,7 +93,7 @@ def test_a_week_that_no_clock_explains_says_so() -> None:
 
 def test_the_week_is_told_day_by_day() -> None:
     assert describe(trades(weeks=8)) == "Mon-Thu 00-24; Fri 00-22; Sun 22-24"
-    assert describe(Counter()) == "no hour usually"
+    assert describe(Counter()) == "no regular hours"
     assert (
         describe(count_hours([MONDAY, MONDAY + 5 * HOUR, MONDAY + 6 * HOUR])) == "Mon 00-01, 05-07"
     )

@@ -109,7 +109,7 @@ def init_app(app: Flask) -> None:
     writer: Writer = app.extensions["writer"]
     app.extensions["jobs"] = jobs = Jobs(app)
     app.extensions["checkpointer"] = checkpointer = Checkpointer(writer)
-    jobs.add("checkpoint", checkpoint.LOOK_S, metrics.counted(checkpointer))
+    jobs.add("checkpoint", checkpoint.POLL_S, metrics.counted(checkpointer))
     jobs.add("check", CHECK_S, lambda: writer.failstop.recover(writer.path))
 
 

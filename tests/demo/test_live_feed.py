@@ -90,7 +90,7 @@ def start() -> Iterator[Feed]:
 
     def begin(running: Server) -> "subprocess.Popen[bytes]":
         port = int(running.url.rpartition(":")[2])
-        started.append(live_feed.start(("127.0.0.1", port), running.db))
+        started.append(live_feed.start_process(("127.0.0.1", port), running.db))
         return started[-1]
 
     yield begin
@@ -255,8 +255,8 @@ def test_a_feed_that_is_killed_is_started_again_so_many_times(
         for count in range(1, live_feed.STARTS_MAX + 1):
             (pid,) = wait_for(lambda: feeds(database), "a feed")
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda n=count: log.read_text().count("it was killed: ") == n, "a word")
-        assert log.read_text().count("it was killed: it is not started again") == 1
+            wait_for(lambda n=count: log.read_text().count("the feed was killed") == n, "a word")
+        assert log.read_text().count("the feed was killed and is not restarted") == 1
         assert feeds(database) == []
 
 
@@ -268,6 +268,6 @@ def test_a_feed_that_ended_for_a_reason_is_not_started_again(tmp_path: Path, mad
                 api_keys.revoke(db, key.id, now=int(time.time()))
         db.close()
         wait_for(lambda: not feeds(database), "the end of the feed")
-        time.sleep(2 * live_feed.AGAIN_S)
+        time.sleep(2 * live_feed.RESTART_S)
         assert feeds(database) == []
         assert "it was killed" not in (tmp_path / "log").read_text()

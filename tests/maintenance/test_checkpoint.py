@@ -39,7 +39,7 @@ def writer(db_path: Path) -> Writer:
 
 @pytest.fixture
 def checkpointer(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkpointer]:
-    monkeypatch.setattr(checkpoint, "REST_S", 0.0)
+    monkeypatch.setattr(checkpoint, "INTERVAL_S", 0.0)
     made = Checkpointer(writer)
     yield made
     made.close()
@@ -130,7 +130,7 @@ def test_a_reader_that_holds_on_is_counted_and_no_error(
 def test_it_rests_between_rounds_unless_the_wal_is_large(
     writer: Writer, checkpointer: Checkpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "REST_S", 3600.0)
+    monkeypatch.setattr(checkpoint, "INTERVAL_S", 3600.0)
     for _ in range(2):
         fill(writer)
         checkpointer.run()
@@ -216,7 +216,7 @@ def test_it_stays_bounded_while_readers_overlap_for_ever(
         lambda n=n: read_on(pool, end, 0.05 + n / 50)
         for n in range(4)  # type: ignore[misc]
     ]
-    runs.append(lambda: repeat(checkpointer.run, end, checkpoint.LOOK_S))
+    runs.append(lambda: repeat(checkpointer.run, end, checkpoint.POLL_S))
     threads = [threading.Thread(target=run) for run in runs]
     for thread in threads:
         thread.start()

@@ -221,7 +221,7 @@ def wrong_candle(path: Path) -> None:
         (broken_page, (integrity.Unsound, DatabaseError), "damaged|malformed"),
         (cut_off, (integrity.Unsound, DatabaseError), "damaged|malformed"),
         (wrong_candle, integrity.Unsound, "differs from what its base makes"),
-        (Path.unlink, NotFound, "no file"),
+        (Path.unlink, NotFound, "does not exist"),
     ],
 )
 def test_a_wrong_file_changes_nothing(
@@ -356,7 +356,7 @@ def test_the_command_says_it_in_one_line_or_as_json(source: Path, db_path: Path)
     status, said, error = gfil(db_path, "restore", str(source))
     assert (status, error) == (0, "")
     assert said.startswith(
-        f"{db_path}: restored from {source}; what was there is now {db_path.parent}"
+        f"{db_path}: restored from {source}; the previous database is now {db_path.parent}"
     )
     status, said, _ = gfil(db_path, "restore", str(source), "--json")
     told = orjson.loads(said)
@@ -365,7 +365,11 @@ def test_the_command_says_it_in_one_line_or_as_json(source: Path, db_path: Path)
 
 def test_a_wrong_file_is_one_line(db_path: Path, tmp_path: Path) -> None:
     status, said, error = gfil(db_path, "restore", str(tmp_path / "none.db"))
-    assert (status, said, error) == (1, "", f"gfil: no file {tmp_path / 'none.db'}\n")
+    assert (status, said, error) == (
+        1,
+        "",
+        f"gfil: the file {tmp_path / 'none.db'} does not exist\n",
+    )
 
 
 def test_the_old_one_is_taken_only_once(db_path: Path) -> None:

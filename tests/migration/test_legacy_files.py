@@ -27,9 +27,7 @@ def take(
     db: apsw.Connection, path: Path, edges: tuple[int, ...] = (), how: ReadOptions = HOW
 ) -> tuple[Loaded, Verdict]:
     """Load a file and verify it."""
-    original = next(
-        each for each in legacy_files.find(str(path.parent)).originals if each.path == path
-    )
+    original = next(each for each in legacy_files.find(str(path.parent)).files if each.path == path)
     loaded = legacy_files.load(db, original, how, edges)
     return loaded, verify.verify(db, original, how, edges)
 
@@ -40,7 +38,7 @@ def adds_up(loaded: Loaded, verdict: Verdict) -> bool:
     return (
         verdict.rows == found + verdict.duplicates + verdict.rejected == loaded.report.rows
         and verdict.missing == 0
-        and verdict.digest == loaded.seal.digest
+        and verdict.digest == loaded.fingerprint.digest
     )
 
 
@@ -58,7 +56,7 @@ def test_a_folder_is_read_symbol_by_symbol_the_minutes_first(tmp_path: Path) -> 
     with gzip.open(tmp_path / "B_4h.json.gz", "wb") as file:
         file.write(b"[]")
     found = legacy_files.find(str(tmp_path))
-    assert [(each.symbol, each.timeframe.name) for each in found.originals] == [
+    assert [(each.symbol, each.timeframe.name) for each in found.files] == [
         *(("A.r", "M5"), ("A.r", "H1")),
         *(("B", "M1"), ("B", "M15"), ("B", "H4"), ("B", "W1")),
     ]
@@ -67,9 +65,9 @@ def test_a_folder_is_read_symbol_by_symbol_the_minutes_first(tmp_path: Path) -> 
 
 def test_what_holds_nothing_of_the_old_system_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(BadParameter, match="no file in it is called as"):
+    with pytest.raises(BadParameter, match="no file named like"):
         legacy_files.find(str(tmp_path))
-    with pytest.raises(BadParameter, match="neither a folder nor an SQLite file"):
+    with pytest.raises(BadParameter, match="not a folder or an SQLite file"):
         legacy_files.find(str(tmp_path / "notes.txt"))
     with pytest.raises(BadParameter, match="no such file or folder"):
         legacy_files.find(str(tmp_path / "nowhere"))
@@ -237,7 +235,11 @@ def test_forming_rows_wait_for_closed_ones_where_a_part_ends(
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "it is empty"), (b"<html>", "no format known"), (b'{"theme": 1}', "no format known")],
+    [
+        (b"", "the file is empty"),
+        (b"<html>", "no format known"),
+        (b'{"theme": 1}', "no format known"),
+    ],
 )
 def test_a_file_without_rows_is_refused_whole(
     db: apsw.Connection, tmp_path: Path, content: bytes, why: str
@@ -262,7 +264,7 @@ def test_what_is_lost_afterwards_is_found_missing(db: apsw.Connection, tmp_path:
     loaded, verdict = take(db, path)
     assert adds_up(loaded, verdict)
     db.execute("DELETE FROM candle WHERE series = 32 AND time = :time", {"time": MONDAY + 600})
-    (original,) = legacy_files.find(str(tmp_path)).originals
+    (original,) = legacy_files.find(str(tmp_path)).files
     verdict = verify.verify(db, original, HOW, ())
     assert (verdict.present, verdict.missing) == (49, 1)
     assert not adds_up(loaded, verdict)
@@ -278,14 +280,14 @@ def test_another_process_verifies_as_this_one_does(
 ) -> None:
     folder = tmp_path / "klines"
     legacy_samples.save_symbol(folder, "EURUSD", 3000)
-    originals = legacy_files.find(str(folder)).originals
+    originals = legacy_files.find(str(folder)).files
     for original in originals:
         legacy_files.load(db, original, HOW, ())
     here = [verify.verify(db, original, HOW, ()) for original in originals]
     with verify.verifier(db_path) as beside:
         there = []
         for original in originals:
-            beside.begin(original, HOW, ())
+            beside.start(original, HOW, ())
             there += beside.verdicts(3)
         there += beside.verdicts()
     assert there == here

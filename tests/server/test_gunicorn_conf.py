@@ -93,7 +93,7 @@ def test_any_other_address_does(host: str, unsaid: Settings) -> None:
     with pytest.raises(ConfigError) as caught:
         gunicorn_conf.listen(host, 0, unsaid)
     assert caught.value.detail == (
-        f"others may reach {host}: set GFIL_READ=public (anybody reads) or GFIL_READ=key"
+        f"other machines can reach {host}: set GFIL_READ=public (no key) or GFIL_READ=key"
     )
 
 
@@ -141,7 +141,7 @@ def test_a_public_address_without_a_word_on_who_may_read_is_one_line(tmp_path: P
     assert gfil_serve("--bind", "0.0.0.0:0", GFIL_DB=str(tmp_path / "a.db")) == (
         1,
         "",
-        "gfil: others may reach 0.0.0.0: set GFIL_READ=public (anybody reads) or GFIL_READ=key\n",
+        "gfil: other machines can reach 0.0.0.0: set GFIL_READ=public (no key) or GFIL_READ=key\n",
     )
     assert not (tmp_path / "a.db").exists()
 
@@ -249,7 +249,7 @@ def test_the_demo_has_a_database_of_its_own_and_shows_something(tmp_path: Path) 
     with gfil_server(tmp_path, "--demo", PYTHONPATH=str(tmp_path), GFIL_DB=str(mine)) as own:
         demo = tmp_path / "data" / "demo.db"
         assert own.said().splitlines() == [
-            "Making up a history for the demo…",
+            "Generating the demo history…",
             f"GFIL serves {demo} at {own.url}",
         ]
         assert len(orjson.loads(own.get("/api/v1/symbols").body)["symbols"]) >= 2

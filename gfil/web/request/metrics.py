@@ -182,25 +182,25 @@ def read() -> Response:
 
 def count_streams() -> int:
     """Return how many live streams are open, of all workers."""
-    with prometheus_dir.reading() as folder:
-        if folder is None:
-            return int(REGISTRY.get_sample_value("gfil_streams") or 0)
-        with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
-            live = MultiProcessCollector.merge(folder.glob("gauge_livesum_*.db"))
-            samples = (sample for metric in live for sample in metric.samples)
-            return int(sum(each.value for each in samples if each.name == "gfil_streams"))
+    folder = prometheus_dir.find()
+    if folder is None:
+        return int(REGISTRY.get_sample_value("gfil_streams") or 0)
+    with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
+        live = MultiProcessCollector.merge(folder.glob("gauge_livesum_*.db"))
+        samples = (sample for metric in live for sample in metric.samples)
+        return int(sum(each.value for each in samples if each.name == "gfil_streams"))
     return 0
 
 
 def _read_counts() -> bytes:
-    with prometheus_dir.reading() as folder:
-        if folder is None:
-            return generate_latest(REGISTRY)
-        for _ in range(SCRAPE_TRIES):
-            # Not of a worker that starts and is making its files just now.
-            with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
-                return generate_latest(_Counted(folder.glob("*.db")))
-        return generate_latest(_Counted(filter(_is_readable, folder.glob("*.db"))))
+    folder = prometheus_dir.find()
+    if folder is None:
+        return generate_latest(REGISTRY)
+    for _ in range(SCRAPE_TRIES):
+        # A worker that is starting may not have completed its files.
+        with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
+            return generate_latest(_Counted(folder.glob("*.db")))
+    return generate_latest(_Counted(filter(_is_readable, folder.glob("*.db"))))
 
 
 class _Counted(Collector):

@@ -174,7 +174,6 @@ def test_what_is_in_sound_files_is_told_where_others_are_damaged(
 ) -> None:
     folder = tmp_path / "counts"
     folder.mkdir()
-    (folder / prometheus_dir.LOCK).touch()
     sound = MmapedDict(str(folder / "counter_11.db"))
     sound.write_value(mmap_key("sound", "sound_total", ["a"], ["b"], ""), 3.0, 0.0)
     sound.close()
