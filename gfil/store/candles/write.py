@@ -164,12 +164,7 @@ def _merge(
     changes = CandleChanges(symbol.series(timeframe.number))
     present = derive.read_at(db, changes.series, rows.time)
     superseded = derive.read_superseded_at(db, changes.series, rows.time)
-    provisional = _find_provisional(rows, now) if timeframe == M1 else set()
-    finished = (
-        tick_rollup.find_provisional(db, symbol, rows.time) - provisional
-        if timeframe == M1
-        else set()
-    )
+    provisional, finished = _split_minutes(db, symbol, timeframe, rows, now)
     rolled_up = _roll_up_below(db, symbol, timeframe, rows, clock, provisional)
     changed: list[BucketKey] = []
     accepted: set[int] = set()
@@ -201,9 +196,18 @@ def _merge(
     changes.apply(db)
     tick_rollup.mark_provisional(db, symbol, provisional & accepted, finished & accepted)
     updated = len(rows.time) - inserted - unchanged - kept
-    return WriteResult(
-        inserted, updated, unchanged, kept, 0, 0, _warn(timeframe, protected)
-    ), changed
+    warnings = _warn(timeframe, protected)
+    return WriteResult(inserted, updated, unchanged, kept, 0, 0, warnings), changed
+
+
+def _split_minutes(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: CandleColumns, now: float
+) -> tuple[set[int], set[int]]:
+    # The minutes that are provisional now, and those that were and are final from now on.
+    if timeframe != M1:
+        return set(), set()
+    provisional = _find_provisional(rows, now)
+    return provisional, tick_rollup.find_provisional(db, symbol, rows.time) - provisional
 
 
 def _roll_up_below(
