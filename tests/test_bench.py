@@ -52,7 +52,7 @@ def test_a_table_is_for_people_and_what_is_kept_is_used_again(tmp_path: Path) ->
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     machine, blank, head, rule, kept, demanded = second.stdout.splitlines()
     assert machine.startswith("Measured on ")
-    assert "Not the usual sizes: candles 40,000," in machine
+    assert "Other sizes than usual: candles 40,000," in machine
     assert (blank, set(rule)) == ("", {"|", "-", " "})
     assert len({len(line) for line in (head, rule, kept, demanded)}) == 1
     assert "charts.db" in first.stderr
@@ -65,7 +65,7 @@ def test_a_row_that_there_is_not_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "--only", "dice")
     assert (done.returncode, done.stdout) == (2, "")
     names = " ".join(bench.ROWS)
-    assert done.stderr == f"gfil: no row 'dice' in the benchmark: use {names}\n"
+    assert done.stderr == f"gfil: unknown row 'dice': use {names}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,7 +74,7 @@ def test_a_database_of_another_run_is_not_taken_for_its_own(tmp_path: Path) -> N
     done = run(tmp_path, "--quick", "--only", "h1", "--keep", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"gfil: {tmp_path}/charts.db is there and not of this run: name another folder to --keep"
+        f"gfil: {tmp_path}/charts.db exists and is of another run: use another folder with --keep"
     )
     assert (tmp_path / "charts.db").read_text() == "somebody's"
 
@@ -155,8 +155,8 @@ def test_numbers_are_written_to_three_figures() -> None:
     table = report.describe(report.machine(), FULL, [figure]).splitlines()
     cells = [cell.strip() for cell in table[-1].strip("|").split("|")]
     assert cells == [
-        *("row", "what", "1 234 568/s", "≥ 0.5/s", "yes", "< 1.25/s (x)", "no"),
+        *("row", "what", "1,234,568/s", "≥ 0.5/s", "yes", "< 1.25/s (x)", "no"),
         "p 0.0123; note",
     ]
-    assert "Not the usual sizes" not in table[0]
-    assert "Not the usual sizes" in report.describe(report.machine(), QUICK, [figure])
+    assert "Other sizes than usual" not in table[0]
+    assert "Other sizes than usual" in report.describe(report.machine(), QUICK, [figure])

@@ -24,7 +24,7 @@ def db(tmp_path: Path) -> Path:
 
 def test_init_makes_a_database_and_names_it(db: Path) -> None:
     made = run("init", GFIL_DB=str(db))
-    assert (made.exit_code, made.stdout, made.stderr) == (0, f"{db}: made\n", "")
+    assert (made.exit_code, made.stdout, made.stderr) == (0, f"{db}: created\n", "")
     assert db.is_file()
 
 
@@ -32,7 +32,7 @@ def test_init_does_nothing_where_there_is_one(db: Path) -> None:
     run("init", GFIL_DB=str(db))
     before = db.read_bytes()
     again = run("init", GFIL_DB=str(db))
-    assert (again.exit_code, again.stdout) == (0, f"{db}: is there already\n")
+    assert (again.exit_code, again.stdout) == (0, f"{db}: exists already\n")
     assert db.read_bytes() == before
 
 
@@ -126,7 +126,7 @@ def test_python_runs_the_package(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/a.db: made\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/a.db: created\n", "")
 
 
 def test_a_command_does_not_wait_for_the_web_framework() -> None:

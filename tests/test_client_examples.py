@@ -58,7 +58,7 @@ def run(
         capture_output=True,
         text=True,
         env=environment or clean_environment(),
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

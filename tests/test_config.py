@@ -111,8 +111,8 @@ def test_streams_may_not_take_every_thread(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read({"GFIL_THREADS": "100"}, tmp_path)
     assert caught.value.detail == (
-        "GFIL_STREAMS_MAX (100) must be below GFIL_THREADS (100), or streams leave no thread for "
-        "pages"
+        "GFIL_STREAMS_MAX (100) must be below GFIL_THREADS (100): streams must leave threads "
+        "for other requests"
     )
 
 
@@ -144,13 +144,13 @@ def test_the_file_may_have_comments_quotes_blanks_a_mark_and_other_line_ends(
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
-        ("GFIL_WORKER=2", "gfil.env line 1: 'GFIL_WORKER' is no setting"),
-        ("# one\n\nPATH=/bin", "gfil.env line 3: 'PATH' is no setting"),
-        ("export GFIL_WORKERS=2", "gfil.env line 1: 'export GFIL_WORKERS' is no setting"),
-        ("gfil_workers=2", "gfil.env line 1: 'gfil_workers' is no setting"),
+        ("GFIL_WORKER=2", "gfil.env line 1: 'GFIL_WORKER' is not a setting"),
+        ("# one\n\nPATH=/bin", "gfil.env line 3: 'PATH' is not a setting"),
+        ("export GFIL_WORKERS=2", "gfil.env line 1: 'export GFIL_WORKERS' is not a setting"),
+        ("gfil_workers=2", "gfil.env line 1: 'gfil_workers' is not a setting"),
         ("GFIL_WORKERS 2", "gfil.env line 1 is not NAME=VALUE: 'GFIL_WORKERS 2'"),
-        ("=2", "gfil.env line 1: '' is no setting"),
-        ("GFIL_SERVE_LOOPBACK=1", "gfil.env line 1: 'GFIL_SERVE_LOOPBACK' is no setting"),
+        ("=2", "gfil.env line 1: '' is not a setting"),
+        ("GFIL_SERVE_LOOPBACK=1", "gfil.env line 1: 'GFIL_SERVE_LOOPBACK' is not a setting"),
     ],
 )
 def test_a_line_of_the_file_that_sets_nothing_is_refused(

@@ -193,7 +193,7 @@ def test_a_night_goes_to_the_log_and_only_what_fails_is_mailed(tmp_path: Path) -
     assert run_night(tmp_path, prune) == ""
     assert "0 days pruned" in log.read_text()
     mailed = run_night(tmp_path, backup)
-    assert "gfil: --keep is for a folder of backups" in mailed
+    assert "gfil: --keep needs a folder of backups" in mailed
     (tmp_path / "backups").mkdir()
     assert run_night(tmp_path, backup) == ""
     assert len([*(tmp_path / "backups").iterdir()]) == 1

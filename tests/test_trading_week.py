@@ -93,7 +93,7 @@ def test_a_week_that_no_clock_explains_says_so() -> None:
 
 def test_the_week_is_told_day_by_day() -> None:
     assert describe(trades(weeks=8)) == "Mon-Thu 00-24; Fri 00-22; Sun 22-24"
-    assert describe(Counter()) == "no hour usually"
+    assert describe(Counter()) == "no regular hours"
     assert (
         describe(count_hours([MONDAY, MONDAY + 5 * HOUR, MONDAY + 6 * HOUR])) == "Mon 00-01, 05-07"
     )
@@ -114,9 +114,9 @@ def test_the_week_is_told_day_by_day() -> None:
     ],
 )
 def test_brokers_files_are_told_apart(
-    shared_data: Path, name: str, clock: str, fits: bool, first: str | None
+    shared_hours: Path, name: str, clock: str, fits: bool, first: str | None
 ) -> None:
-    data = gzip.decompress((shared_data / f"{name}.gz").read_bytes())[:8_000_000]
+    data = gzip.decompress((shared_hours / f"{name}.gz").read_bytes())[:8_000_000]
     options = importer.Options(symbol="X", clock=clocks.parse(clock))
     hours = Counter[int]()
     for piece in importer.read(None, [data], options, now=2e9, name=name).pieces:

@@ -108,7 +108,7 @@ def init_app(app: Flask) -> None:
     writer: Writer = app.extensions["writer"]
     app.extensions["jobs"] = jobs = Jobs(app)
     app.extensions["checkpointer"] = checkpointer = Checkpointer(writer)
-    jobs.add("checkpoint", checkpoint.LOOK_S, metrics.count_checkpoints(checkpointer))
+    jobs.add("checkpoint", checkpoint.POLL_S, metrics.count_checkpoints(checkpointer))
     jobs.add("check", CHECK_S, lambda: writer.failstop.recover(writer.path))
 
 

@@ -143,7 +143,7 @@ def test_refused_rows_have_the_numbers_of_the_file_wherever_they_were_refused() 
 def test_what_ends_it_in_the_middle_says_how_far_it_came() -> None:
     with pytest.raises(Stopped) as caught:
         play(csv(*range(12_000)), Pace(None), Recorder(fails_at=1))
-    assert caught.value.detail == "away; 5000 ticks before were taken"
+    assert caught.value.detail == "away; 5,000 ticks accepted before"
     with pytest.raises(Stopped) as caught:
         play(csv(0), Pace(None), Recorder(fails_at=0))
     assert caught.value.detail == "away"

@@ -84,17 +84,17 @@ def test_a_server_is_named_by_its_address(text: str, url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "is no address"),
-        ("127.0.0.1:8000", "is no address"),
-        ("ftp://127.0.0.1", "is no address"),
-        ("http://", "is no address"),
-        ("http://127.0.0.1:99999", "is no address"),
-        ("http://127.0.0.1/?key=1", "is no address"),
-        ("http://127.0.0.1/a b", "is no address"),
-        ("http://me:secret@127.0.0.1", "takes no user or password"),
-        ("http://example.com", "in the clear: use https, or --insecure"),
-        ("http://localhost.example.com", "in the clear"),
-        ("http://10.0.0.1", "in the clear"),
+        ("", "is not a URL"),
+        ("127.0.0.1:8000", "is not a URL"),
+        ("ftp://127.0.0.1", "is not a URL"),
+        ("http://", "is not a URL"),
+        ("http://127.0.0.1:99999", "is not a URL"),
+        ("http://127.0.0.1/?key=1", "is not a URL"),
+        ("http://127.0.0.1/a b", "is not a URL"),
+        ("http://me:secret@127.0.0.1", "must not contain a user or password"),
+        ("http://example.com", "unencrypted: use https, or --insecure"),
+        ("http://localhost.example.com", "unencrypted"),
+        ("http://10.0.0.1", "unencrypted"),
     ],
 )
 def test_anything_else_is_refused_before_the_key_is_sent(text: str, why: str) -> None:
@@ -128,15 +128,15 @@ def test_what_is_not_taken_is_sent_again_under_the_same_key(
     given = ticks_of(symbol, 10)
     with (
         gate.opened(running.url, *plan) as before,
-        poster_of(before.url, key, first_patience_s=10, tell=said.append) as poster,
+        poster_of(before.url, key, first_retry_s=10, report=said.append) as poster,
     ):
         answers = list(poster.post(given))
     assert len(set(before.keys)) == 1
     assert [answer["inserted"] for _, answer in answers] == [10]
     assert stored(running, symbol) == as_stored(given)
     assert len(said) == 2
-    assert said[0].endswith("; trying again")
-    assert said[1] == f"{before.url} takes ticks again"
+    assert said[0].endswith("; retrying")
+    assert said[1] == f"{before.url} accepts ticks again"
 
 
 def test_a_kept_connection_that_was_closed_meanwhile_is_no_trouble(
@@ -145,7 +145,7 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_no_trouble(
     said: list[str] = []
     with (
         gate.opened(running.url, PASS, HANG_UP) as before,
-        poster_of(before.url, key, tell=said.append) as poster,
+        poster_of(before.url, key, report=said.append) as poster,
     ):
         for tick in ticks_of(symbol, 3):
             list(poster.post([tick]))
@@ -208,11 +208,11 @@ def test_a_key_that_may_not_write_or_is_none_is_told(running: Server) -> None:
 def test_patience_ends(running: Server, key: str) -> None:
     with (
         gate.opened(running.url, *[503] * 20) as before,
-        poster_of(before.url, key, patience_s=0.3) as poster,
+        poster_of(before.url, key, retry_s=0.3) as poster,
         pytest.raises(GfilError) as caught,
     ):
         list(poster.post(ticks_of("X", 1)))
-    assert caught.value.detail == f"{before.url}: 503, so it is planned; tried for 1 s"
+    assert caught.value.detail == f"{before.url}: 503, so it is planned; gave up after 1 s"
 
 
 def test_a_server_that_was_never_there_is_not_waited_for() -> None:
@@ -225,6 +225,6 @@ def test_somebody_else_who_says_yes_to_everything_is_no_gfil(key: str, running: 
     with (
         gate.opened(running.url, 200) as before,
         poster_of(before.url, key) as poster,
-        pytest.raises(GfilError, match="is no GFIL"),
+        pytest.raises(GfilError, match="is not a GFIL server"),
     ):
         list(poster.post(ticks_of("X", 1)))

@@ -35,7 +35,7 @@ def test_gaps_of_every_symbol_are_told_and_counted(filled: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
         "CAC: 2025-01-13T08:50:00Z to 2025-01-13T09:05:00Z, 15 minutes\n"
-        f"{filled}: 1 gaps, 15 minutes\n"
+        f"{filled}: 1 gap, 15 minutes\n"
     )
 
 

@@ -180,7 +180,7 @@ class TestExport:
             *("EURUSD_D1.csv", "EURUSD_H1.csv", "EURUSD_M1.csv"),
         ]
         assert (folder / "EURUSD_M1.csv").read_text() == CSV
-        assert done.stdout.splitlines()[-1] == f"{db}: 3 exported"
+        assert done.stdout.splitlines()[-1] == f"{db}: 3 files exported"
 
     def test_it_answers_in_json(self, db: Path, tmp_path: Path) -> None:
         target = tmp_path / "x.ndjson"
@@ -202,9 +202,17 @@ class TestExport:
             (["--tf", "M1"], 2, "name symbols with --symbol, or --all"),
             (["--tf", "M1", "--all", "--symbol", "EURUSD"], 2, "name symbols with --symbol, or"),
             (["--all"], 2, "Missing option '--tf'"),
-            (["--all", "--tf", "M1,H1"], 2, "-o must name a folder for more than one file"),
-            (["--all", "--tf", "M1", "--json"], 2, "-o must name a file or folder for this"),
-            (["--all", "--tf", "M1", "--format", "parquet"], 2, "-o must name a file or folder"),
+            (["--all", "--tf", "M1,H1"], 2, "more than one file needs -o to name a folder"),
+            (
+                ["--all", "--tf", "M1", "--json"],
+                2,
+                "--json and Parquet need -o to name a file or folder",
+            ),
+            (
+                ["--all", "--tf", "M1", "--format", "parquet"],
+                2,
+                "--json and Parquet need -o to name",
+            ),
             (["--all", "--tf", "M1", "--format", "xls"], 2, "Invalid value for '--format'"),
             (["--all", "--tf", "M7"], 2, "unknown timeframe 'M7'"),
             (["--all", "--tf", "M1", "--from", "soon"], 2, "bad time 'soon'"),

@@ -56,7 +56,7 @@ def test_the_rules_are_shown_and_set(db_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (
         0,
         f"{db_path}: every symbol: ticks=14d M1=1y M5=10y, all else forever\n"
-        "`gfil prune --dry-run` tells what the next prune would remove\n",
+        "`gfil prune --dry-run` shows what the next prune would remove\n",
     )
     assert run(db_path, "retention", "M1=default").exit_code == 0
     assert orjson.loads(run(db_path, "retention", "--json").stdout)["retention"]["M1"] == "3months"
@@ -72,13 +72,13 @@ def test_a_symbol_has_rules_of_its_own(filled: Path) -> None:
     assert told["symbols"] == {"EURUSD": {"M1": "1y"}}
     told = orjson.loads(run(filled, "retention", "--symbol", "EURUSD", "--json").stdout)
     assert (told["symbol"], told["retention"]["M1"]) == ("EURUSD", "1y")
-    assert run(filled, "prune", "--dry-run").stdout.startswith(f"{filled}: would be done: 0 days")
+    assert run(filled, "prune", "--dry-run").stdout.startswith(f"{filled}: dry run: 0 days")
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("M1",), "gfil: bad rule 'M1': say TF=KEEP, such as M1=3months or ticks=7d"),
+        (("M1",), "gfil: bad rule 'M1': use TF=KEEP, such as M1=3months or ticks=7d"),
         (("M1=3m",), "gfil: bad time '3m': use whole 7d, 2w, 3months, 1y or forever"),
         (("M7=1y",), "gfil: unknown timeframe 'M7'"),
         (("M1=2y", "M5=1y"), "gfil: M1 would be kept 2y and M5 only 1y"),
@@ -117,7 +117,7 @@ def test_prune_says_in_one_line_what_it_did(filled: Path) -> None:
     assert line.startswith(f"{filled}: 58 days pruned (58 M1); ")
     assert more == []
     again = run(filled, "prune", now="2025-03-04T00:00:00Z")
-    assert again.stdout == f"{filled}: 0 days pruned; 0.0 MB given back\n"
+    assert again.stdout == f"{filled}: 0 days pruned; 0 B returned to the disk\n"
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(filled: Path) -> None:
@@ -143,7 +143,7 @@ def test_days_that_got_rows_lately_are_told(filled: Path) -> None:
     load(filled, late, now="2025-03-03T20:00:00Z")
     done = run(filled, "prune", now="2025-03-04T00:00:00Z")
     assert "56 days pruned (56 M1)" in done.stdout
-    assert "2 days left alone, which got rows in the last 48 hours" in done.stdout
+    assert "2 days kept with rows of the last 48 hours" in done.stdout
     later = run(filled, "prune", now="2025-03-05T21:00:00Z")
     assert f"{filled}: 2 days pruned (4 M1)" in later.stdout
 
@@ -161,22 +161,22 @@ def test_years_that_are_imported_stay_and_the_line_that_decides_it_is_printed(
     for now in (NOW, "2025-06-01T00:00:00Z"):
         line, named = run(db_path, "prune", now=now).stdout.splitlines()
         assert line.startswith(f"{db_path}: 0 days pruned; ")
-        assert line.endswith("; 9,101 days kept, for they were imported")
+        assert line.endswith("; 9,101 backdated days kept")
         assert named == (
-            "EURUSD M1: 9101 imported days from 2000-01-01 to 2024-11-30 stay: "
+            "EURUSD M1: 9,101 backdated days from 2000-01-01 to 2024-11-30 kept; "
             "only `gfil prune --imported` removes them"
         )
     db = connection.connect(db_path, readonly=True)
     assert connection.query_one(db, "SELECT COUNT(*) FROM candle WHERE series = 32") == count
     db.close()
     done = run(db_path, "prune", "--imported", "--dry-run")
-    told = f"{db_path}: would be done: 9,101 days pruned (9,101 M1); "
+    told = f"{db_path}: dry run: 9,101 days pruned (9,101 M1); "
     assert done.stdout.startswith(told)
 
 
 def test_imported_days_go_when_that_is_said(filled: Path) -> None:
     assert load(filled, days("2000-01-01", 30)).exit_code == 0
-    assert "30 days kept, for they were imported" in run(filled, "prune").stdout
+    assert "30 backdated days kept" in run(filled, "prune").stdout
     done = run(filled, "prune", "--imported")
     assert done.stdout.startswith(f"{filled}: 30 days pruned (30 M1); ")
 

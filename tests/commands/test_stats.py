@@ -43,11 +43,11 @@ def test_the_table_tells_rates_latencies_and_refusals(busy: Path) -> None:
     done = run(busy)
     assert done.exit_code == 0
     assert done.stdout == (
-        "         requests  a second       rows  a second  p50 ms  p95 ms  p99 ms\n"
-        "ticks         630      0.12  1,201,001       222   0.943    1.02    1.97\n"
-        "candles         0         0\n"
-        "reads           0         0\n"
-        "pages      90,000        17                         1.88    2.03    2.04\n"
+        "         requests  per s       rows  per s  p50 ms  p95 ms  p99 ms\n"
+        "ticks         630   0.12  1,201,001    222   0.943    1.02    1.97\n"
+        "candles         0      0\n"
+        "reads           0      0\n"
+        "pages      90,000     17                      1.88    2.03    2.04\n"
         "ticks refused: 1,000 future, 1 low_high\n"
         f"{busy}: since 2023-11-14T23:00:00Z\n"
     )
@@ -85,7 +85,7 @@ def test_anything_but_hours_or_days_is_refused(db_path: Path, since: str) -> Non
     done = run(db_path, "--since", since)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == (
-        "gfil: Invalid value for --since: hours or days as 24h or 7d, 30d at most "
+        "gfil: Invalid value for --since: must be hours or days such as 24h or 7d, at most 30d "
         "(see `cli stats --help`)\n"
     )
 

@@ -40,7 +40,7 @@ def gfil(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"GFIL_DB": str(path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -70,7 +70,7 @@ def test_set_changes_facts_and_a_new_clock_keeps_days_on_it(filled: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
-        (("symbol", "set", "EURUSD"), 2, "name at least one fact"),
+        (("symbol", "set", "EURUSD"), 2, "give at least one setting"),
         (("symbol", "set", "NOPE", "--digits", "2"), 1, "unknown symbol 'NOPE'"),
         (("symbol", "set", "EURUSD", "--clock", "Mars/Base"), 2, "unknown clock 'Mars/Base'"),
         (("symbol", "set", "EURUSD", "--digits", "9"), 2, "9"),

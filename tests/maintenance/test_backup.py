@@ -21,10 +21,11 @@ from gfil.maintenance.backup import Backup
 from gfil.store import maintenance_runs
 from gfil.store.candles import integrity
 from gfil.store.engine import connection, file_copy, locks
+from gfil.wording import format_size
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived, read_state
 from tests.faults.sizes import seeded
+from tests.oracle.database import check_derived, read_state
 
 NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 BACKUP = "-m", "gfil", "backup"
@@ -38,7 +39,7 @@ def gfil(db_path: Path, *words: str) -> tuple[int, str, str]:
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -121,7 +122,7 @@ def test_none_goes_before_the_new_one_is_safe(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup.write(db_path, folder, now=NOW)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         backup.write(db_path, folder, keep=1, now=NOW + 1)
     assert names(folder) == ["gfil-20250102T030405Z.db"]
@@ -132,7 +133,7 @@ def test_what_is_no_backup_is_never_replaced(db_path: Path, folder: Path) -> Non
     letter.write_text("dear all")
     apsw.Connection(str(database)).execute("CREATE TABLE mine (a)")
     for target in (letter, database):
-        with pytest.raises(Conflict, match="no backup of GFIL"):
+        with pytest.raises(Conflict, match="not a backup of GFIL"):
             backup.write(db_path, target, now=NOW)
     assert letter.read_text() == "dear all"
 
@@ -140,19 +141,19 @@ def test_what_is_no_backup_is_never_replaced(db_path: Path, folder: Path) -> Non
 def test_another_database_that_is_used_is_never_replaced(db_path: Path, folder: Path) -> None:
     other = folder / "demo.db"
     connection.create(other)
-    with pytest.raises(Conflict, match="a database that is used"):
+    with pytest.raises(Conflict, match="a database in use"):
         backup.write(db_path, other, now=NOW)
     assert names(folder) == ["demo.db"]
 
 
 @pytest.mark.parametrize("name", ["gfil.db", "gfil.db-wal", "nowhere/copy.db"])
 def test_it_goes_neither_into_the_database_nor_nowhere(db_path: Path, name: str) -> None:
-    with pytest.raises(BadParameter, match=r"the database itself|no folder"):
+    with pytest.raises(BadParameter, match=r"the database itself|does not exist"):
         backup.write(db_path, db_path.parent / name, now=NOW)
 
 
 def test_keep_is_for_a_folder(db_path: Path, folder: Path) -> None:
-    with pytest.raises(BadParameter, match="--keep is for a folder"):
+    with pytest.raises(BadParameter, match="--keep needs a folder"):
         backup.write(db_path, folder / "copy.db", keep=3, now=NOW)
 
 
@@ -166,7 +167,7 @@ def test_a_copy_that_breaks_a_law_is_none(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     filled.execute("UPDATE candle SET close = high WHERE kind = 0 AND close < high")
-    with pytest.raises(integrity.Unsound, match="is not what its base makes it"):
+    with pytest.raises(integrity.Unsound, match="differs from what its base makes"):
         backup.write(db_path, folder, now=NOW)
     assert names(folder) == []
 
@@ -174,11 +175,11 @@ def test_a_copy_that_breaks_a_law_is_none(
 def test_it_says_so_where_it_could_not_be_noted(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(backup, "RECORD_RETRY_S", 0.0)
     with (
         closing(connection.connect(db_path)) as other,
         connection.transaction(other),
-        pytest.raises(GfilError, match="is whole and checked, but this could not be noted"),
+        pytest.raises(GfilError, match="is verified, but the run could not be recorded"),
     ):
         backup.write(db_path, folder, now=NOW)
     check_backup(folder / "gfil-20250102T030405Z.db")
@@ -223,7 +224,7 @@ def test_killed_at_any_moment_it_leaves_nothing_called_a_backup(
     environment = clean_environment(GFIL_DB=str(db_path))
     for _ in range(3):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        wait_for(lambda: names(folder), "the first of it", 30)
+        wait_for(lambda: names(folder), "the first of it")
         process.send_signal(signal.SIGKILL)
         process.wait()
         for path in folder.glob("*.db"):
@@ -242,7 +243,7 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_is_left(
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )
     target = next(iter(done.stderr.split(" at ")[1:]), "").strip()
@@ -255,8 +256,8 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_is_left(
 def test_the_command_says_it_in_one_line_or_as_json(db_path: Path, folder: Path) -> None:
     status, said, error = gfil(db_path, "backup", str(folder / "a.db"))
     size = (folder / "a.db").stat().st_size
-    wanted = f"{db_path}: backed up to {folder / 'a.db'}, {size / 1e6:.1f} MB, checked\n"
-    assert (status, said, error) == (0, wanted, "")
+    line = f"{db_path}: backed up to {folder / 'a.db'}, {format_size(size)}, verified\n"
+    assert (status, said, error) == (0, line, "")
     status, said, error = gfil(db_path, "backup", str(folder / "a.db"), "--json")
     told = {"db": str(db_path), "path": str(folder / "a.db"), "bytes": size, "removed": []}
     assert (status, orjson.loads(said), error) == (0, told, "")
@@ -265,9 +266,9 @@ def test_the_command_says_it_in_one_line_or_as_json(db_path: Path, folder: Path)
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
-        (["{folder}/a.db", "--keep", "3"], 2, "--keep is for a folder of backups"),
+        (["{folder}/a.db", "--keep", "3"], 2, "--keep needs a folder of backups"),
         (["{folder}", "--keep", "0"], 2, "Invalid value for '--keep'"),
-        (["{folder}/no/a.db"], 2, "no folder {folder}/no"),
+        (["{folder}/no/a.db"], 2, "the folder {folder}/no does not exist"),
         ([], 2, "Missing argument 'DEST'"),
     ],
 )

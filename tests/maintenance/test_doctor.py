@@ -20,9 +20,9 @@ from gfil.store.retention import rules
 from gfil.timeframes import DAY, HOUR, MINUTE, WEEK
 from tests.conftest import Server
 from tests.faults import workloads
-from tests.faults.laws import check_derived, check_logged, read_state
 from tests.faults.sizes import seeded
 from tests.maintenance.test_backup import gfil
+from tests.oracle.database import check_derived, check_logged, read_state
 from tests.store.model import Row, write, write_ticks
 
 MONDAY = 1_704_067_200  # 2024-01-01
@@ -72,9 +72,9 @@ def test_of_a_database_that_is_well_nothing_is_wrong(well: Path) -> None:
     found = look(well)
     assert [*found] == [*CHECKS] == NAMES
     assert wrong(well) == wrong(well, quick=True) == []
-    assert found["laws"].detail == "every derived candle of 1 symbol is what its base makes it"
-    assert found["stale"] == Check("stale", True, "none")
-    assert found["week"] == Check("week", True, "no candles where markets rest")
+    assert found["laws"].detail == "all derived candles of 1 symbol match their base"
+    assert found["stale"] == Check("stale", True, "no symbol is stale")
+    assert found["week"] == Check("week", True, "no candles where markets are closed")
 
 
 def test_an_empty_one_lacks_a_backup_and_nothing_else(db_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_wrong_derived_candles_are_found_and_derived_again(
     spoil_some(db, "spoilt")
     found = look(mixed)["laws"]
     assert not found.ok
-    assert "not what the base makes of them: EURUSD " in found.detail
+    assert "do not match the base: EURUSD " in found.detail
     assert found.detail.endswith("`gfil doctor --repair`")
     spoilt = read_state(db)
     mended = look(mixed, repair=True)["laws"]
@@ -149,8 +149,8 @@ def test_one_changed_candle_is_named(well: Path, db: apsw.Connection) -> None:
     assert look(well)["laws"] == Check(
         "laws",
         False,
-        "2 candles not what the base makes of them: EURUSD M5 2024-01-02T00:00:00Z, "
-        "EURUSD M15 2024-01-02T00:00:00Z; `gfil doctor --repair`",
+        "2 derived candles do not match the base: EURUSD M5 2024-01-02T00:00:00Z, "
+        "EURUSD M15 2024-01-02T00:00:00Z; run `gfil doctor --repair`",
     )
     assert wrong(well, quick=True) == [], "it is older than a quick look goes"
     db.execute(sql, (NOW - HOUR,))
@@ -180,7 +180,7 @@ def test_rows_of_no_symbol_are_told(well: Path, db: apsw.Connection) -> None:
     found = look(well)["laws"]
     assert (found.ok, found.detail.rpartition("; ")[2]) == (
         False,
-        "rows of 1 symbol that there are not",
+        "rows of 1 unknown symbol",
     )
 
 
@@ -195,7 +195,7 @@ def test_a_broken_page_is_found_and_nothing_is_written(well: Path, db: apsw.Conn
         assert not found["file"].ok
         assert found["file"].detail.startswith("damaged: ")
         assert "`gfil restore " in found["file"].detail
-        assert found["laws"] == Check("laws", False, "not looked at: the file is damaged")
+        assert found["laws"] == Check("laws", False, "skipped: the file is damaged")
     assert well.read_bytes() == content
 
 
@@ -229,14 +229,14 @@ def test_a_symbol_with_candles_at_the_weekend_is_found(well: Path, db: apsw.Conn
 
 @pytest.mark.parametrize("clock", ["America/New_York", "UTC"])
 def test_a_real_file_read_on_a_wrong_clock_is_found(
-    db: apsw.Connection, db_path: Path, shared_data: Path, clock: str
+    db: apsw.Connection, db_path: Path, shared_hours: Path, clock: str
 ) -> None:
-    file = shared_data / "histdata" / "DAT_ASCII_EURUSD_M1_201701.csv.gz"
+    file = shared_hours / "histdata" / "DAT_ASCII_EURUSD_M1_201701.csv.gz"
     options = importer.Options(clock=clocks.parse(clock))
     importer.load(db, [file.read_bytes()], options, name=file.name, now=NOW)
     found = look(db_path)["week"]
     assert found.ok == (clock != "UTC")
-    assert found.ok or "as if stamped on America/New_York" in found.detail
+    assert found.ok or "fits America/New_York" in found.detail
 
 
 def test_what_trades_all_the_week_is_well(well: Path, db: apsw.Connection) -> None:
@@ -257,7 +257,9 @@ def test_what_was_not_done_for_two_nights_is_wrong(
 def test_a_backup_that_is_no_longer_there_is_told(well: Path, tmp_path: Path) -> None:
     made = next((tmp_path / "backups").iterdir())
     made.unlink()
-    assert look(well)["backup"] == Check("backup", True, f"{made}, 9 hours ago, no longer there")
+    assert look(well)["backup"] == Check(
+        "backup", True, f"{made}, 9 h ago, the file no longer exists"
+    )
 
 
 def test_a_prune_that_never_was_is_wrong_once_there_is_something_to_prune(
@@ -270,7 +272,7 @@ def test_a_prune_that_never_was_is_wrong_once_there_is_something_to_prune(
             db, None, {"ticks": rules.parse_period("1d"), "M1": rules.parse_period("7d")}
         )
     assert look(db_path)["prune"] == Check(
-        "prune", False, "never done, and older than it is kept is some of EURUSD"
+        "prune", False, "never run, and rows past their retention: EURUSD"
     )
 
 
@@ -279,17 +281,15 @@ def test_a_stale_symbol_is_found_an_ended_one_is_told(well: Path, db: apsw.Conne
     write(db, "OLD", "M1", every(HOUR, MONDAY - 90 * DAY, MONDAY - 30 * DAY))
     found = look(well)["stale"]
     assert not found.ok
-    assert found.detail.startswith(
-        "nothing comes though it usually does: GBPUSD since 2024-01-24T08:"
-    )
-    assert found.detail.endswith("; ended, by their age: OLD")
+    assert found.detail.startswith("no data in expected trading hours: GBPUSD since 2024-01-24T08:")
+    assert found.detail.endswith("; ended: OLD")
 
 
 def test_a_disk_that_is_nearly_full_is_found(well: Path) -> None:
     found = look(well, free_mb_min=10**9)["disk"]
     assert not found.ok
     assert found.detail.endswith(
-        "GFIL_MIN_FREE_MB is 1000000000: nothing more is taken in; make room"
+        "GFIL_MIN_FREE_MB is 1000000000: ingest is refused until space is freed"
     )
 
 
@@ -305,7 +305,7 @@ def test_a_disk_that_will_be_full_in_a_few_days_is_found(
     found = look(well)["disk"]
     assert (found.ok, found.detail) == (
         False,
-        "1 MB free, GFIL_MIN_FREE_MB is 1, reached in 5 days",
+        "1.5 MB free, GFIL_MIN_FREE_MB is 1, reached in 5 d",
     )
     done = maintenance_runs.read_last_run(db, "doctor")
     assert done is not None
@@ -337,13 +337,13 @@ def test_imported_days_are_named_and_not_wrong(well: Path, db: apsw.Connection) 
     assert look(well)["imported"] == Check(
         "imported",
         True,
-        "kept on purpose past their retention: 3 days M1 of EURUSD; `gfil prune --imported`",
+        "kept past their retention: 3 days M1 of EURUSD; `gfil prune --imported` removes them",
     )
 
 
 def test_a_log_that_nobody_copies_is_found(well: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "WAL_MAX_BYTES", -1)
-    assert "a reader holds it" in look(well)["file"].detail
+    assert "a reader blocks it" in look(well)["file"].detail
 
 
 def test_beside_full_ingest_nothing_is_wrong(well: Path) -> None:

@@ -314,11 +314,11 @@ def load(path: Path, source: Path, clock: str) -> None:
 
 
 def test_the_missing_hours_of_a_real_month_are_gaps_and_its_weekends_are_not(
-    db_path: Path, db: apsw.Connection, shared_data: Path
+    db_path: Path, db: apsw.Connection, shared_hours: Path
 ) -> None:
-    load(db_path, shared_data / "histdata/DAT_ASCII_EURUSD_M1_202306.csv.gz", "America/New_York")
+    load(db_path, shared_hours / "histdata/DAT_ASCII_EURUSD_M1_202306.csv.gz", "America/New_York")
     symbol = symbols.read(db, "EURUSD")
-    held = {time for (time,) in db.execute(expected_minutes.HELD, span_of(symbol))}
+    held = {time for (time,) in db.execute(expected_minutes.READ_MINUTES, span_of(symbol))}
     found = [*gaps.find(db, symbol, now=LATER)]
     gone = {time for gap in found for time in range(*gap, MINUTE)}
     assert [time for time in sorted(gone) if time in held or not is_open(time)] == []
@@ -345,10 +345,10 @@ def is_open(time: int) -> bool:
 
 
 def test_a_real_market_has_no_gaps_where_its_summer_time_begins(
-    db_path: Path, db: apsw.Connection, shared_data: Path
+    db_path: Path, db: apsw.Connection, shared_hours: Path
 ) -> None:
     """Seven weeks with America's change in the fourth and Europe's in the sixth."""
-    load(db_path, shared_data / "eurusd_utc_multitf/EURUSD1.csv.gz", "UTC")
+    load(db_path, shared_hours / "eurusd_utc_multitf/EURUSD1.csv.gz", "UTC")
     found = [*gaps.find(db, symbols.read(db, "EURUSD"), now=LATER)]
     print([(clocks.format_instant(g.start), g.minutes) for g in found])
     assert sum(gap.minutes for gap in found) < 60

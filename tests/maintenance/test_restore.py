@@ -28,16 +28,16 @@ from gfil.maintenance import backup, restore
 from gfil.maintenance.restore import Restored
 from gfil.store import api_keys
 from gfil.store.candles import integrity
-from gfil.store.engine import connection, file_copy, file_swap
+from gfil.store.engine import connection, file_copy, file_swap, upgrade
 from gfil.store.engine.file_swap import InUse
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
-from tests.faults.laws import State
 from tests.faults.sizes import seeded
 from tests.maintenance.restoring import NOW, add, data, epoch
 from tests.maintenance.test_backup import gfil, names
-from tests.store.engine.test_connection import make_old
+from tests.oracle.database import State
+from tests.store.old_schema import make_old
 
 KEPT = "gfil.before-restore-20250102T030405Z.db"
 HOLDS = """
@@ -137,7 +137,7 @@ def test_a_database_that_anybody_has_open_is_left_alone(
     source: Path, db_path: Path, sql: str
 ) -> None:
     old = data(db_path)
-    with hold(db_path, sql), pytest.raises(InUse, match="is in use: stop its server"):
+    with hold(db_path, sql), pytest.raises(InUse, match="is in use: first stop its server"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
     assert restore.run(source, db_path, now=NOW).kept is not None
@@ -150,13 +150,13 @@ def test_a_running_server_is_left_alone_a_killed_one_is_not_running(
     status, said, error = gfil(running.db, "restore", str(source))
     assert (status, said) == (1, "")
     assert error == (
-        f"gfil: {running.db} is in use: stop its server, and whatever else has it open, first\n"
+        f"gfil: {running.db} is in use: first stop its server and other programs that use it\n"
     )
     assert running.get("/healthz").status == 200
     workers = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
     running.stop(signal.SIGKILL)
     for pid in map(int, workers.split()):
-        wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the end of its workers", 30)
+        wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the end of its workers")
     assert gfil(running.db, "restore", str(source))[0] == 0
     assert data(running.db) == data(source)
 
@@ -184,7 +184,7 @@ def test_an_older_schema_is_brought_up_to_date(db_path: Path, tmp_path: Path) ->
 
 
 def newer(path: Path) -> None:
-    apsw.Connection(str(path)).pragma("user_version", connection.SCHEMA_VERSION + 1)
+    apsw.Connection(str(path)).pragma("user_version", upgrade.SCHEMA_VERSION + 1)
 
 
 def foreign(path: Path) -> None:
@@ -220,8 +220,8 @@ def wrong_candle(path: Path) -> None:
         (no_database, ForeignDatabase, "it is not an SQLite database"),
         (broken_page, (integrity.Unsound, DatabaseError), "damaged|malformed"),
         (cut_off, (integrity.Unsound, DatabaseError), "damaged|malformed"),
-        (wrong_candle, integrity.Unsound, "is not what its base makes it"),
-        (Path.unlink, NotFound, "no file"),
+        (wrong_candle, integrity.Unsound, "differs from what its base makes"),
+        (Path.unlink, NotFound, "does not exist"),
     ],
 )
 def test_a_wrong_file_changes_nothing(
@@ -280,7 +280,7 @@ def test_what_does_not_fit_changes_nothing(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = data(db_path)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
@@ -294,7 +294,7 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_has_changed(source: Path, db_
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )
     assert (done.returncode, done.stdout) == (1, "")
@@ -336,7 +336,7 @@ def test_without_second_names_nothing_has_changed(
 
     old = data(db_path)
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(DatabaseError, match="gives no file a second name"):
+    with pytest.raises(DatabaseError, match="has no hard links"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
 
@@ -356,7 +356,7 @@ def test_the_command_says_it_in_one_line_or_as_json(source: Path, db_path: Path)
     status, said, error = gfil(db_path, "restore", str(source))
     assert (status, error) == (0, "")
     assert said.startswith(
-        f"{db_path}: restored from {source}; what was there is now {db_path.parent}"
+        f"{db_path}: restored from {source}; the previous database is now {db_path.parent}"
     )
     status, said, _ = gfil(db_path, "restore", str(source), "--json")
     told = orjson.loads(said)
@@ -365,7 +365,11 @@ def test_the_command_says_it_in_one_line_or_as_json(source: Path, db_path: Path)
 
 def test_a_wrong_file_is_one_line(db_path: Path, tmp_path: Path) -> None:
     status, said, error = gfil(db_path, "restore", str(tmp_path / "none.db"))
-    assert (status, said, error) == (1, "", f"gfil: no file {tmp_path / 'none.db'}\n")
+    assert (status, said, error) == (
+        1,
+        "",
+        f"gfil: the file {tmp_path / 'none.db'} does not exist\n",
+    )
 
 
 def test_the_old_one_is_taken_only_once(db_path: Path) -> None:

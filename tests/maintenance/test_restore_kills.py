@@ -60,7 +60,7 @@ def test_killed_at_any_moment_the_old_or_the_new_one_is_there(source: Path, db_p
             cwd=ROOT,
             env=clean_environment(GFIL_DB=str(db_path)),
         )
-        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "its copy", 30)
+        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "its copy")
         for _ in range(rng.randrange(20_000)):
             pass
         process.send_signal(signal.SIGKILL)

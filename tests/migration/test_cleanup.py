@@ -58,7 +58,7 @@ def test_a_file_goes_when_its_time_has_come(db: apsw.Connection, old: Path) -> N
     assert old.exists()
     report = delete_migrated(db, DUE)
     assert report.as_json() == {"deleted": [str(old)], "kept": []}
-    assert report.describe() == ["1 of the old files, migrated and verified, deleted"]
+    assert report.describe() == ["1 migrated file deleted"]
     assert not old.exists()
     assert delete_migrated(db, DUE + 1).deleted == []
     assert len(migrated_files.list_files(db)) == 1, "it is known, should it come back"
@@ -68,7 +68,7 @@ def test_a_dry_run_only_tells(db: apsw.Connection, db_path: Path, old: Path) -> 
     reader = connection.connect(db_path, readonly=True)
     report = delete_migrated(reader, DUE, dry_run=True)
     assert report.deleted == [str(old)]
-    assert report.describe() == ["1 of the old files, migrated and verified, would be deleted"]
+    assert report.describe() == ["1 migrated file would be deleted"]
     assert old.exists()
 
 
@@ -80,7 +80,7 @@ def test_a_file_that_is_never_to_go_stays(db: apsw.Connection, old: Path) -> Non
 
 def test_a_file_of_which_rows_were_refused_stays(db: apsw.Connection, old: Path) -> None:
     remember(db, old, rejected=1)
-    assert kept(db) == ["rows of it were refused"]
+    assert kept(db) == ["some of its rows were refused"]
 
 
 def test_a_file_stays_whose_symbol_has_been_deleted(
@@ -92,7 +92,7 @@ def test_a_file_stays_whose_symbol_has_been_deleted(
     with connection.transaction(db):
         symbols.delete(db, silver)
     back_up(db, tmp_path / "backup.db", VERIFIED + 3600)
-    assert kept(db) == ["its symbol has been deleted since: `gfil migrate` brings it back"]
+    assert kept(db) == ["its symbol was deleted since: `gfil migrate` imports it again"]
     remember(db, old)
     with connection.transaction(db):
         symbols.rename(db, gold, "GOLD")
@@ -103,13 +103,13 @@ def test_a_file_stays_whose_symbol_has_been_deleted(
 def test_a_file_stays_without_a_backup_made_since(
     db: apsw.Connection, old: Path, tmp_path: Path, time: int
 ) -> None:
-    why = "no verified backup has been made since: `gfil backup` makes one"
+    why = "no verified backup was made since: run `gfil backup`"
     back_up(db, tmp_path / "backup.db", time)
     assert kept(db) == [why]
     db.execute("DELETE FROM maintenance_run")
     report = delete_migrated(db, DUE)
     assert report.as_json()["kept"] == [{"file": str(old), "why": why}]
-    assert report.describe() == [f"1 of the old files, migrated, stay: {why}"]
+    assert report.describe() == [f"1 migrated file kept: {why}"]
     assert old.exists()
 
 
@@ -117,18 +117,18 @@ def test_a_file_stays_when_the_backup_has_gone(
     db: apsw.Connection, old: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "backup.db").unlink()
-    assert kept(db) == [f"the last backup is not at {tmp_path / 'backup.db'} any more"]
+    assert kept(db) == [f"the last backup {tmp_path / 'backup.db'} no longer exists"]
 
 
 def test_a_file_that_has_changed_stays(db: apsw.Connection, old: Path) -> None:
     times = old.stat().st_atime_ns, old.stat().st_mtime_ns
     old.write_bytes(b"[1]")
-    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["it was changed since: `gfil migrate` imports the new rows"]
     old.write_bytes(b"{}")
     os.utime(old, ns=times)
-    assert kept(db) == ["its content has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["its content was changed since: `gfil migrate` imports the new rows"]
     old.write_bytes(CONTENT)
-    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["it was changed since: `gfil migrate` imports the new rows"]
     os.utime(old, ns=times)
     assert delete_migrated(db, DUE).deleted == [str(old)]
 
@@ -136,7 +136,7 @@ def test_a_file_that_has_changed_stays(db: apsw.Connection, old: Path) -> None:
 def test_a_link_in_the_place_of_a_file_stays(db: apsw.Connection, old: Path) -> None:
     old.rename(old.with_name("elsewhere.json"))
     old.symlink_to("elsewhere.json")
-    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["it was changed since: `gfil migrate` imports the new rows"]
 
 
 def test_a_file_that_somebody_else_removed_is_asked_for_no_more(

@@ -41,7 +41,7 @@ def move(db_path: Path, source: Path) -> MigrationReport:
     """Migrate it."""
     found = legacy_files.find(str(source))
     moved = MigrationReport(db_path)
-    migrate.migrate(db_path, found, MigrationOptions(keep_hours=72), moved, tell_time=lambda: NOW)
+    migrate.migrate(db_path, found, MigrationOptions(keep_hours=72), moved, read_time=lambda: NOW)
     return moved
 
 

@@ -18,9 +18,9 @@ from gfil.migration.migrate import MigrationOptions
 from gfil.migration.report import MigrationReport
 from gfil.store import migrated_files, symbols
 from gfil.store.engine import connection
-from tests.faults.laws import check_derived
 from tests.migration import legacy_samples
 from tests.migration.legacy_samples import MONDAY, NOW, minutes, objects, save
+from tests.oracle.database import check_derived
 from tests.store.model import read, tables, write
 
 
@@ -44,7 +44,7 @@ def migrate(
     found = legacy_files.find(str(folder))
     moved = MigrationReport(db_path, found.foreign)
     wanted = MigrationOptions(clock, **{"keep_hours": 72, **wishes})
-    migration.migrate(db_path, found, wanted, moved, tell_time=lambda: now)
+    migration.migrate(db_path, found, wanted, moved, read_time=lambda: now)
     return moved
 
 
@@ -158,9 +158,9 @@ class _Writes:
         self._checking = checking
         self._meanwhile = meanwhile
 
-    def begin(self, original: LegacyFile, *rest: Any) -> None:
-        self._meanwhile(original)
-        self._checking.begin(original, *rest)
+    def start(self, file: LegacyFile, *rest: Any) -> None:
+        self._meanwhile(file)
+        self._checking.start(file, *rest)
 
     def verdicts(self, pending_max: int = 0) -> Any:
         return self._checking.verdicts(pending_max)
@@ -179,9 +179,11 @@ def test_a_file_that_is_written_to_meanwhile_is_not_taken_for_done(
     with verify.verifier(db_path) as checking:
         found = legacy_files.find(str(folder))
         writes = _Writes(checking, write_to)
-        migration.carry(db, writes, found, MigrationOptions(), moved, tell_time=lambda: NOW)
+        migration.migrate_into(db, writes, found, MigrationOptions(), moved, read_time=lambda: NOW)
     (file,) = moved.files
-    assert file.error == "it changed while it was read: run this again when nothing writes to it"
+    assert file.error == (
+        "the file changed while it was read: run the command again when it is unused"
+    )
     assert (moved.exit_status, migrated_files.list_files(db)) == (1, [])
     assert states(migrate(db_path, folder)) == {}
     assert path.exists()
@@ -200,8 +202,8 @@ def test_what_is_missing_when_it_is_verified_is_a_failure(
     with verify.verifier(db_path) as checking:
         found = legacy_files.find(str(folder))
         loses = _Writes(checking, lose)
-        migration.carry(db, loses, found, MigrationOptions(), moved, tell_time=lambda: NOW)
-    assert moved.files[0].error == "it does not add up: 30 of 30 rows are not there"
+        migration.migrate_into(db, loses, found, MigrationOptions(), moved, read_time=lambda: NOW)
+    assert moved.files[0].error == "the counts differ: 30 of 30 rows are not stored"
     assert (moved.exit_status, moved.as_json()["verified"]) == (1, False)
 
 
@@ -216,9 +218,9 @@ def test_files_stay_as_long_as_is_wished(db: apsw.Connection, db_path: Path, kli
     assert migrated_files.list_files(db)[0].delete_after == NOW + 72 * 3600, (
         "nothing was said of it"
     )
-    migrate(db_path, klines, keep_hours=None, is_keep_told=True)
+    migrate(db_path, klines, keep_hours=None, changes_keep=True)
     assert {file.delete_after for file in migrated_files.list_files(db)} == {None}
-    migrate(db_path, klines, keep_hours=1, is_keep_told=True, now=NOW + 9)
+    migrate(db_path, klines, keep_hours=1, changes_keep=True, now=NOW + 9)
     after = {Path(file.path).name: file.delete_after for file in migrated_files.list_files(db)}
     assert (after["EURUSD_1m.json"], after["USDJPY_1m.json"]) == (NOW + 3600, None)
 
@@ -257,7 +259,7 @@ def test_who_finds_the_database_busy_is_told_to_go_on_later(
         pytest.raises(Busy, match="busy") as told,
     ):
         migrate(db_path, folder)
-    assert told.value.detail.endswith("run the same again, and it goes on from there")
+    assert told.value.detail.endswith("run the same command again to resume")
     assert states(migrate(db_path, folder)) == {}
 
 

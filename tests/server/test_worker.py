@@ -82,9 +82,9 @@ def test_a_client_that_closes_ends_its_own_connection_only(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--certfile", "a"], "GFIL serves no TLS: put a proxy in front, without certfile here"),
-        (["--keyfile", "a"], "GFIL serves no TLS: put a proxy in front, without certfile here"),
-        (["--bind", "unix:a.sock"], "GFIL serves no unix socket: bind HOST:PORT"),
+        (["--certfile", "a"], "GFIL does not serve TLS: use a proxy, and remove certfile here"),
+        (["--keyfile", "a"], "GFIL does not serve TLS: use a proxy, and remove certfile here"),
+        (["--bind", "unix:a.sock"], "GFIL does not serve unix sockets: bind HOST:PORT"),
     ],
 )
 def test_what_the_loop_cannot_look_into_is_refused_in_one_line(
@@ -105,6 +105,6 @@ def test_what_the_loop_cannot_look_into_is_refused_in_one_line(
         env=clean_environment(PYTHONPATH=str(ROOT), GFIL_DB=str(tmp_path / "a.db")),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", f"Error: {said}")

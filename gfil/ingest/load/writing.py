@@ -46,7 +46,7 @@ def write_rows(
 def report_written(report: Report, key: SeriesKey, columns: RowColumns, written: Written) -> None:
     """Count the result of a write in the report."""
     name, timeframe = key
-    report.add_backdated(name, timeframe.name if timeframe else "ticks", written.imported)
+    report.add_backdated(name, timeframe.name if timeframe else "ticks", written.backdated)
     if isinstance(columns, NumberedTicks):
         assert isinstance(written, ticks.TickWriteResult)
         report.count_ticks(columns, written)

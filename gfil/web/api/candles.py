@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import apsw
 from flask import Blueprint, Response, current_app, request
 
 from gfil import timeframes
@@ -15,6 +16,7 @@ from gfil.store.candles import page
 from gfil.store.candles.page import LIMIT_DEFAULT, LIMIT_MAX, CandlePage
 from gfil.store.idempotency import KeyReused
 from gfil.store.removal import delete_range
+from gfil.store.removal.delete_range import Deleted
 from gfil.timeframes import Timeframe
 from gfil.web.api import schemas, uploads
 from gfil.web.request import idempotency
@@ -146,15 +148,22 @@ def post_candles(**given: Any) -> Response:
 def delete_candles(symbol: str, start: int, stop: int, tf: Timeframe | None) -> Response:
     """Delete stored and settled candles and ticks of a range; derived candles follow.
 
-    A candle is deleted if its whole bucket lies in the range.
+    A candle is deleted if its whole bucket lies in the range. The deletion works in slices: a
+    repeated Idempotency-Key after a crash answers the total of both attempts.
     """
     check_range(start, stop)
+
+    progress = idempotency.Progress()
+
+    def add(db: apsw.Connection, part: Deleted) -> None:
+        if part.change:
+            progress.add(db, {"deleted": part.deleted, "ticks": part.ticks}, part.change)
 
     def prepare() -> idempotency.Work:
         found = symbols.read(read_db(), symbol)
         release_read_db()
-        with current_app.extensions["writer"].beside() as db:
-            deleted = delete_range.delete_range(db, found, start, stop, tf)
-        return lambda db: deleted._asdict()
+        with current_app.extensions["writer"].dedicated_connection() as db:
+            deleted = delete_range.delete_range(db, found, start, stop, tf, on_slice=add)
+        return lambda db: deleted._asdict() | progress.totals(db)
 
     return idempotency.run_once(b"", prepare)

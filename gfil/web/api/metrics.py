@@ -108,14 +108,14 @@ def show_metrics() -> Response:
 
 
 def _read_counters() -> bytes:
-    with prometheus_dir.reading() as folder:
-        if folder is None:
-            return generate_latest(REGISTRY)
-        for _ in range(SCRAPE_TRIES):
-            # A worker that starts may be writing its files just now: try again.
-            with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
-                return generate_latest(_WorkerFiles(folder.glob("*.db")))
-        return generate_latest(_WorkerFiles(filter(_is_readable, folder.glob("*.db"))))
+    folder = prometheus_dir.find()
+    if folder is None:
+        return generate_latest(REGISTRY)
+    for _ in range(SCRAPE_TRIES):
+        # A worker that starts may be writing its files just now: try again.
+        with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
+            return generate_latest(_WorkerFiles(folder.glob("*.db")))
+    return generate_latest(_WorkerFiles(filter(_is_readable, folder.glob("*.db"))))
 
 
 class _WorkerFiles(Collector):

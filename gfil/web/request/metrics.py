@@ -88,13 +88,13 @@ SQLITE_ERRORS = _counter(
 
 def count_streams() -> int:
     """Return the number of open live streams of all workers."""
-    with prometheus_dir.reading() as folder:
-        if folder is None:
-            return int(REGISTRY.get_sample_value("gfil_streams") or 0)
-        with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
-            live = MultiProcessCollector.merge(folder.glob("gauge_livesum_*.db"))
-            samples = (sample for metric in live for sample in metric.samples)
-            return int(sum(each.value for each in samples if each.name == "gfil_streams"))
+    folder = prometheus_dir.find()
+    if folder is None:
+        return int(REGISTRY.get_sample_value("gfil_streams") or 0)
+    with contextlib.suppress(*prometheus_dir.UNREADABLE, FileNotFoundError):
+        live = MultiProcessCollector.merge(folder.glob("gauge_livesum_*.db"))
+        samples = (sample for metric in live for sample in metric.samples)
+        return int(sum(each.value for each in samples if each.name == "gfil_streams"))
     return 0
 
 

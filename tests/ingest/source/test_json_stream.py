@@ -128,12 +128,12 @@ UNITS = [
 @pytest.mark.parametrize("start", [b"[", b"[" + GOOD + b",\n{", b"[" + GOOD + b',\n{"'])
 def test_nested_brackets_take_linear_time(start: bytes, unit: bytes) -> None:
     data = start + unit * (200_000 // len(unit))
-    began = time.process_time()
+    began = time.thread_time()  # CPU time: what else the machine does is not in it
     try:
         rows, _ = read_rows(data)
     except UnknownFormat:
         rows = []
-    assert time.process_time() - began < 10  # it takes one; quadratic time takes minutes
+    assert time.thread_time() - began < 20, "linear work takes 1 s, quadratic work minutes"
     assert [row[0] for row in rows] == ([0] if GOOD in start else [])
 
 

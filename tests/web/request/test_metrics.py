@@ -174,7 +174,6 @@ def test_damaged_metric_file_does_not_hide_sound_ones(
 ) -> None:
     folder = tmp_path / "counts"
     folder.mkdir()
-    (folder / prometheus_dir.LOCK).touch()
     sound = MmapedDict(str(folder / "counter_11.db"))
     sound.write_value(mmap_key("sound", "sound_total", ["a"], ["b"], ""), 3.0, 0.0)
     sound.close()
