@@ -236,7 +236,7 @@ def test_forming_rows_wait_for_closed_ones_where_a_part_ends(
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "it is empty"), (b"<html>", "no format known"), (b'{"theme": 1}', "no format known")],
+    [(b"", "it is empty"), (b"<html>", "unknown format"), (b'{"theme": 1}', "unknown format")],
 )
 def test_a_file_without_rows_is_refused_whole(
     db: apsw.Connection, tmp_path: Path, content: bytes, why: str
