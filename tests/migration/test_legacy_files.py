@@ -237,8 +237,8 @@ def test_forming_rows_wait_for_closed_ones_where_a_part_ends(
     ("content", "why"),
     [
         (b"", "the file is empty"),
-        (b"<html>", "no format known"),
-        (b'{"theme": 1}', "no format known"),
+        (b"<html>", "unknown format"),
+        (b'{"theme": 1}', "unknown format"),
     ],
 )
 def test_a_file_without_rows_is_refused_whole(
