@@ -278,7 +278,7 @@ def test_upgrade_without_room_for_copy_succeeds(
 
 
 OLD_NAME = re.compile(
-    r"\b(yielded|imported_day)\b|`(early|upkeep|stretch|figure|request|retention|place|what)`"
+    r"\b(yielded|imported_day)\b|`(early|upkeep|stretch|figure|place)`"
 )
 
 
