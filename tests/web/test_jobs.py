@@ -115,7 +115,7 @@ import os
 from flask import Flask
 from pathlib import Path
 from gfil.store.engine.pool import Writer
-from gfil.web.background import Jobs
+from gfil.web.jobs import Jobs
 
 app = Flask("probe")
 app.extensions["jobs"] = Jobs(app)
