@@ -277,9 +277,7 @@ def test_upgrade_without_room_for_copy_succeeds(
     assert state(tmp_path / "gfil.db")[0] == upgrade.SCHEMA_VERSION
 
 
-OLD_NAME = re.compile(
-    r"\b(yielded|imported_day)\b|`(early|upkeep|stretch|figure|request|retention|place|what)`"
-)
+OLD_NAME = re.compile(r"\b(yielded|imported_day)\b|`(early|upkeep|stretch|figure|place)`")
 
 
 def test_documents_and_comments_use_names_of_the_current_schema() -> None:

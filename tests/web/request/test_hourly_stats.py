@@ -10,7 +10,7 @@ from freezegun import freeze_time
 
 from gfil import create_app
 from gfil.config import Settings
-from gfil.server.gunicorn_conf import LAST_WORDS_S
+from gfil.server.gunicorn_conf import FLUSH_S
 from gfil.store import hourly_stats
 from gfil.store.engine import connection
 from gfil.web.request import metrics
@@ -99,7 +99,7 @@ def test_stopping_worker_waits_for_the_lock_with_a_limit(app: Flask) -> None:
         app.extensions["jobs"].start()
         began = time.monotonic()
         app.extensions["jobs"].stop()
-        assert time.monotonic() - began < limit_s(LAST_WORDS_S)
+        assert time.monotonic() - began < limit_s(FLUSH_S)
     other.close()
     assert stored(app) == {}
     flush(app)
