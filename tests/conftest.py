@@ -1,8 +1,13 @@
-"""What many tests share: a database file, a client on it, a real server, the sample files."""
+"""Shared fixtures: a database file, a client on it, a real server, the sample files.
+
+Importing this module also makes the tests independent of the machine: it resets inherited signal
+dispositions, fixes the seed and removes Hypothesis's time limits.
+"""
 
 import contextlib
 import http.client
 import os
+import random
 import re
 import signal
 import subprocess
@@ -15,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import apsw
+import hypothesis
 import orjson
 import pytest
 from flask.testing import FlaskClient
@@ -23,29 +29,86 @@ from gfil import config, create_app
 from gfil.store.engine import connection
 
 ROOT = config.ROOT
-START_MAX_S = 30
-STOP_MAX_S = 30
+START_MAX_S = 120
+STOP_MAX_S = 120
+WAIT_MAX_S = 120  # far longer than any wait on an idle machine: a passing test never gets there
+BUSY_FACTOR = 1 if os.environ.get("GFIL_LONG") == "1" else 4
 
 
-def wait_for(check: Callable[[], Any], what: str, seconds: float = 10) -> Any:
-    """Return the first true answer of `check`; fail the test when none came in time."""
+def reset_signals() -> None:
+    """Let every child process start with default signal dispositions.
+
+    `nohup` and the `&` of a script ignore SIGHUP or SIGINT, and a child inherits an ignored signal
+    through exec. A signal with a handler becomes a default one there.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # the tests themselves survive a logout
+    for name in (signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(name) == signal.SIG_IGN:
+            signal.signal(name, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def choose_seed() -> str:
+    """Return GFIL_SEED: 1 by default, a new number for `random`, which child processes inherit."""
+    chosen = os.environ.get("GFIL_SEED", "1")
+    if chosen == "random":
+        chosen = str(random.SystemRandom().randrange(10**6))
+    os.environ["GFIL_SEED"] = chosen
+    return chosen
+
+
+def load_hypothesis_profile(*, is_random: bool) -> None:
+    """Remove the time limits of Hypothesis; its examples are the same in each run by default."""
+    hypothesis.settings.register_profile(
+        "gfil",
+        deadline=None,
+        derandomize=not is_random,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("gfil")
+
+
+reset_signals()
+load_hypothesis_profile(is_random=os.environ.get("GFIL_SEED", "1") != "1")
+SEED = choose_seed()
+
+
+def pytest_report_header() -> str:
+    """Print the seed that repeats this run."""
+    return f"GFIL_SEED={SEED}"
+
+
+def limit_s(seconds: float) -> float:
+    """A time limit of the product as a test asserts it: exact with GFIL_LONG=1.
+
+    Otherwise it is wider, because the machine may be busy with other tests.
+    """
+    return seconds * BUSY_FACTOR
+
+
+def wait_for(check: Callable[[], Any], what: str, seconds: float = WAIT_MAX_S) -> Any:
+    """Return the first true answer of `check`; fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := check()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds} s in vain: {what}")
+            pytest.fail(f"still waiting after {seconds} s: {what}")
         time.sleep(0.02)
     return answer
 
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """`eventually(check, what, seconds)`: poll with a deadline instead of sleeping for luck."""
+    """`eventually(check, what)`: poll until a check is true; a test never sleeps for luck."""
     return wait_for
 
 
 @pytest.fixture
 def db_path(tmp_path: Path) -> Path:
-    """An empty database, in a real file."""
+    """The path of an empty database file."""
     path = tmp_path / "gfil.db"
     connection.create(path)
     return path
@@ -53,7 +116,7 @@ def db_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(db_path: Path) -> Iterator[apsw.Connection]:
-    """A connection that writes, to `db_path`."""
+    """A writing connection to `db_path`."""
     db = connection.connect(db_path)
     yield db
     db.close()
@@ -61,28 +124,43 @@ def db(db_path: Path) -> Iterator[apsw.Connection]:
 
 @pytest.fixture
 def settings(db_path: Path) -> config.Settings:
-    """The default settings on `db_path`, with everybody allowed to read."""
+    """The default settings on `db_path`, with public reading."""
     return config.read({"GFIL_DB": str(db_path), "GFIL_READ": "public"}, db_path.parent)
 
 
 @pytest.fixture
 def client(settings: config.Settings) -> FlaskClient:
-    """A client of the application on `db_path`, without a server between."""
+    """A test client of the application on `db_path`, without a server."""
     return create_app(settings).test_client()
 
 
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The brokers' files beside the checkout; a test that wants them is skipped without."""
-    path = ROOT.parent / "shared" / "data"
-    if not path.is_dir():
-        pytest.skip(f"the brokers' sample files are not at {path}")
-    return path
+SAMPLES = ROOT / "tests" / "data" / "brokers"
+WHOLE_FILES = ROOT.parent / "shared" / "data"
+
+
+def broker_folders(samples: Path) -> list[Any]:
+    """Return the samples, and the whole files where they lie beside the checkout."""
+    whole = [pytest.param(WHOLE_FILES, id="whole")] if WHOLE_FILES.is_dir() else []
+    return [pytest.param(samples, id="samples"), *whole]
+
+
+@pytest.fixture(scope="session", params=broker_folders(SAMPLES))
+def shared_data(request: pytest.FixtureRequest) -> Path:
+    """A folder of brokers' files: a test runs with the samples, and with the whole files."""
+    folder: Path = request.param
+    return folder
+
+
+@pytest.fixture(scope="session", params=broker_folders(SAMPLES / "hours"))
+def shared_hours(request: pytest.FixtureRequest) -> Path:
+    """The same for tests that need weeks of times, but no prices."""
+    folder: Path = request.param
+    return folder
 
 
 @dataclass
 class Answer:
-    """What the server said."""
+    """An answer of the server."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -91,7 +169,7 @@ class Answer:
 
 @dataclass
 class Server:
-    """A running `gfil serve`; `log` is all it printed."""
+    """A running `gfil serve`; `log` is the file with its output."""
 
     url: str
     db: Path
@@ -99,8 +177,8 @@ class Server:
     process: subprocess.Popen[bytes]
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Send one request on a connection of its own; `_` in a header's name becomes `-`."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        """Send one request on a new connection; `_` in a header's name becomes `-`."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=120)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)
@@ -110,35 +188,35 @@ class Server:
             connection.close()
 
     def get(self, path: str, **headers: str) -> Answer:
-        """Ask for a path."""
+        """Send a GET request."""
         return self.request("GET", path, **headers)
 
     def said(self) -> str:
-        """What it printed for people: all but the lines of JSON."""
+        """Return the output for people: all lines but the JSON ones."""
         lines = self.log.read_text().splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith("{"))
 
     def events(self, *names: str) -> list[dict[str, Any]]:
-        """What it logged: the lines of JSON, those of these names or all."""
+        """Return the JSON log lines of the given event names, or all of them."""
         whole, _, _ = self.log.read_text().rpartition("\n")
         logged = [orjson.loads(line) for line in whole.split("\n") if line.startswith("{")]
         return [line for line in logged if not names or line["event"] in names]
 
     def stop(self, how: int = signal.SIGTERM) -> int:
-        """End it and return its exit status."""
+        """Stop the server and return its exit status."""
         self.process.send_signal(how)
         return self.process.wait(STOP_MAX_S)
 
 
 def clean_environment(**overrides: str) -> dict[str, str]:
-    """The environment without the settings of whoever runs the tests."""
+    """Return the environment without the GFIL settings of the caller."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GFIL_")}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **overrides}
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[list[Server]]:
-    """All that `server` has started; in the end they are waited for."""
+    """The servers that `server` has started; the fixture waits for their end."""
     started: list[Server] = []
     yield started
     _end(started)
@@ -150,7 +228,7 @@ def servers() -> Iterator[list[Server]]:
 def server(
     servers: list[Server], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Server]:
-    """`server(*arguments, GFIL_X="y", …)` starts a real one, on a new database unless told."""
+    """`server(*arguments, GFIL_X="y", …)` starts a real server, on a new database by default."""
 
     def start(*arguments: str, **environment: str) -> Server:
         folder = tmp_path_factory.mktemp("server")
@@ -163,10 +241,10 @@ def server(
 
 @pytest.fixture(autouse=True)
 def end_own_servers(servers: list[Server]) -> Iterator[None]:
-    """What a test has started for itself ends with it, and takes nothing from those to come.
+    """End the servers that a test started for itself, so that they slow no later test.
 
-    The servers that several tests share have been started by now: fixtures of wider scope come
-    first. One that a test starts anew at the address of such a server stands in for it.
+    Fixtures of wider scope run first, so servers that tests share have been started by now. A
+    server that a test restarts at the address of a shared one replaces it.
     """
     shared = [each.url for each in servers]
     yield
@@ -196,7 +274,7 @@ def _start(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]
         return log.read_text()
 
     def answers() -> bool:
-        printed()  # it hangs up while its workers cannot start: then it ends and says why
+        printed()  # fails when the server has ended
         with contextlib.suppress(OSError, http.client.HTTPException):
             return bool(running.get("/").status)
         return False

@@ -1,4 +1,4 @@
-"""A gate before a real server: it passes requests on, and does to some of them what it is told."""
+"""A gate in front of a real server: it passes requests on, and breaks some as planned."""
 
 import contextlib
 import http.client
@@ -19,7 +19,7 @@ PASS = "pass"
 
 @dataclass
 class Gate:
-    """`plan`: what becomes of each request in turn, a status or one of the words; then all pass.
+    """`plan`: the fate of each request in turn, a status or one of the words; later ones pass.
 
     `bodies` and `keys` are those of every request, also of the ones that were not passed on.
     """
@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Take a request and do with it what is planned."""
+        """Handle a request as planned."""
         gate: Gate = self.server.gate  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
         gate.bodies.append(orjson.loads(body))
@@ -77,8 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(status, told, [])
 
     def pass_on(self, upstream: str, body: bytes) -> tuple[int, bytes]:
-        """Send the request on and return what the server said."""
-        connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=30)
+        """Pass the request on and return the answer of the server."""
+        connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=120)
         try:
             connection.request("POST", self.path, body, dict(self.headers.items()))
             response = connection.getresponse()
@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
             connection.close()
 
     def answer(self, status: int, body: bytes, headers: Sequence[tuple[str, str]]) -> None:
-        """Answer by itself."""
+        """Answer without the server."""
         with contextlib.suppress(OSError):
             self.send_response(status)
             for name, value in [*headers, ("Content-Length", str(len(body)))]:
@@ -96,4 +96,4 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""

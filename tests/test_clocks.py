@@ -8,7 +8,7 @@ import pytest
 from gfil import clocks, timeframes
 from gfil.clocks import BadTime, Bucket, Run, UnknownClock
 from gfil.timeframes import D1, H1, H4, MN1, TIMEFRAMES, W1
-from tests.store import walls
+from tests.oracle import buckets
 
 HOUR, DAY = 3600, 86400
 ATHENS, NEW_YORK = "Europe/Athens", "America/New_York"
@@ -102,7 +102,7 @@ def test_buckets_equal_those_of_a_search(clock: str, day: str) -> None:
     for timeframe in TIMEFRAMES:
         for time in near + far:
             found = parsed.bucket(timeframe, time)
-            assert found == walls.bucket(timeframe.name, clock, time), (timeframe.name, time)
+            assert found == buckets.bucket(timeframe.name, clock, time), (timeframe.name, time)
 
 
 @pytest.mark.parametrize(("clock", "day"), CHANGES)
@@ -195,7 +195,7 @@ def test_offsets_equal_the_time_zone_database(clock: str) -> None:
     rng = random.Random(clock)
     for _ in range(2000):
         time = rng.randrange(instant("1972-01-01"), instant("2037-12-31"))
-        assert parsed.offset(time) == walls.offset(clock, time)
+        assert parsed.offset(time) == buckets.offset(clock, time)
 
 
 def test_constant_offset_needs_no_clock_change_nearby() -> None:
@@ -276,8 +276,8 @@ def test_first_instant_is_never_repeated() -> None:
     for clock, day in CHANGES:
         parsed = clocks.parse(clock)
         for wall in range(instant(day) - DAY, instant(day) + 2 * DAY, HOUR):
-            assert parsed.first_instant(wall) == walls.first_instant(clock, wall)
+            assert parsed.first_instant(wall) == buckets.first_instant(clock, wall)
 
 
 def test_timeframe_table_equals_the_reference() -> None:
-    assert {t.name: t.seconds for t in timeframes.TIMEFRAMES} == walls.SECONDS
+    assert {t.name: t.seconds for t in timeframes.TIMEFRAMES} == buckets.SECONDS

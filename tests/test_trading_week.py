@@ -114,9 +114,9 @@ def test_week_is_described_by_day() -> None:
     ],
 )
 def test_clocks_of_broker_files_are_found(
-    shared_data: Path, name: str, clock: str, fits: bool, first: str | None
+    shared_hours: Path, name: str, clock: str, fits: bool, first: str | None
 ) -> None:
-    data = gzip.decompress((shared_data / f"{name}.gz").read_bytes())[:8_000_000]
+    data = gzip.decompress((shared_hours / f"{name}.gz").read_bytes())[:8_000_000]
     options = importer.Options(symbol="X", clock=clocks.parse(clock))
     hours = Counter[int]()
     for piece in importer.read(None, [data], options, now=2e9, name=name).pieces:

@@ -89,7 +89,8 @@ def measure_hello(workspace: Workspace) -> Iterator[Result]:
         Goal("≥", 0.5),
         Goal("≥", 0.7),
         peers={"pages/s": median(pages), "hellos/s": median(hellos)},
-        note=f"{size:,} bytes per page; both servers on {bounds.description}, the client on {ours.description}",
+        note=f"{size:,} bytes per page; both servers on {bounds.description}, "
+        f"the client on {ours.description}",
     )
 
 

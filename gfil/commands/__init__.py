@@ -10,7 +10,7 @@ import orjson
 
 from gfil import config
 from gfil.errors import GfilError
-from gfil.store.engine.connection import translate
+from gfil.store.engine.sqlite_errors import translate
 
 
 class Commands(click.Group):

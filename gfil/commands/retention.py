@@ -15,7 +15,7 @@ from gfil.store import symbols
 from gfil.store.engine import connection
 from gfil.store.retention import rules
 from gfil.store.retention.backdated_days import BackdatedDays
-from gfil.store.retention.rules import FOREVER, WHATS, Period
+from gfil.store.retention.rules import FOREVER, SUBJECTS, Period
 from gfil.store.symbols import Symbol
 from gfil.wording import format_count
 
@@ -71,7 +71,7 @@ def _list_symbols_with_rules(db: apsw.Connection) -> list[Symbol]:
 
 
 def _format_rules(periods: Mapping[str, Period]) -> str:
-    limited = [name for name in WHATS if periods.get(name, FOREVER) != FOREVER]
+    limited = [name for name in SUBJECTS if periods.get(name, FOREVER) != FOREVER]
     return " ".join(f"{name}={periods[name].name}" for name in limited) or "nothing is pruned"
 
 

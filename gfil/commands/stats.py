@@ -10,7 +10,7 @@ from gfil import clocks, config
 from gfil.commands import json_option, print_result
 from gfil.store import hourly_stats
 from gfil.store.engine import connection
-from gfil.store.hourly_stats import KEPT_S, Summary
+from gfil.store.hourly_stats import RETENTION_S, Summary
 from gfil.timeframes import DAY, HOUR
 from gfil.wording import format_number
 
@@ -44,7 +44,7 @@ def stats(since: str, as_json: bool) -> None:
 def _parse(since: str) -> int:
     match = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", since)
     seconds = int(match[1]) * UNITS_S[match[2]] if match else 0
-    if not 0 < seconds <= KEPT_S:
+    if not 0 < seconds <= RETENTION_S:
         raise click.BadParameter(
             "must be hours or days such as 24h or 7d, at most 30d", param_hint="--since"
         )

@@ -11,7 +11,7 @@ from gfil import clocks
 from gfil.errors import BadParameter, Busy, Conflict, GfilError
 from gfil.store import maintenance_runs
 from gfil.store.candles import integrity
-from gfil.store.engine import connection, file_copy, locks
+from gfil.store.engine import connection, file_copy, locks, sqlite_errors, upgrade
 from gfil.store.engine.file_copy import PART
 
 RECORD_RETRY_S = 30.0  # for the write lock, to record the backup: no request waits for it
@@ -54,7 +54,7 @@ def write(database: Path, dest: Path, *, keep: int | None = None, now: float) ->
     _check_target(database, target)
     with (
         closing(connection.connect(database, readonly=True)) as db,
-        connection.translate_errors(database),
+        sqlite_errors.translate_errors(database),
         locks.hold(locks.backup_path(database)) as is_ours,
     ):
         if not is_ours:
@@ -89,7 +89,7 @@ def _check_is_backup(target: Path) -> None:
     header = b""
     with suppress(OSError), target.open("rb") as file:
         header = file.read(HEADER_BYTES)
-    if header[:16] != MAGIC or int.from_bytes(header[68:], "big") != connection.APPLICATION_ID:
+    if header[:16] != MAGIC or int.from_bytes(header[68:], "big") != upgrade.APPLICATION_ID:
         raise Conflict(f"{target} exists and is not a backup of GFIL: use another file or a folder")
     if header[18:20] != NEVER_OPENED:
         raise Conflict(f"{target} is a database in use: use another file or a folder")

@@ -72,7 +72,7 @@ class Checkpointer:
         except (apsw.Error, DatabaseError) as error:
             self.failed += 1
             self.close()
-            self._writer.failstop.note(error, self.path)
+            self._writer.failstop.record_failure(error, self.path)
             raise
         self.done += 1
         self.held_up += not is_copied

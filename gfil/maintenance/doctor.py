@@ -15,15 +15,13 @@ from gfil import trading_week
 from gfil.clocks import TIME_MIN, UTC, format_instant
 from gfil.errors import DatabaseError, ForeignDatabase, GfilError, NoDatabase
 from gfil.maintenance import host_checks
-from gfil.maintenance.prune import read_retention_time
 from gfil.store import maintenance_runs, symbols
 from gfil.store.candles import expected_minutes, integrity, inventory
-from gfil.store.candles.integrity import REPAIRED_AT_ONCE, Mismatch
+from gfil.store.candles.integrity import REPAIR_BATCH_ROWS, Mismatch
 from gfil.store.engine import connection, file_copy
 from gfil.store.removal import prune
-from gfil.store.removal.prune import PruneTarget
-from gfil.store.retention import backdated_days, rules
-from gfil.store.retention.rules import WHATS
+from gfil.store.retention import backdated_days, clock
+from gfil.store.retention.rules import SUBJECTS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, WEEK
 from gfil.wording import MB, format_age, format_count, format_duration, format_list, format_size
@@ -196,7 +194,7 @@ def _find_mismatches(context: CheckContext, symbol: Symbol) -> Iterator[list[Mis
         since = latest.time - QUICK_DAYS * DAY if latest else since
     found = integrity.find_mismatches(context.db, symbol, since)
     for _, of_timeframe in groupby(found, key=lambda mismatch: mismatch.timeframe):
-        while batch := list(islice(of_timeframe, REPAIRED_AT_ONCE)):
+        while batch := list(islice(of_timeframe, REPAIR_BATCH_ROWS)):
             if context.repair:
                 with closing(connection.connect(context.path)) as db:
                     db.set_busy_handler(connection.retry_until(REPAIR_RETRY_S))
@@ -266,11 +264,10 @@ def _check_prune(context: CheckContext) -> Finding:
 
 
 def _is_due(context: CheckContext, symbol: Symbol) -> bool:
-    now = int(context.now)
-    limits = rules.cutoffs(
-        rules.read_rules(context.db, symbol), read_retention_time(context.db, now)
+    now, until = int(context.now), clock.read_retention_time(context.db, context.now)
+    targets = (
+        prune.read_target(context.db, symbol, subject, until=until, now=now) for subject in SUBJECTS
     )
-    targets = (PruneTarget(symbol, name, limits[name], now, imported=False) for name in WHATS)
     return any(
         prune.find_batch(context.db, target, TIME_MIN - DAY, days=1, rows=1) for target in targets
     )
@@ -308,7 +305,7 @@ def _check_week(context: CheckContext) -> Finding:
 
 
 def _check_backdated(context: CheckContext) -> Finding:
-    until = read_retention_time(context.db, context.now)
+    until = clock.read_retention_time(context.db, context.now)
     found = [
         f"{format_count(days.days, 'day')} {days.tf} of {days.symbol}"
         for symbol in context.symbols

@@ -9,7 +9,7 @@ import apsw
 
 from gfil.errors import BadParameter
 from gfil.store.candles import expected_minutes
-from gfil.store.candles.expected_minutes import Minutes, Read
+from gfil.store.candles.expected_minutes import Minutes, ReadMinutes
 from gfil.store.symbols import Symbol
 from gfil.timeframes import MINUTE, W1, WEEK
 
@@ -84,7 +84,7 @@ def _whole_minute(now: float) -> int:
     return int(now // MINUTE) * MINUTE
 
 
-def _cache_weeks(read: Read) -> Read:
+def _cache_weeks(read: ReadMinutes) -> ReadMinutes:
     # Each week is compared with eight others and read once for all of them.
     read_week: Callable[[int], Minutes] = lru_cache(WEEKS_CACHED_MAX)(
         lambda week: read(week, week + WEEK)
@@ -98,7 +98,9 @@ def _cache_weeks(read: Read) -> Read:
     return read_cached
 
 
-def _find(read: Read, span: expected_minutes.MinuteSpan, start: int, stop: int) -> Iterator[Gap]:
+def _find(
+    read: ReadMinutes, span: expected_minutes.MinuteSpan, start: int, stop: int
+) -> Iterator[Gap]:
     for run in re.finditer(b"\x01+", expected_minutes.find_missing(read, span, start, stop)):
         yield Gap(start + run.start() * MINUTE, start + run.end() * MINUTE)
 

@@ -10,7 +10,7 @@ from time import perf_counter
 import apsw
 
 from gfil.config import VERSION
-from gfil.store.engine.connection import SCHEMA_VERSION
+from gfil.store.engine.upgrade import SCHEMA_VERSION
 
 SYNCS = 15
 PAGE = bytes(4096)

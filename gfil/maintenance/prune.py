@@ -16,9 +16,9 @@ from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
 from gfil.store.removal import prune as removal
 from gfil.store.removal.prune import PruneBatch, PruneResult, PruneTarget
-from gfil.store.retention import backdated_days, rules
+from gfil.store.retention import backdated_days, clock
 from gfil.store.retention.backdated_days import BackdatedDays
-from gfil.store.retention.rules import TICKS, WHATS
+from gfil.store.retention.rules import SUBJECTS, TICKS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY
 from gfil.wording import format_count, format_number, format_size
@@ -54,7 +54,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Return the report as one JSON object."""
         return {
-            "rows": {name: self.rows[name] for name in WHATS if self.rows[name]},
+            "rows": {name: self.rows[name] for name in SUBJECTS if self.rows[name]},
             "ticks": self.ticks,
             "days": self.days,
             "settled": self.settled,
@@ -82,15 +82,6 @@ class Report:
         return "; ".join(parts)
 
 
-def read_retention_time(db: apsw.Connection, now: float) -> int:
-    """Return the time that retention counts back from: `now`, or the newest row if it is older.
-
-    A server clock that is ahead therefore removes nothing too early.
-    """
-    newest = removal.read_newest(db)
-    return int(now) if newest is None else min(int(now), newest)
-
-
 def prune(
     db: apsw.Connection,
     *,
@@ -108,7 +99,7 @@ def prune(
     are smallest and the WAL is restarted after each.
     """
     report = Report()
-    until = read_retention_time(db, now)
+    until = clock.read_retention_time(db, now)
     run = _Run(db, report, int(now), until, imported, dry_run, rest, is_tight)
     run.restart_wal()
     for symbol in symbols.list_symbols(db):
@@ -142,11 +133,11 @@ class _Run:
     last_day: tuple[int, str, int] | None = None  # of the last batch: a day may need several
 
     def prune(self, symbol: Symbol) -> None:
-        for name in WHATS:  # the finest first: coarser candles lose their base and are settled
+        for name in SUBJECTS:  # the finest first: coarser candles lose their base and are settled
             start: int | None = TIME_MIN - DAY
             while start is not None:
                 start = (self._count if self.dry_run else self._remove)(symbol, name, start)
-            self.report.left += len(removal.list_left(self.db, self._target(symbol, name)))
+            self.report.left += len(removal.list_recent_days(self.db, self._target(symbol, name)))
         if not self.dry_run:
             self._drop_records(symbol)
         if not (self.dry_run and self.imported):
@@ -154,9 +145,14 @@ class _Run:
 
     def _target(self, symbol: Symbol, name: str) -> PruneTarget:
         # Read for every batch: the rules may have changed meanwhile.
-        symbol = symbols.reload(self.db, symbol)
-        cutoff = rules.cutoffs(rules.read_rules(self.db, symbol), self.until)[name]
-        return PruneTarget(symbol, name, cutoff, self.now, self.imported)
+        return removal.read_target(
+            self.db,
+            symbol,
+            name,
+            until=self.until,
+            now=self.now,
+            removes_backdated=self.imported,
+        )
 
     def _find(self, target: PruneTarget, start: int) -> PruneBatch | None:
         return removal.find_batch(self.db, target, start, days=self.days, rows=self.ticks)
@@ -189,14 +185,14 @@ class _Run:
         if not result.rows:
             return
         report = self.report
-        if target.what == TICKS:
+        if target.subject == TICKS:
             report.ticks += result.rows
         else:
-            report.rows[target.what] += result.rows
-        first_day = (target.symbol.id, target.what, batch.start // DAY)
+            report.rows[target.subject] += result.rows
+        first_day = (target.symbol.id, target.subject, batch.start // DAY)
         report.days += result.days - (first_day == self.last_day)
         report.settled += result.settled
-        self.last_day = (target.symbol.id, target.what, (batch.stop - 1) // DAY)
+        self.last_day = (target.symbol.id, target.subject, (batch.stop - 1) // DAY)
 
     def _drop_records(self, symbol: Symbol) -> None:
         if delete_range.list_idle_clocks(self.db, symbol):

@@ -15,7 +15,7 @@ from gfil.errors import BadParameter, Conflict, NotFound
 from gfil.store import api_keys
 from gfil.store.candles import integrity
 from gfil.store.candles.integrity import Unsound
-from gfil.store.engine import connection, file_copy, file_swap, locks
+from gfil.store.engine import connection, file_copy, file_swap, locks, sqlite_errors
 from gfil.store.engine.file_swap import InUse
 
 KEPT = ".before-restore-"  # in the name of the replaced database
@@ -47,7 +47,7 @@ def run(source: Path, database: Path, *, now: float) -> Restored:
     """
     _check_source(source, database)
     database.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held, connection.translate_errors(database):
+    with ExitStack() as held, sqlite_errors.translate_errors(database):
         if not held.enter_context(locks.hold(locks.checkpointer_path(database))):
             raise InUse(database)
         database = database.resolve()  # a symbolic link stays a link
@@ -109,7 +109,7 @@ def _write_successor(
 
     def prepare(part: Path) -> None:
         nonlocal done
-        connection.create(part, keeps_older=False)
+        connection.create(part, keep_copy=False)
         with closing(connection.connect(part)) as db:
             integrity.check(db)
             done = _renew(db, revoked, now)
@@ -118,7 +118,7 @@ def _write_successor(
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     try:
-        with connection.translate_errors(source), closing(_open(source)) as db:
+        with sqlite_errors.translate_errors(source), closing(_open(source)) as db:
             if faults := integrity.find_damage(db):
                 raise Unsound(f"damaged: {faults[0]}")
             file_copy.write_copy(db, successor, prepare)

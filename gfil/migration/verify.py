@@ -22,7 +22,7 @@ from gfil.migration.legacy_files import LegacyFile, ReadOptions, open_file
 from gfil.store import symbols
 from gfil.store.candles import lookup
 from gfil.store.candles.derive import DERIVED
-from gfil.store.candles.lookup import Near, Values
+from gfil.store.candles.lookup import CandleRow, CandlesByTime
 from gfil.store.candles.rollup import Ohlcv, is_same
 from gfil.store.candles.write import CandleColumns
 from gfil.store.engine import connection
@@ -158,7 +158,7 @@ class _Comparison:
 
     def _compare_all(self, symbol: Symbol, rows: CandleColumns) -> None:
         stored, derived = lookup.read_near(self._db, symbol, self._timeframe, rows)
-        values: list[Values] = list(zip(*rows, strict=True))
+        values: list[CandleRow] = list(zip(*rows, strict=True))
         is_stored = [*map(eq, map(stored.get, rows.time), values)]
         if all(is_stored):
             self._marks.mark(rows.time, SEEN | PRESENT)
@@ -170,7 +170,9 @@ class _Comparison:
             rest = self._compare_covered(symbol, rest, derived)
         self._compare_stored(symbol, rest)
 
-    def _compare_covered(self, symbol: Symbol, rows: list[Values], derived: Near) -> list[Values]:
+    def _compare_covered(
+        self, symbol: Symbol, rows: list[CandleRow], derived: CandlesByTime
+    ) -> list[CandleRow]:
         # Returns the rows that M1 do not cover.
         first = lookup.read_first_minute(self._db, symbol)
         if first is None:
@@ -185,11 +187,11 @@ class _Comparison:
         self._compare_shown(symbol, [row for row in unlike if row[:2] in covered])
         return [row for row in rows if row[:2] not in covered]
 
-    def _compare_shown(self, symbol: Symbol, rows: list[Values]) -> None:
+    def _compare_shown(self, symbol: Symbol, rows: list[CandleRow]) -> None:
         if not rows:
             return
         times = {time for time, *_ in rows}
-        shown = lookup.read_shown(self._db, symbol, self._timeframe, self._clock, times)
+        shown = lookup.read_displayed(self._db, symbol, self._timeframe, self._clock, times)
         differing = []
         for time, _, *values in rows:
             row = Ohlcv(*values)
@@ -203,11 +205,11 @@ class _Comparison:
             if not self._marks.has(time, ALIKE):
                 self._differing[time] = (row, shown.get(time))
 
-    def _compare_stored(self, symbol: Symbol, rows: list[Values]) -> None:
+    def _compare_stored(self, symbol: Symbol, rows: list[CandleRow]) -> None:
         if not rows:
             return
         times = [time for time, *_ in rows]
-        present, superseded = lookup.read_all(self._db, symbol, self._timeframe, times)
+        present, superseded = lookup.read_with_superseded(self._db, symbol, self._timeframe, times)
         for time, extra_s, *values in rows:
             key, row = (time, extra_s), Ohlcv(*values)
             candle = present.get(key)

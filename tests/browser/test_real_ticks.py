@@ -21,7 +21,7 @@ from tests.browser.live_server import (
     expect_live,
     workers,
 )
-from tests.conftest import Server, clean_environment
+from tests.conftest import SAMPLES, Server, clean_environment
 
 TICKS = "ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
 
@@ -46,12 +46,11 @@ def replay(symbol: LiveSymbol, ticks: Path, folder: Path) -> subprocess.Popen[by
 def test_chart_of_replayed_ticks_is_complete_after_kill_and_restart(
     open_page: OpenPage,
     symbol: LiveSymbol,
-    shared_data: Path,
     tmp_path: Path,
     eventually: Callable[..., Any],
 ) -> None:
     page = symbol.open(open_page)
-    pump = replay(symbol, shared_data / TICKS, tmp_path)
+    pump = replay(symbol, SAMPLES / TICKS, tmp_path)
     try:
         close = page.locator("#legend dd").nth(4)
         for _ in range(5):

@@ -128,9 +128,9 @@ def test_key_from_the_environment_and_json_report(running: Server) -> None:
 
 
 def test_broker_ticks_arrive_as_an_import_stores_them(
-    running: Server, key_file: Path, tmp_path: Path, shared_data: Path
+    running: Server, key_file: Path, tmp_path: Path
 ) -> None:
-    source = shared_data / "ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
+    source = SAMPLES / "brokers/ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
     url = ("--url", running.url, "--key-file", key_file, "--speed", "max")
     status, _, err = gfil("replay", source, "--clock", "nyclose", *url)
     assert (status, err) == (0, "")
@@ -185,7 +185,7 @@ def test_server_restarted_during_a_replay_gets_every_tick(
     assert process.stderr
     trouble = process.stderr.readline()
     second = server("--bind", place, GFIL_DB=str(first.db), GFIL_WORKERS="1")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "4000 rows: 4000 inserted\n" in out
     assert trouble.startswith(f"gfil: cannot reach {first.url}: ")
@@ -268,7 +268,7 @@ def test_ctrl_c_reports_the_accepted_ticks(running: Server, key_file: Path, tmp_
     process = start(source, "--symbol", "CTRLC", *url)
     wait_for(lambda: len(ticks(running, "CTRLC")) >= 5, "the first ticks")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     stored = ticks(running, "CTRLC")
     assert (process.returncode, out) == (1, "")
     assert err == f"gfil: stopped; {len(stored)} ticks accepted before\n"
@@ -295,7 +295,7 @@ def test_terminal_shows_a_progress_bar(running: Server, key_file: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=terminal,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     os.close(terminal)
     thread.join(10)

@@ -40,7 +40,7 @@ def gfil(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"GFIL_DB": str(path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

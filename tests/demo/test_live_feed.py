@@ -124,10 +124,10 @@ def test_feed_continues_the_history_without_a_jump(
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     before = newest(running)
     start(running)
-    first = wait_for(lambda: (now := newest(running)) != before and now, "a new candle", 40)
+    first = wait_for(lambda: (now := newest(running)) != before and now, "a new candle")
     assert first[1] == pytest.approx(before[4], rel=0.005)
     assert time.time() - first[0] < 90
-    wait_for(lambda: newest(running) != first, "a candle that moves", 40)
+    wait_for(lambda: newest(running) != first, "a candle that moves")
     (key,) = keys(database)
     assert key.scope == "write"
     assert key.expires == key.created + live_feed.KEY_LIFE_S
@@ -139,28 +139,28 @@ def test_feed_waits_for_a_server_that_restarts(
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     process = start(running)
-    wait_for(lambda: volume(running) > 0, "the first tick", 40)
+    wait_for(lambda: volume(running) > 0, "the first tick")
     children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
     (worker,) = map(int, children.read_text().split())
     os.kill(worker, signal.SIGKILL)
     running.process.send_signal(signal.SIGHUP)
     count = volume(running)
-    wait_for(lambda: volume(running) > count + 1, "ticks for the new worker", 60)
+    wait_for(lambda: volume(running) > count + 1, "ticks for the new worker")
     running.stop()
     again = server("--bind", running.url.removeprefix("http://"), GFIL_DB=str(database))
     count = volume(again)
-    wait_for(lambda: volume(again) > count + 1, "ticks for the next server", 40)
+    wait_for(lambda: volume(again) > count + 1, "ticks for the next server")
     assert process.poll() is None
 
 
 def test_later_feed_takes_over(server: Callable[..., Server], database: Path, start: Feed) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     first = start(running)
-    wait_for(lambda: volume(running) > 0, "the first tick", 40)
+    wait_for(lambda: volume(running) > 0, "the first tick")
     second = start(running)
     assert first.wait(20) == 1
     count = volume(running)
-    wait_for(lambda: volume(running) > count, "a tick of the second", 40)
+    wait_for(lambda: volume(running) > count, "a tick of the second")
     assert second.poll() is None
     assert [key.revoked is None for key in keys(database)].count(True) == 1
 
@@ -170,7 +170,7 @@ def test_candles_of_the_feed_stay_when_the_history_is_extended(
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     process = start(running)
-    wait_for(lambda: volume(running) > 2, "some ticks", 40)
+    wait_for(lambda: volume(running) > 2, "some ticks")
     process.kill()
     process.wait()
     db = connection.connect(database)
@@ -224,7 +224,7 @@ def showing(folder: Path, made_up: Path) -> "Iterator[tuple[subprocess.Popen[byt
             stderr=output,
         )
     try:
-        wait_for(lambda: [key for key in keys(database) if key.last_used], "the first tick", 60)
+        wait_for(lambda: [key for key in keys(database) if key.last_used], "the first tick")
         assert len(feeds(database)) == 1
         yield process, database
     finally:
@@ -239,7 +239,7 @@ def test_feed_ends_with_the_server_even_if_it_was_killed(
     with showing(tmp_path, made_up) as (process, database):
         process.send_signal(how)
         process.wait(30)
-        wait_for(lambda: not feeds(database), "the end of the feed", 10)
+        wait_for(lambda: not feeds(database), "the end of the feed")
     printed = (tmp_path / "log").read_text()
     assert "Traceback" not in printed
     assert not [line for line in printed.splitlines() if "feed" in line or "gfil_" in line]
@@ -249,7 +249,7 @@ def test_killed_feed_is_restarted_up_to_the_limit(tmp_path: Path, made_up: Path)
     with showing(tmp_path, made_up) as (_, database):
         log = tmp_path / "log"
         for count in range(1, live_feed.STARTS_MAX + 1):
-            (pid,) = wait_for(lambda: feeds(database), "a feed", 10)
+            (pid,) = wait_for(lambda: feeds(database), "a feed")
             os.kill(pid, signal.SIGKILL)
             wait_for(
                 lambda n=count: log.read_text().count("the feed was killed") == n, "a log line", 10
@@ -265,7 +265,7 @@ def test_feed_that_ended_by_itself_is_not_restarted(tmp_path: Path, made_up: Pat
             for key in api_keys.list_keys(db):
                 api_keys.revoke(db, key.id, now=int(time.time()))
         db.close()
-        wait_for(lambda: not feeds(database), "the end of the feed", 20)
+        wait_for(lambda: not feeds(database), "the end of the feed")
         time.sleep(2 * live_feed.RESTART_S)
         assert feeds(database) == []
         assert "it was killed" not in (tmp_path / "log").read_text()

@@ -1,4 +1,4 @@
-"""What the proofs share: a place for disks that are looked at once."""
+"""Shared fixtures of the proofs: a folder for rebuilt disks."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ IN_MEMORY = "/dev/shm"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where disks are laid out: in memory if that is possible, for there are thousands."""
+    """A folder for thousands of rebuilt disks, in memory where possible."""
     place = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
     with TemporaryDirectory(dir=place) as folder:
         yield Path(folder)

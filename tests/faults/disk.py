@@ -31,7 +31,7 @@ class Op(NamedTuple):
 
 
 class Tape:
-    """What was done to the files of one database, and what was promised when.
+    """The operations on the files of one database, and the promises made between them.
 
     `before` are the files as they lay on the disk at first. Each mark is the number of operations
     that had been done when a promise was given, and what was promised.
@@ -45,24 +45,24 @@ class Tape:
         self.marks: list[tuple[int, Any]] = []
 
     def mark(self, state: Any) -> None:
-        """Promise that nothing but `state`, or what comes after it, is found from now on."""
+        """Promise that every later image holds `state` or a later state."""
         self.marks.append((len(self.ops), state))
 
 
 def full() -> apsw.Error:
-    """The error of a disk without room."""
+    """Return the error of a disk without room."""
     return apsw.FullError("no space left on device")
 
 
 def broken() -> apsw.Error:
-    """The error of a disk that fails."""
+    """Return the error of a disk that fails."""
     error = apsw.IOError("disk I/O error")
     error.extendedresult = apsw.SQLITE_IOERR_WRITE
     return error
 
 
 class Fault:
-    """An error at the `first` operation of a kind, and at as many after it as told."""
+    """Errors at the `first` operation of a kind and at a number of operations after it."""
 
     def __init__(self, kind: str, first: int, times: int, error: Callable[[], apsw.Error]) -> None:
         self.kind = kind
@@ -71,18 +71,18 @@ class Fault:
         self.seen = 0
 
     def __call__(self, op: Op) -> apsw.Error | None:
-        """Fail where it should."""
+        """Raise the error if this operation is one to fail."""
         self.seen += op.kind == self.kind
         return self.error() if op.kind == self.kind and self.seen in self.which else None
 
     @property
     def has_fired(self) -> bool:
-        """Whether anything has failed."""
+        """Return whether any operation has failed."""
         return self.seen >= self.which.start
 
 
 class Disk(apsw.VFS):
-    """The VFS. `tape` takes down what is done, `fault` may make anything fail instead."""
+    """The VFS: `tape` records operations, `fault` may raise an error instead."""
 
     def __init__(self) -> None:
         self.tape: Tape | None = None
@@ -90,7 +90,7 @@ class Disk(apsw.VFS):
         super().__init__(NAME, BELOW, makedefault=True)
 
     def do(self, op: Op) -> None:
-        """Fail, or take down what is about to be done; a read leaves nothing to remember."""
+        """Raise the error of `fault`, or record an operation; reads are not recorded."""
         if self.fault is not None and (error := self.fault(op)) is not None:
             if op.kind == "sync":
                 self._take_down(op._replace(kind="lose"))
@@ -103,11 +103,11 @@ class Disk(apsw.VFS):
             self.tape.ops.append(op)
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 (SQLite's name)
-        """Open a file that tells of everything done to it."""
+        """Open a file that records its operations."""
         return _File(self, name, flags)
 
     def xDelete(self, name: str, sync_directory: bool) -> None:  # noqa: N802
-        """Delete a file; the directory may remember it until it is synced."""
+        """Delete a file; the directory may still hold it until its sync."""
         self.do(Op("delete", os.path.basename(name), int(sync_directory)))  # noqa: PTH119
         super().xDelete(name, sync_directory)
 
@@ -137,7 +137,7 @@ class _File(apsw.VFSFile):
 
 @contextmanager
 def mounted() -> Iterator[Disk]:
-    """Let every connection that is opened meanwhile lie on a disk of this kind."""
+    """Put every connection that is opened in the block on this disk."""
     disk = Disk()
     try:
         yield disk
@@ -148,7 +148,7 @@ def mounted() -> Iterator[Disk]:
 
 @contextmanager
 def recorded(database: Path) -> Iterator[Tape]:
-    """Take down all that connections opened meanwhile do to a database; none may be open before."""
+    """Record the operations of connections opened in the block; none may be open before it."""
     with mounted() as disk:
         disk.tape = Tape(database)
         yield disk.tape

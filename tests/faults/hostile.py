@@ -12,7 +12,7 @@ MB = 1024 * 1024
 
 
 class Hostile(NamedTuple):
-    """One body; nothing of it may be stored."""
+    """One hostile body; no row of it may be stored."""
 
     name: str
     body: bytes
@@ -83,7 +83,7 @@ def tick_csv(time: bytes = b"%d000" % TIME, price: bytes = b"1.5") -> bytes:
 
 
 def bodies(kind: str) -> list[Hostile]:
-    """Return all there are for `candles` or `ticks`."""
+    """Return all hostile bodies for `candles` or `ticks`."""
     as_json, as_csv = (candle_json, candle_csv) if kind == "candles" else (tick_json, tick_csv)
     made = []
     for name, (json, cell) in VALUES.items():
@@ -118,7 +118,7 @@ def _shapes(json: bytes, csv: bytes, kind: str) -> list[Hostile]:
         "broken off": json[:-3],
         "broken off in a text": json[:-2] + b',"x":"' + b"y" * 1000,
         "a text without an end": b'["' + b"x" * 100_000,
-        "rows that are none": b'{"%s":[5,null,"x",[],{},true]}' % key,
+        "rows that are no rows": b'{"%s":[5,null,"x",[],{},true]}' % key,
         "rows that are a number": b'{"%s":5}' % key,
         "rows that are an object": b'{"%s":{}}' % key,
         "__proto__": b'{"__proto__":{"%s":[]}}' % key,
@@ -176,7 +176,7 @@ def _packed(json: bytes, csv: bytes) -> list[Hostile]:
 
 
 def bomb(size: int) -> bytes:
-    """Return so many NULs as gzip, made in flat memory."""
+    """Return gzip that unpacks to `count` NULs, made in flat memory."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9, mtime=0) as file:
         for _ in range(size // MB):

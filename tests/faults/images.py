@@ -1,4 +1,4 @@
-"""Disks as they may look after a cut of the power: at any point, whatever was not synced yet."""
+"""Disks as a power cut may leave them: unsynced operations kept, dropped or torn."""
 
 import random
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from tests.faults.disk import Op, Tape
 
 SECTOR_BYTES = 512
 Choice = tuple[int, ...]
-"""What became of the operations of one file that were not synced: of each the sectors kept, as
+"""The fate of each unsynced operation of one file: the sectors kept, as
 bits, or -1 for all."""
 Choices = tuple[Any, ...]
 
 
 class Image(NamedTuple):
-    """Files as found after a cut behind the first `ops` operations, of which `promised` marks."""
+    """The files after a cut behind `ops` operations, when `promised` promises had been made."""
 
     files: dict[str, bytes]
     ops: int
@@ -28,9 +28,9 @@ LOOSE, LOST, FIRM = range(3)
 class _File:
     def __init__(self, content: bytes | None) -> None:
         self.safe = content  # None: there is no such file
-        self.done: list[Op] = []  # on top of that
-        self.states: list[int] = []  # of what was done: not synced yet, lost at a sync, synced
-        self.synced = 0  # so many times
+        self.done: list[Op] = []  # since then
+        self.states: list[int] = []  # of each operation: unsynced, lost at a sync, synced
+        self.synced = 0  # number of syncs
 
     def do(self, op: Op, *, syncs_hold: bool) -> None:
         if op.kind == "lose":
@@ -51,7 +51,7 @@ class _File:
         self.synced += 1
         self.states = [FIRM if state == LOOSE else state for state in self.states]
         deletions = [at for at, op in enumerate(self.done) if op.kind == "delete"]
-        if deletions:  # of a file's name, which is synced with the next file that bears it
+        if deletions:  # the name is synced with the next file of that name
             self.safe = None
             del self.done[: deletions[-1] + 1], self.states[: deletions[-1] + 1]
         if LOST not in self.states:
@@ -68,7 +68,7 @@ class _File:
         for op, kept in zip(self.done, choice, strict=True):
             if op.kind == "delete":
                 if not kept:
-                    break  # the old file came back; what was done to a new one is lost with it
+                    break  # the old file is back, and operations on a new one are lost
                 found = None
             elif op.kind == "truncate" and kept:
                 found = (found or bytearray())[: op.at]
@@ -90,7 +90,7 @@ def _choose(rng: random.Random, op: Op, fate: str) -> int:
 def _write(content: bytearray, op: Op, kept: int) -> None:
     end = op.at + len(op.data)
     if len(content) < end:
-        content.extend(bytes(end - len(content)))  # what is missing between is zeros
+        content.extend(bytes(end - len(content)))  # a hole reads as zeros
     if kept == -1:
         content[op.at : end] = op.data
         return
@@ -105,9 +105,9 @@ def _write(content: bytearray, op: Op, kept: int) -> None:
 def images(
     tape: Tape, rng: random.Random, count: int, *, syncs_hold: bool = True
 ) -> Iterator[Image]:
-    """Yield at least `count` different disks, cut off at every point of a tape alike.
+    """Yield at least `count` different disks, equally many for each point of a tape.
 
-    `syncs_hold=False` is a disk that lies: what it says is synced may be lost all the same.
+    `syncs_hold=False` is a disk that lies: synced operations may be lost too.
     """
     seen: set[Choices] = set()
     while len(seen) < count:
@@ -135,7 +135,7 @@ def _once_at_each_point(
 
 
 def lay(files: dict[str, bytes], folder: Path) -> None:
-    """Put files, and no others, into a folder; nobody has any of them open."""
+    """Replace the files of a folder, none of which may be open."""
     for path in folder.iterdir():
         path.unlink()
     for name, content in files.items():

@@ -1,4 +1,4 @@
-"""The application in this very process, where the disk below it can be made to fail."""
+"""The application in the process of the test, on a disk that can be made to fail."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,41 +16,41 @@ from gfil.store.candles import ticks
 from gfil.store.candles.ticks import Ticks
 from gfil.store.engine.pool import Pool, Writer
 from tests.faults import workloads
-from tests.faults.laws import State, read_state
 from tests.faults.senders import Job
-from tests.store.reference import Tick
+from tests.oracle.candles import Tick
+from tests.oracle.database import State, read_state
 
 
 class Serving:
-    """What writes and reads in a serving process: a writer, readers, the checkpointer."""
+    """The connections of a serving process: a writer, readers, the checkpointer."""
 
     def __init__(self, path: Path) -> None:
         self.writer, self.pool = Writer(path), Pool(path)
         self.checkpointer = Checkpointer(self.writer)
 
     def send(self, batch: list[Tick]) -> None:
-        """Store ticks, as one request does."""
+        """Store ticks in one transaction, as a request does."""
         with self.writer.transaction() as connection:
             symbol = symbols.ensure(connection, workloads.SYMBOL)
             ticks.write_ticks(connection, symbol, Ticks(*zip(*batch, strict=True)))
 
     def look(self) -> State:
-        """Read everything, as charts read."""
-        connection = self.pool.take()
+        """Read everything on a connection of the readers."""
+        connection = self.pool.acquire()
         try:
             return read_state(connection)
         finally:
-            self.pool.give(connection)
+            self.pool.release(connection)
 
     def checkpoint(self) -> None:
-        """Do what the checkpointer does every second; nobody is told when it fails."""
+        """Run the checkpointer once and ignore its errors, as a worker does."""
         with suppress(GfilError, apsw.Error):
             self.checkpointer.run()
 
 
 @contextmanager
 def serve(database: Path) -> Iterator[Serving]:
-    """What serves a database; its connections are closed in the end."""
+    """Yield the connections of a serving process and close them."""
     it = Serving(database)
     try:
         yield it
@@ -59,7 +59,7 @@ def serve(database: Path) -> Iterator[Serving]:
 
 
 def close(pool: Pool, writer: Writer, checkpointer: Checkpointer) -> None:
-    """Close all connections, the writer's last: it may have to remove the WAL."""
+    """Close all connections, the writer's last: the last one removes the WAL."""
     for connection in pool._idle:
         connection.close()
     with suppress(apsw.Error):
@@ -69,7 +69,7 @@ def close(pool: Pool, writer: Writer, checkpointer: Checkpointer) -> None:
 
 @contextmanager
 def serving(database: Path) -> Iterator[Flask]:
-    """The application, whose connections are closed in the end."""
+    """Yield the application and close its connections."""
     environment = {"GFIL_DB": str(database), "GFIL_READ": "public", "GFIL_MIN_FREE_MB": "0"}
     app = create_app(config.read(environment, database.parent))
     try:
@@ -79,7 +79,7 @@ def serving(database: Path) -> Iterator[Flask]:
 
 
 def head(secret: str) -> dict[str, str]:
-    """What shows the key."""
+    """Return the header with the key."""
     return {"Authorization": f"Bearer {secret}"}
 
 

@@ -1,4 +1,4 @@
-"""A real server whose processes are killed in the middle of their work, and begin again."""
+"""A real server whose processes are killed while they work, and restart."""
 
 import os
 import random
@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults.senders import Senders
 
 VICTIMS = ("a worker", "all workers", "the master")
-RECOVER_MAX_S = 10
+RECOVER_MAX_S = limit_s(10)
 WORKERS = 2
 
 
 class Standing:
-    """A server that is started again, perhaps at another port, when its master has died."""
+    """A server that starts again, perhaps at another port, after its master was killed."""
 
     def __init__(self, start: Callable[..., Server], database: Path) -> None:
         self.start = lambda: start(GFIL_DB=str(database), GFIL_WORKERS=str(WORKERS))
@@ -27,17 +27,17 @@ class Standing:
         self.kills = dict.fromkeys(VICTIMS, 0)
 
     def url(self) -> str:
-        """Where it is by now."""
+        """Return the current URL."""
         return self.running.url
 
     def workers(self) -> list[int]:
-        """The processes that answer."""
+        """Return the process ids of the workers."""
         master = self.running.process.pid
         children = Path(f"/proc/{master}/task/{master}/children").read_text()
         return [int(pid) for pid in children.split()]
 
     def kill(self, victim: str, rng: random.Random) -> None:
-        """End a process, or several, as nothing else can end them: at once."""
+        """Kill one or all workers, or the master, with SIGKILL."""
         self.kills[victim] += 1
         pids = self.workers()
         if victim == "the master":
@@ -52,16 +52,15 @@ class Standing:
 def kill_while_sending(
     standing: Standing, senders: Senders, rng: random.Random, victims: list[str], apart: int
 ) -> None:
-    """Kill one after another, each when some more requests are stored since the last.
+    """Kill each victim after a number of further requests was stored.
 
-    RECOVER: after each the senders are answered again within ten seconds.
+    RECOVER: after each kill the senders get answers again within ten seconds.
     """
     for victim in victims:
         stored = len(senders.done) + rng.randint(apart // 2, apart)
         wait_for(
             lambda stored=stored: len(senders.done) >= stored or not senders.is_busy,
             f"{stored} requests are stored",
-            60,
         )
         if not senders.is_busy:
             pytest.fail(f"everything was sent before {victim} could be killed: {standing.kills}")

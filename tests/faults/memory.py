@@ -1,4 +1,4 @@
-"""How much memory a worker takes, now and at most."""
+"""Memory of a worker: now, and its peak."""
 
 import re
 from pathlib import Path
@@ -9,19 +9,19 @@ GROWTH_MAX_MB = 32  # by one request
 
 
 class Worker:
-    """The one worker of a server: how much memory it takes."""
+    """The memory of a server's only worker."""
 
     def __init__(self, server: Server) -> None:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
         self._proc = Path(f"/proc/{children.read_text().split()[0]}")
 
     def begin(self) -> int:
-        """Forget the most it ever took; return what it takes now, in MB."""
+        """Reset the peak; return the current memory in MB."""
         (self._proc / "clear_refs").write_text("5")
         return self._read("VmRSS")
 
     def peak(self) -> int:
-        """Return the most it took since."""
+        """Return the peak since `begin`, in MB."""
         return self._read("VmHWM")
 
     def _read(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""The power is cut at every moment of something done: what a fresh start finds on the disk."""
+"""Power cuts at every operation of a workload, and the checks of each disk left behind."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ import apsw
 from gfil.store.engine import connection
 from tests.faults.disk import Tape, recorded
 from tests.faults.images import Image, images, lay
-from tests.faults.laws import State, check_derived, check_logged, read_state
 from tests.faults.sizes import LONG
+from tests.oracle.database import State, check_derived, check_logged, read_state
 
 IMAGES_MIN = 20_000 if LONG else 2000
 OF_CANDLES = ("symbol", "symbol_clock", "candle", "superseded", "tick", "provisional")
@@ -21,11 +21,11 @@ Step = Callable[[apsw.Connection], Any]
 
 
 class Lost(AssertionError):
-    """A disk on which something promised is missing, or something half done is found."""
+    """A disk that lacks a promised state, or holds half of a step."""
 
 
 def record(database: Path, steps: list[Step]) -> Tape:
-    """Do one step after another; what each has left is promised when it has returned."""
+    """Run steps in order; promise the state after each one."""
     with recorded(database) as tape, closing(connection.connect(database)) as db:
         promise(tape, db)
         for step in steps:
@@ -35,7 +35,7 @@ def record(database: Path, steps: list[Step]) -> Tape:
 
 
 def promise(tape: Tape, connection: apsw.Connection, *, is_pruning: bool = False) -> None:
-    """Promise what the connection sees, if it obeys the laws."""
+    """Promise the state that the connection reads, which must obey the laws."""
     state = read_state(connection)
     if not tape.marks or any(state[name] != tape.marks[-1][1][name] for name in OF_CANDLES):
         check_derived(connection)
@@ -45,7 +45,7 @@ def promise(tape: Tape, connection: apsw.Connection, *, is_pruning: bool = False
 
 
 def record_commits(database: Path, work: Step, *, is_pruning: bool = False) -> Tape:
-    """Do something that commits as often as it likes; each commit is promised when it is made."""
+    """Run a workload and promise the state at each of its commits."""
     told: list[Callable[[], None]] = []
     with (
         recorded(database) as tape,
@@ -84,7 +84,7 @@ def cut_everywhere(
     again: Callable[[apsw.Connection, int], Any] | None = None,
     syncs_hold: bool = True,
 ) -> None:
-    """Check disks cut off at every point of a tape.
+    """Check the disks left by power cuts at every point of a tape.
 
     `again` gets some of the databases found, and how many steps were promised by then: it does what
     a client does who has no answer to the step after those, and what comes after. Then everything
@@ -104,7 +104,7 @@ def _check(database: Path, image: Image, promises: list[State]) -> None:
     try:
         connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
-            connection.pragma("locking_mode", "EXCLUSIVE")  # spares a file for shared memory
+            connection.pragma("locking_mode", "EXCLUSIVE")  # needs no shared-memory file
             sound = connection.pragma("integrity_check")
             found = read_state(connection)
         finally:
@@ -135,8 +135,8 @@ def _retry(
 
 
 def comparable(state: State) -> State:
-    """A state without what chance or time put into it."""
-    # The epoch is random, and the time of a request, or of a day's rows, is when it came.
+    """Return a state without its random and time-dependent columns."""
+    # The epoch is random; the times of requests and of received days are wall time.
     return state | {
         "store": [row[2:] for row in state["store"]],
         "received_day": [row[:2] for row in state["received_day"]],

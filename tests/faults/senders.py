@@ -1,4 +1,4 @@
-"""Clients that write over HTTP and never give up: each request has a name and is sent until stored.
+"""HTTP clients that send each request, under its Idempotency-Key, until it is stored.
 
 A client that got no answer does not know what became of its request. It sends it again, under the
 same Idempotency-Key.
@@ -22,11 +22,11 @@ import pytest
 
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from tests.store.reference import Candle, Tick
+from tests.oracle.candles import Candle, Tick
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 RETRY_S = 0.02
-GIVE_UP_S = 60
+GIVE_UP_S = 120
 REPEATED = 0.1  # of all groups of ticks
 REORDERED_MSC = 2000
 FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A request that was acknowledged, and how."""
+    """An acknowledged request with its answer."""
 
     job: Job
     answer: dict[str, Any]
@@ -49,26 +49,26 @@ class Done(NamedTuple):
 
 
 def make_key(database: Path, scope: str = "write") -> str:
-    """Return the secret of a new key; makes the database if need be."""
+    """Return the secret of a new key; create the database if it is missing."""
     connection.create(database)
     with contextlib.closing(connection.connect(database)) as db, connection.transaction(db):
         return api_keys.create(db, "sender", scope, now=int(time.time()))[1]
 
 
 def tick_job(name: str, symbol: str, ticks: Iterable[Tick]) -> Job:
-    """A request with ticks of one symbol."""
+    """Return a request with ticks of one symbol."""
     objects = [{"symbol": symbol, **dict(zip(FIELDS, tick, strict=True))} for tick in ticks]
     return Job(name, "/api/v1/ticks", orjson.dumps({"ticks": objects}))
 
 
 def candle_job(name: str, symbol: str, rows: Iterable[tuple[int, Candle]]) -> Job:
-    """A request with M1 of one symbol."""
+    """Return a request with M1 of one symbol."""
     body = orjson.dumps([[time, *values] for time, values in rows])
     return Job(name, f"/api/v1/candles?symbol={symbol}&tf=M1", body)
 
 
 def shuffle(rng: random.Random, ticks: Sequence[Tick]) -> list[list[Tick]]:
-    """Ticks in groups of one millisecond, reordered within two seconds, some of them twice."""
+    """Group ticks by millisecond, reorder them within two seconds, repeat some."""
     placed = []
     for time_msc, group in groupby(ticks, key=lambda tick: tick[0]):
         some = list(group)
@@ -78,14 +78,14 @@ def shuffle(rng: random.Random, ticks: Sequence[Tick]) -> list[list[Tick]]:
 
 
 def distinct(ticks: Iterable[Tick]) -> list[Tick]:
-    """Ticks in their order, each once."""
+    """Return distinct ticks in their order."""
     return sorted(dict.fromkeys(ticks), key=lambda tick: tick[0])
 
 
 def tick_jobs(
     rng: random.Random, symbol: str, ticks: Sequence[Tick], groups_of_job: int
 ) -> list[Job]:
-    """Requests for all ticks, as unreliable senders send them."""
+    """Return requests for all ticks, as unreliable senders send them."""
     groups = shuffle(rng, ticks)
     jobs = []
     for at in range(0, len(groups), groups_of_job):
@@ -95,10 +95,10 @@ def tick_jobs(
 
 
 class Senders:
-    """Some clients at once, each taking the next request as soon as its last is stored.
+    """Concurrent clients; each takes the next request once its last one is stored.
 
-    `url` is asked before each attempt, for a server may come back elsewhere. Of the answers a part
-    is lost on the way, after the server has done its work. After each request a client may rest.
+    `url` is called before each attempt, because a server may restart at another port. A share of
+    the answers is lost after the server has stored the request. A client rests after each request.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Senders:
         self._threads = [threading.Thread(target=self._work, args=(seed,)) for seed in seeds]
 
     def start(self) -> None:
-        """Begin."""
+        """Start all clients."""
         for thread in self._threads:
             thread.start()
 
@@ -142,7 +142,7 @@ class Senders:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
-            self.failures.append("given up")  # the threads stop at their next attempt
+            self.failures.append("stopped")  # the threads stop at their next attempt
         for thread in self._threads:
             thread.join()
         if kind is None:
@@ -150,7 +150,7 @@ class Senders:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a client still has something to send."""
+        """Return whether any client still sends."""
         return any(thread.is_alive() for thread in self._threads)
 
     def _work(self, seed: float) -> None:
@@ -181,7 +181,7 @@ class Senders:
             headers = self._headers | {"Idempotency-Key": job.name}
             connection.request("POST", job.path, job.body, headers)
             if is_lost:
-                connection.sock.recv(1)  # it has answered, but nobody reads on
+                connection.sock.recv(1)  # the answer has begun and is not read
                 return 0, b""
             response = connection.getresponse()
             return response.status, response.read()

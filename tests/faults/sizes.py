@@ -1,16 +1,16 @@
-"""How large the proofs are, and the seed from which everything random in them is made.
+"""Sizes of the proofs, and their seed.
 
-GFIL_SEED chooses the seed, GFIL_LONG=1 the long size.
+GFIL_LONG=1 chooses the long size. GFIL_SEED is a number or `random` (tests/conftest.py).
 """
 
 import os
 import random
 
 LONG = os.environ.get("GFIL_LONG") == "1"
-SEED = int(os.environ.get("GFIL_SEED", random.SystemRandom().randrange(10**6)))
+SEED = int(os.environ["GFIL_SEED"])
 
 
 def seeded(name: str) -> random.Random:
-    """Return the random numbers of one proof, and print what makes them again."""
+    """Return the random numbers of one proof, and print the seed that repeats them."""
     print(f"GFIL_SEED={SEED}")
     return random.Random(f"{SEED} {name}")

@@ -1,4 +1,4 @@
-"""How the proofs send: bodies over raw sockets, cut wherever one likes, and candles to send."""
+"""Requests over raw sockets, cut at any byte, and rows to send."""
 
 import socket
 from urllib.parse import urlsplit
@@ -40,10 +40,10 @@ def chunked(body: bytes, size: int = 4096) -> bytes:
 
 
 def send(url: str, data: bytes, *, vanish: bool = False) -> bytes:
-    """Send bytes and then no more; return what comes back, nothing if one does not wait for it."""
+    """Send bytes and shut down sending; return the answer, or nothing with `vanish`."""
     place = urlsplit(url)
     assert place.hostname
-    with socket.create_connection((place.hostname, place.port or 80), timeout=30) as connection:
+    with socket.create_connection((place.hostname, place.port or 80), timeout=120) as connection:
         connection.sendall(data)
         if vanish:
             return b""
@@ -55,7 +55,7 @@ def send(url: str, data: bytes, *, vanish: bool = False) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
-    """Return the status of an answer, 0 where there is none."""
+    """Return the status of an answer, 0 without an answer."""
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 

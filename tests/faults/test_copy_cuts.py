@@ -1,4 +1,4 @@
-"""The power is cut while a backup is made or restored: BACKUP-RESTORABLE, the old or the new one.
+"""Power cuts during backup and restore: BACKUP-RESTORABLE, the old database or the new one.
 
 The name of a file changes at once, or not; what was written to it may be lost unless it was synced.
 """
@@ -15,18 +15,18 @@ from gfil.store.engine import connection, file_copy
 from tests.faults import workloads
 from tests.faults.disk import Op, Tape, recorded
 from tests.faults.images import images, lay
-from tests.faults.laws import State, check_derived, read_state
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import State, check_derived, read_state
 
 IMAGES = 2000 if LONG else 300
-AFTER = 60  # more cuts after all is done, each with another part of what was not synced
+AFTER = 60  # more cuts behind the last operation, each with other unsynced writes
 NOW = 1_735_787_045
 Lost = (AssertionError, apsw.Error)
 
 
 @contextmanager
 def renaming(monkeypatch: pytest.MonkeyPatch, database: Path, last: str) -> Iterator[Tape]:
-    """Take down what is done, its syncs too; a mark is where a file gets the `last` name."""
+    """Record operations and syncs; mark the point where a file gets the `last` name."""
     replace = Path.replace
 
     def note_sync(path: Path) -> None:
@@ -46,7 +46,7 @@ def renaming(monkeypatch: pytest.MonkeyPatch, database: Path, last: str) -> Iter
 
 
 def read(path: Path) -> State:
-    """What a file holds, if it is a sound database that obeys the laws."""
+    """Return the state of a file, which must be a sound database that obeys the laws."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     with closing(connection):
         connection.pragma("locking_mode", "EXCLUSIVE")
@@ -57,7 +57,7 @@ def read(path: Path) -> State:
 
 @pytest.fixture
 def state(db_path: Path) -> State:
-    """What the database holds, which nobody has open."""
+    """Return the state of a database that no connection has open."""
     with closing(connection.connect(db_path)) as db:
         for step in workloads.late_candles(seeded("copies"))[:12]:
             step(db)
@@ -65,17 +65,17 @@ def state(db_path: Path) -> State:
 
 
 def cut_backup(tape: Tape, folder: Path, part: str, wanted: State) -> int:
-    """Check all that may be called a backup after a cut; how many there were."""
+    """Check every backup found after each cut; return their number."""
     found = 0
     for image in images(tape, seeded("backup cuts"), IMAGES):
-        if image.promised:  # it may have its name by now
+        if image.promised:  # the backup may have its name
             lay({"backup.db": image.files.get(part, b"")}, folder)
             assert read(folder / "backup.db") == wanted
             found += 1
     return found
 
 
-def test_what_is_called_a_backup_is_one_whenever_the_power_is_cut(
+def test_every_file_named_as_a_backup_is_whole_after_a_power_cut(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = db_path.with_name("gfil.db.copy")
@@ -85,7 +85,7 @@ def test_what_is_called_a_backup_is_one_whenever_the_power_is_cut(
 
 
 def too_early(db: apsw.Connection, target: Path, check: Callable[[Path], object]) -> None:
-    """The mutant: a name before anything is safe."""
+    """A mutant that renames the backup before its sync."""
     part = target.with_name(target.name + file_copy.PART)
     db.pragma("synchronous", "OFF")
     db.execute(file_copy.WRITE_COPY, {"path": str(part)})
@@ -94,7 +94,7 @@ def too_early(db: apsw.Connection, target: Path, check: Callable[[Path], object]
     file_copy.sync_file(target)
 
 
-def test_a_name_before_the_sync_is_caught(
+def test_mutant_that_renames_before_the_sync_is_caught(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = db_path.with_name("gfil.db.copy")
@@ -106,7 +106,7 @@ def test_a_name_before_the_sync_is_caught(
 
 
 def cut_restore(tape: Tape, folder: Path, old: State, new: State) -> set[bool]:
-    """Check what bears the database's name after each cut: the old one, then the new one."""
+    """Check the database after each cut: the old one, then the new one."""
     part = "gfil.db.restoring.part"
     seen = set()
     for image in images(tape, seeded("restore cuts"), IMAGES):
@@ -120,7 +120,7 @@ def cut_restore(tape: Tape, folder: Path, old: State, new: State) -> set[bool]:
     return seen
 
 
-def test_the_old_or_the_new_one_is_there_whenever_the_power_is_cut(
+def test_restore_leaves_the_old_or_the_new_database_after_a_power_cut(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = backup.write(db_path, db_path.with_name("backup.db"), now=NOW).path
@@ -134,7 +134,7 @@ def test_the_old_or_the_new_one_is_there_whenever_the_power_is_cut(
     assert cut_restore(tape, folder, old, new) == {False, True}
 
 
-def test_a_restore_that_does_not_sync_is_caught(
+def test_mutant_restore_without_sync_is_caught(
     db_path: Path, folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = backup.write(db_path, db_path.with_name("backup.db"), now=NOW).path

@@ -1,4 +1,4 @@
-"""Uploads cut off anywhere: never taken for complete, and sent again they complete."""
+"""Uploads cut at any byte are refused, and complete when they are sent again."""
 
 import gzip
 import random
@@ -38,7 +38,7 @@ class Site(NamedTuple):
         return self.server.get(path, X_API_Key=self.secret).body
 
     def holds(self, symbol: str) -> bool:
-        """Say whether anything of a symbol is there."""
+        """Return whether the symbol exists."""
         return self.server.get(f"/api/v1/symbols/{symbol}", X_API_Key=self.secret).status == 200
 
 
@@ -50,7 +50,7 @@ def site(server: Callable[..., Server]) -> Site:
 
 
 def wrap(body: bytes, way: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return what goes over the wire behind the head, and the headers that say how."""
+    """Return the body as sent, and the headers that describe it."""
     packed = gzip.compress(body, mtime=0) if way.startswith("gzip") else body
     encoding = ("Content-Encoding: gzip",) if way == "gzip declared" else ()
     if way.endswith("chunked"):
@@ -62,7 +62,7 @@ WAYS = ("length", "chunked", "gzip", "gzip declared", "gzip chunked")
 
 
 def cut(site: Site, path: str, body: bytes, rng: random.Random) -> None:
-    """Send the beginning of a request: an answer, if there is one, must not call it complete."""
+    """Send the first part of a request: any answer must be 400."""
     way = rng.choice(WAYS)
     wire, headers = wrap(body, way)
     end = rng.choice((rng.randrange(len(wire)), len(wire) - 1, len(wire) - rng.randrange(1, 40)))
@@ -72,7 +72,7 @@ def cut(site: Site, path: str, body: bytes, rng: random.Random) -> None:
 
 
 def cut_gzip(site: Site, path: str, body: bytes, rng: random.Random) -> None:
-    """Send a complete request with the beginning of a gzip stream."""
+    """Send a complete request whose gzip stream is cut."""
     packed = gzip.compress(body, mtime=0)
     rest = packed[: rng.randrange(3, len(packed))]
     length = f"Content-Length: {len(rest)}"
@@ -80,8 +80,8 @@ def cut_gzip(site: Site, path: str, body: bytes, rng: random.Random) -> None:
     assert status_of(answer) == 400, (len(rest), len(packed), answer)
 
 
-def test_nothing_of_a_small_upload_that_is_cut_is_stored(site: Site) -> None:
-    """By length, in chunks, as gzip; the whole sent after it is stored as if nothing had been."""
+def test_small_upload_that_is_cut_stores_nothing(site: Site) -> None:
+    """By length, in chunks, as gzip; the whole upload sent after it is stored in full."""
     rng = seeded("cut uploads")
     for case in range(CASES):
         symbol = f"CUT{case}"
@@ -98,12 +98,12 @@ def test_nothing_of_a_small_upload_that_is_cut_is_stored(site: Site) -> None:
         assert (status_of(answer), told["rows"], told["inserted"]) == (200, ROWS, ROWS), case
 
 
-def test_whole_batches_of_a_large_upload_that_is_cut_stay(site: Site) -> None:
-    """The answer counts them, and sent again it ends with the same candles as if never cut."""
+def test_large_upload_that_is_cut_keeps_its_whole_batches(site: Site) -> None:
+    """The answer counts their rows; the whole upload sent again stores the rest."""
     rng = seeded("large cut uploads")
     body = candle_lines(LARGE_ROWS)
     path = "/api/v1/candles?symbol=LARGE&tf=M1"
-    for end in (rng.randrange(len(body) * 4 // 5, len(body)), len(body) - 1):
+    for end in (rng.randrange(len(body) // 2, len(body) * 3 // 4), len(body) - 1):  # each adds rows
         data = head_of(path, site.secret, f"Content-Length: {len(body)}") + body[:end]
         answer = send(site.server.url, data)
         detail = str(json_of(answer)["detail"])
@@ -129,15 +129,15 @@ def test_whole_batches_of_a_large_upload_that_is_cut_stay(site: Site) -> None:
 @pytest.mark.parametrize(
     "wire",
     [
-        b"zz\r\nabc\r\n0\r\n\r\n",  # no hexadecimal number
-        b"5\r\nabcdefgh\r\n0\r\n\r\n",  # longer than it says
+        b"zz\r\nabc\r\n0\r\n\r\n",  # size is no hexadecimal number
+        b"5\r\nabcdefgh\r\n0\r\n\r\n",  # chunk longer than its size
         b"fffffffffffffffffff\r\nabc",
         b"-5\r\nabc\r\n0\r\n\r\n",
-        b"3\r\nabc\r\n0\r\n",  # the last line is missing
+        b"3\r\nabc\r\n0\r\n",  # last line missing
     ],
 )
-def test_chunks_that_are_none_are_refused(site: Site, wire: bytes) -> None:
-    """And the next request works."""
+def test_malformed_chunks_are_refused(site: Site, wire: bytes) -> None:
+    """The next request works."""
     path = "/api/v1/candles?symbol=CHUNKS&tf=M1"
     answer = send(site.server.url, head_of(path, site.secret, "Transfer-Encoding: chunked") + wire)
     assert status_of(answer) == 400

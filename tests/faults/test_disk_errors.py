@@ -1,4 +1,4 @@
-"""Every single write and sync fails once, or forty times in a row: full, or broken.
+"""Each single write and sync fails once, or forty times in a row: disk full, or broken.
 
 ATOMIC-REQUEST, the right error, reads that go on, and RECOVER without a person.
 """
@@ -18,10 +18,10 @@ from tests.faults import workloads
 from tests.faults.disk import Fault, broken, full, mounted
 from tests.faults.images import lay
 from tests.faults.inprocess import Serving, head, post, serve, serving
-from tests.faults.laws import State, check_derived
 from tests.faults.senders import make_key, tick_job
 from tests.faults.sizes import LONG, seeded
-from tests.store.reference import Tick
+from tests.oracle.candles import Tick
+from tests.oracle.database import State, check_derived
 
 ATTEMPTS_MAX = 100
 REQUESTS = 12 if LONG else 3
@@ -29,13 +29,13 @@ REQUESTS = 12 if LONG else 3
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again at a disk that failed without waiting."""
+    """Retry a failed disk without a pause."""
     monkeypatch.setattr(failstop, "RETRY_S", 0)
 
 
 @pytest.fixture
 def before(db_path: Path) -> bytes:
-    """The file of a database that has something in it."""
+    """A database file with some rows."""
     with closing(connection.connect(db_path)) as db:
         for step in workloads.pumped_ticks(seeded("before"))[:10]:
             step(db)
@@ -54,14 +54,14 @@ def standing(folder: Path, before: bytes) -> Callable[[], AbstractContextManager
 
 
 def batches() -> list[list[Tick]]:
-    """Ticks, request for request."""
+    """Batches of ticks, one for each request."""
     rng = seeded("disk errors")
     start = workloads.DAY * 1000 + 3_600_000
     return [workloads.ticks_of(rng, start + number * 100_000, 10) for number in range(REQUESTS)]
 
 
 def wanted_states(it: Serving) -> list[State]:
-    """What the database holds before and after each request, when nothing fails."""
+    """Return the state before and after each request, without faults."""
     states = [it.look()]
     for batch in batches():
         it.send(batch)
@@ -71,7 +71,7 @@ def wanted_states(it: Serving) -> list[State]:
 
 
 def send_until_stored(it: Serving, batch: list[Tick], allowed: list[State]) -> set[type]:
-    """Send one request until it is acknowledged; return the errors it met."""
+    """Send one request until it is acknowledged; return its errors."""
     errors = set()
     for _ in range(ATTEMPTS_MAX):
         try:
@@ -97,7 +97,7 @@ def send_until_stored(it: Serving, batch: list[Tick], allowed: list[State]) -> s
         ("truncate", broken, InDoubt),
     ],
 )
-def test_whichever_operation_fails_nothing_is_half_done_and_the_next_request_works(
+def test_any_failing_operation_leaves_whole_requests_and_the_next_one_works(
     standing: Callable[[], AbstractContextManager[Serving]],
     kind: str,
     error: Callable[[], apsw.Error],
@@ -120,7 +120,7 @@ def test_whichever_operation_fails_nothing_is_half_done_and_the_next_request_wor
             break
     assert first > (1 if kind == "truncate" else REQUESTS)
     assert met <= {answer}
-    assert met or kind == "truncate"  # only checkpoints do that, who answer nobody
+    assert met or kind == "truncate"  # only checkpoints truncate, outside of any request
 
 
 @pytest.mark.parametrize("times", [1, 40])
@@ -128,7 +128,7 @@ def test_whichever_operation_fails_nothing_is_half_done_and_the_next_request_wor
     ("kind", "error", "status"),
     [("write", full, 507), ("write", broken, 503), ("sync", broken, 503)],
 )
-def test_a_client_is_told_what_is_wrong_and_charts_go_on(
+def test_client_gets_the_right_status_and_charts_still_answer(
     folder: Path,
     before: bytes,
     kind: str,
@@ -136,7 +136,7 @@ def test_a_client_is_told_what_is_wrong_and_charts_go_on(
     status: int,
     times: int,
 ) -> None:
-    """READS-LIVE and RECOVER; what was not acknowledged is there in the end, once."""
+    """READS-LIVE and RECOVER; each request is stored once in the end."""
     path = folder / "gfil.db"
     path.write_bytes(before)
     secret = make_key(path)

@@ -18,25 +18,25 @@ from tests.faults import workloads
 from tests.faults.disk import Fault, Tape, broken, mounted
 from tests.faults.images import lay
 from tests.faults.inprocess import Serving, serve
-from tests.faults.laws import read_state
 from tests.faults.power import IMAGES_MIN, Lost, cut_everywhere
 from tests.faults.sizes import seeded
+from tests.oracle.candles import Tick
+from tests.oracle.database import read_state
 from tests.store.model import write_ticks
-from tests.store.reference import Tick
 
 REQUESTS = 4
 ATTEMPTS_MAX = 20
-IMAGES = {True: IMAGES_MIN // 8, False: IMAGES_MIN // 40}  # for each sync, alone or not
+IMAGES = {True: IMAGES_MIN // 8, False: IMAGES_MIN // 40}  # for each sync: alone, or with others
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again at a disk that failed without waiting."""
+    """Retry a failed disk without a pause."""
     monkeypatch.setattr(failstop, "RETRY_S", 0)
 
 
 def days(rng: random.Random, count: int) -> list[list[Tick]]:
-    """So many ticks on each of some days: no two of the days share a page of the database."""
+    """Return ticks on some days, far enough apart that no two days share a database page."""
     return [
         workloads.ticks_of(rng, (workloads.DAY + n * 86400) * 1000, count) for n in range(REQUESTS)
     ]
@@ -44,7 +44,7 @@ def days(rng: random.Random, count: int) -> list[list[Tick]]:
 
 @pytest.fixture
 def before(db_path: Path) -> bytes:
-    """The file of a database with ticks of some days."""
+    """A database file with ticks of some days."""
     with closing(connection.connect(db_path)) as db:
         for ticks in days(seeded("before"), 300):
             write_ticks(db, workloads.SYMBOL, ticks)
@@ -63,7 +63,7 @@ def send_until_stored(it: Serving, batch: list[Tick]) -> None:
 
 
 def record(database: Path, fault: Fault, *, alone: bool) -> Tape:
-    """Send everything while syncs fail; each answer of success is a promise.
+    """Send all requests while syncs fail; each acknowledgement is a promise.
 
     `alone`: there is no reader and no checkpointer, so that the writer that gives up is the last
     to close the database, and the next one finds in the WAL what had failed.
@@ -85,7 +85,7 @@ def record(database: Path, fault: Fault, *, alone: bool) -> Tape:
 
 
 def fail_each(before: bytes, folder: Path, *, alone: bool) -> None:
-    """Let one sync after another fail, and cut the power everywhere each time."""
+    """Fail one sync after another, and cut the power at every point each time."""
     rng = seeded("cuts")
     served, cut = folder / "served", folder / "cut"
     served.mkdir()
@@ -101,27 +101,27 @@ def fail_each(before: bytes, folder: Path, *, alone: bool) -> None:
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_nothing_acknowledged_stands_on_what_a_failed_sync_lost(
+def test_acknowledged_requests_survive_a_failed_sync_and_a_power_cut(
     before: bytes, folder: Path, alone: bool
 ) -> None:
     fail_each(before, folder, alone=alone)
 
 
-def test_going_on_without_a_check_is_caught(
+def test_mutant_that_goes_on_without_a_check_is_caught(
     before: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proof of the proof."""
+    """Without the check after a failed sync the proof fails."""
     monkeypatch.setattr(failstop, "_probe", lambda path: None)
     with pytest.raises(Lost):
         fail_each(before, folder, alone=True)
 
 
-def test_a_wal_of_megabytes_is_written_again(db_path: Path) -> None:
+def test_large_wal_is_written_again_after_a_failed_sync(db_path: Path) -> None:
     rng = seeded("long wal")
     batch = workloads.ticks_of(rng, workloads.DAY * 1000, 10)
     with mounted() as disk, serve(db_path) as it:
         it.send(workloads.ticks_of(rng, (workloads.DAY + 86400) * 1000, 50_000))
-        it.look()  # its connection stays, or the WAL would go with the writer's
+        it.look()  # an open reader keeps the WAL when the writer closes
         assert (db_path.parent / "gfil.db-wal").stat().st_size > 2 * 1024 * 1024
         disk.fault = Fault("sync", 1, 1, broken)
         with pytest.raises(InDoubt):

@@ -1,4 +1,4 @@
-"""A disk that is really full, a small one in memory: READS-LIVE, 507, RECOVER."""
+"""A small disk in memory that is really full: READS-LIVE, 507, RECOVER."""
 
 import contextlib
 import os
@@ -11,21 +11,21 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.conftest import Server, clean_environment, wait_for
+from tests.conftest import Server, clean_environment, limit_s, wait_for
 from tests.faults import workloads
 from tests.server.test_gunicorn_conf import started
 
 DISK_MB = 24
 BATCH_TICKS = 2000
-RECOVER_MAX_S = 10.0
+RECOVER_MAX_S = limit_s(10.0)
 
 
 class Small:
-    """A server whose database lies on a disk of its own, and that disk from outside."""
+    """A server with its database on a small disk, and that disk as seen by the test."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.server = server
-        # SQLite would follow this link by its name, to the folder as all others see it.
+        # SQLite would resolve this link to the folder outside of the mount namespace.
         self.folder = Path(f"/proc/{server.process.pid}/root{folder}")
         inside = ["nsenter", "-m", "-t", str(server.process.pid), sys.executable, "-m", "gfil"]
         self.secret = subprocess.run(
@@ -38,7 +38,7 @@ class Small:
         self.sent = 0
 
     def post(self) -> tuple[int, dict[str, object]]:
-        """Send the next ticks; the same again after a failure."""
+        """Send the next ticks; after a failure, the same ticks again."""
         start = workloads.DAY * 1000 + self.sent * 10
         ticks = [
             {"symbol": "EURUSD", "time_msc": start + 10 * n, "bid": 1.5 + n % 9 / 8, "ask": 3.0}
@@ -51,7 +51,7 @@ class Small:
         return answer.status, orjson.loads(answer.body)
 
     def fill(self, leave_mb: int) -> None:
-        """Take the room that is left, but for so much."""
+        """Fill the disk up to `leave_mb`."""
         disk = os.statvfs(self.folder)
         count = disk.f_bavail * disk.f_frsize - leave_mb * 1_000_000
         with contextlib.suppress(OSError), (self.folder / "filler").open("wb") as file:
@@ -59,7 +59,7 @@ class Small:
             file.write(bytes(1_000_000 if not leave_mb else 0))
 
     def make_room(self) -> None:
-        """Give it back."""
+        """Delete the filler."""
         (self.folder / "filler").unlink()
 
     def reads(self) -> int:
@@ -89,7 +89,7 @@ def _small(folder: Path, disk: Path, free_mb_min: int) -> Iterator[Small]:
         yield Small(server, disk)
 
 
-def test_a_full_disk_is_507_and_room_is_all_it_takes(tmp_path: Path) -> None:
+def test_full_disk_answers_507_until_there_is_room(tmp_path: Path) -> None:
     with small(tmp_path, free_mb_min=0) as it:
         assert it.post()[0] == 200
         it.fill(leave_mb=0)
@@ -104,7 +104,7 @@ def test_a_full_disk_is_507_and_room_is_all_it_takes(tmp_path: Path) -> None:
         assert it.post()[1]["duplicates"] == BATCH_TICKS
 
 
-def test_below_the_floor_nothing_is_taken_in_though_it_would_fit(tmp_path: Path) -> None:
+def test_ingest_is_refused_below_the_free_space_floor(tmp_path: Path) -> None:
     with small(tmp_path, free_mb_min=8) as it:
         assert it.post()[0] == 200
         it.fill(leave_mb=6)

@@ -1,4 +1,4 @@
-"""kill -9 in an import, near the end of a batch: the file imported again completes it."""
+"""kill -9 near the end of an import batch: a second import completes the file."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ import apsw
 from gfil.store.engine import connection
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import check_derived
 from tests.store.model import everything
 
 KILLS = 25 if LONG else 5
@@ -32,20 +32,22 @@ def begin(source: Path, database: Path) -> subprocess.Popen[bytes]:
 
 
 def kill_soon(started: subprocess.Popen[bytes], reader: apsw.Connection, later_s: float) -> int:
-    """Kill an import a little after it has stored one more batch; return the rows it left."""
+    """Kill an import shortly after one more batch; return the rows it left."""
     _, change = connection.read_state(reader)
     wait_for(
         lambda: connection.read_state(reader)[1] > change or started.poll() is not None,
         "one more batch",
         60,
     )
-    time.sleep(later_s)  # not to wait for anything: to hit the next batch anywhere
+    time.sleep(later_s)  # a random moment of the next batch
     started.kill()
     started.wait()
     return connection.query_one(reader, M1)
 
 
-def test_an_import_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Path) -> None:
+def test_import_killed_repeatedly_ends_with_the_tables_of_an_undisturbed_one(
+    tmp_path: Path,
+) -> None:
     """IMPORT-RESUME and DERIVED=BASE."""
     rng = seeded("import kills")
     source = tmp_path / "EURUSD_M1.csv"

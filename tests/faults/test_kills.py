@@ -1,4 +1,4 @@
-"""kill -9 of a worker, of all of them, of the master, while four clients write.
+"""kill -9 of one worker, all workers or the master while four clients write.
 
 ACK-DURABLE, EXACTLY-ONCE, DERIVED=BASE and RECOVER, on a real server.
 """
@@ -12,10 +12,10 @@ from gfil.store.engine import connection
 from tests.conftest import Server
 from tests.faults import workloads
 from tests.faults.killing import VICTIMS, Standing, kill_while_sending
-from tests.faults.laws import check_derived
 from tests.faults.senders import Job, Senders, candle_job, distinct, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
-from tests.store.reference import Candle, Tick
+from tests.oracle.candles import Candle, Tick
+from tests.oracle.database import check_derived
 
 CYCLES = 60 if LONG else 10
 APART = 25  # requests between two kills, at most
@@ -23,7 +23,7 @@ TICKS = """
 SELECT time_msc, bid, ask, last, volume, flags
 FROM tick JOIN symbol ON symbol.id = tick.symbol_id
 WHERE symbol.name = :symbol
-ORDER BY time_msc, place
+ORDER BY time_msc, seq
 """
 STORED = """
 SELECT time, open, high, low, close, volume
@@ -34,7 +34,7 @@ ORDER BY time
 
 
 def make(rng: random.Random) -> tuple[list[Job], list[Tick], list[tuple[int, Candle]]]:
-    """Requests with ticks and with candles mixed, and what they hold in all."""
+    """Return mixed requests with ticks and candles, and all rows in them."""
     ticks = workloads.ticks_of(rng, workloads.DAY * 1000, CYCLES * APART * 8)
     rows = [(workloads.DAY + 60 * n, workloads.candle(rng)) for n in range(CYCLES * APART * 2)]
     jobs = tick_jobs(rng, "TICKS", ticks, 8)
@@ -48,7 +48,7 @@ def make(rng: random.Random) -> tuple[list[Job], list[Tick], list[tuple[int, Can
     return jobs, distinct(ticks), rows
 
 
-def test_nothing_acknowledged_is_lost_or_done_twice_whoever_is_killed(
+def test_acknowledged_requests_survive_kills_and_are_stored_once(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
     rng = seeded("kills")

@@ -1,4 +1,4 @@
-"""Large uploads through the real server: all that came is stored, in flat memory."""
+"""Large uploads through the real server are stored whole, in flat memory."""
 
 import gzip
 from collections.abc import Callable
@@ -20,7 +20,7 @@ MINUTE = 60
 
 @pytest.fixture(scope="module")
 def running(server: Callable[..., Server]) -> Server:
-    """One worker, warm."""
+    """One worker that has served a request."""
     running = server(GFIL_WORKERS="1")
     secret = make_key(running.db)
     path = "/api/v1/candles?symbol=WARM&tf=M1"
@@ -28,8 +28,8 @@ def running(server: Callable[..., Server]) -> Server:
     return running
 
 
-def test_eight_megabytes_are_one_transaction(running: Server) -> None:
-    """Prepared and stored whole, in little more memory than they take on the wire."""
+def test_eight_megabytes_are_stored_in_one_transaction(running: Server) -> None:
+    """They need little more memory than their bytes."""
     secret = make_key(running.db)
     worker = Worker(running)
     body = candle_lines(SMALL_ROWS)
@@ -43,8 +43,8 @@ def test_eight_megabytes_are_one_transaction(running: Server) -> None:
 
 
 @pytest.mark.parametrize("way", ["length", "gzip", "chunked"])
-def test_a_large_upload_is_streamed(running: Server, way: str) -> None:
-    """Whatever its length says, or if it has none."""
+def test_large_upload_is_streamed(running: Server, way: str) -> None:
+    """By Content-Length and in chunks."""
     secret = make_key(running.db)
     worker = Worker(running)
     rows = LARGE_ROWS if way == "length" else 300_000
@@ -65,8 +65,8 @@ def test_a_large_upload_is_streamed(running: Server, way: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/login", "/logout", "/api/v1/symbols/WARM"])
-def test_no_other_route_takes_much(running: Server, path: str) -> None:
-    """2 MB, and less where less is enough; the next request works."""
+def test_other_routes_refuse_large_bodies(running: Server, path: str) -> None:
+    """The limit is 2 MB or less; the next request works."""
     secret = make_key(running.db)
     method = "PATCH" if "symbols" in path else "POST"
     form = {"Content_Type": "application/x-www-form-urlencoded"} if method == "POST" else {}
@@ -77,10 +77,10 @@ def test_no_other_route_takes_much(running: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["good", "wrong", "none"])
-def test_a_client_that_sends_too_much_still_gets_its_answer(
+def test_client_that_sends_too_much_gets_its_answer(
     server: Callable[..., Server], key: str
 ) -> None:
-    """All of it is on its way before the client looks for an answer."""
+    """The client sends everything before it reads."""
     running = server(GFIL_WORKERS="1", GFIL_MAX_UPLOAD_MB="1")
     headers = {"good": {"X_API_Key": make_key(running.db)}, "wrong": {"X_API_Key": "x"}, "none": {}}
     status = 413 if key == "good" else 401

@@ -1,4 +1,4 @@
-"""Answers that never arrive: whoever sends again, under the same key, changes nothing twice."""
+"""Lost answers: a request repeated under its Idempotency-Key changes the data once."""
 
 import contextlib
 import random
@@ -14,16 +14,16 @@ import pytest
 from gfil.store.engine import connection
 from tests.conftest import Server
 from tests.faults import workloads
-from tests.faults.laws import check_derived
 from tests.faults.senders import Job, Senders, candle_job, make_key, tick_job
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import check_derived
 
 REQUESTS = 3000 if LONG else 300
 FATES = ("delivered", "delivered", "cut in the request", "cut in the answer", "no answer")
 
 
 class Proxy:
-    """A TCP proxy of one request a connection, that breaks some of them off."""
+    """A TCP proxy, one request for each connection, that breaks some connections."""
 
     def __init__(self, upstream: str, rng: random.Random) -> None:
         self.fates: dict[str, int] = dict.fromkeys(FATES, 0)
@@ -34,7 +34,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -62,7 +62,7 @@ class Proxy:
 
 
 def read_message(peer: socket.socket) -> bytes:
-    """Return one message that says how long it is."""
+    """Return one HTTP message with a Content-Length."""
     data = b""
     while b"\r\n\r\n" not in data and (piece := peer.recv(65536)):
         data += piece
@@ -76,7 +76,7 @@ def read_message(peer: socket.socket) -> bytes:
 
 @pytest.fixture
 def proxied(server: Callable[..., Server], tmp_path: Path) -> Iterator[tuple[Server, Proxy, str]]:
-    """A server, a proxy before it that breaks things off, and a key."""
+    """A server, the proxy in front of it, and a key."""
     path = tmp_path / "gfil.db"
     secret = make_key(path)
     running = server(GFIL_DB=str(path))
@@ -87,7 +87,7 @@ def proxied(server: Callable[..., Server], tmp_path: Path) -> Iterator[tuple[Ser
 
 
 def make(rng: random.Random, count: int) -> tuple[list[Job], int]:
-    """Requests with ticks and candles, and how many different ones they hold in all."""
+    """Return requests with ticks and candles, and the number of distinct rows."""
     jobs, sent = [], 0
     for number in range(count):
         start = workloads.DAY + number * 60
@@ -102,14 +102,14 @@ def make(rng: random.Random, count: int) -> tuple[list[Job], int]:
 
 
 def head(job: Job, secret: str) -> dict[str, str]:
-    """The headers of a request."""
+    """Return the headers of a request."""
     return {"Authorization": f"Bearer {secret}", "Idempotency_Key": job.name}
 
 
-def test_a_request_sent_until_it_is_answered_is_done_once(
+def test_request_repeated_until_answered_is_stored_once(
     proxied: tuple[Server, Proxy, str],
 ) -> None:
-    """EXACTLY-ONCE: each request in full, one change for each, and the first answer every time."""
+    """EXACTLY-ONCE: one change for each request, and the first answer every time."""
     running, proxy, secret = proxied
     rng = seeded("lost answers")
     jobs, sent = make(rng, REQUESTS)
@@ -128,8 +128,10 @@ def test_a_request_sent_until_it_is_answered_is_done_once(
         assert connection.read_state(db)[1] == REQUESTS
 
 
-def test_a_request_sent_by_four_at_once_is_done_once(proxied: tuple[Server, Proxy, str]) -> None:
-    """EXACTLY-ONCE on any worker: all of them get the one answer."""
+def test_request_sent_by_four_clients_at_once_is_stored_once(
+    proxied: tuple[Server, Proxy, str],
+) -> None:
+    """EXACTLY-ONCE on any worker: all clients get the same answer."""
     running, _, secret = proxied
     rng = seeded("four at once")
     jobs, sent = make(rng, REQUESTS // 4)

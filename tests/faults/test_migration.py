@@ -1,6 +1,6 @@
-"""The move from the old system, cut off at any write, killed, and on a disk without room.
+"""Migrations that are cut off at any write, killed, or run out of disk.
 
-IMPORT-RESUME: begun again it ends with the same tables, and no file counts as done before it is.
+IMPORT-RESUME: the next run ends with the same tables; a file is marked done only when it is.
 """
 
 import itertools
@@ -23,11 +23,11 @@ from gfil.store.engine import connection
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
-from tests.faults.laws import State, check_derived, read_state
 from tests.faults.power import comparable, cut_everywhere, record_commits
 from tests.faults.sizes import LONG, seeded
 from tests.migration import legacy_samples
 from tests.migration.legacy_samples import fold, objects, save
+from tests.oracle.database import State, check_derived, read_state
 from tests.store.model import everything
 
 KILLS = 25 if LONG else 5
@@ -38,14 +38,14 @@ MIGRATED = "SELECT digest, path, delete_after IS NULL FROM migrated_file ORDER B
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One process, in batches of a few rows."""
+    """Run in one process, in batches of a few rows."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     monkeypatch.setattr(batched, "BATCH_ROWS_FIRST", 10)
     monkeypatch.setattr(batched, "BATCH_ROWS_MAX", 10)
 
 
 def old_system(folder: Path, rng: random.Random, count: int) -> Path:
-    """The files of a symbol, with rows twice, one of them cut off."""
+    """Write the files of a symbol: with repeated rows, and with one file cut off."""
     rows = legacy_samples.minutes(count, START, rng.randrange(10**6))
     twice = [row for row in rows for _ in range(1 + (rng.random() < 0.05))]
     save(folder, "EURUSD_1m", objects(twice), cut=0.9)
@@ -54,7 +54,7 @@ def old_system(folder: Path, rng: random.Random, count: int) -> Path:
     return folder
 
 
-def test_a_cut_of_the_power_leaves_what_a_second_run_completes(
+def test_migration_completes_after_a_power_cut(
     db_path: Path, folder: Path, tmp_path: Path, here: None
 ) -> None:
     rng = seeded("migration")
@@ -65,7 +65,7 @@ def test_a_cut_of_the_power_leaves_what_a_second_run_completes(
 
 
 def migrate_until_done(database: Path, work: Callable[[apsw.Connection], Any]) -> int:
-    """Run it as often as it takes; return how often it found no room."""
+    """Run the migration until it completes; return the number of runs without room."""
     for failures in itertools.count():
         db = connection.connect(database)
         try:
@@ -75,14 +75,14 @@ def migrate_until_done(database: Path, work: Callable[[apsw.Connection], Any]) -
         else:
             return failures
         finally:
-            with suppress(apsw.FullError):  # the last one to close checkpoints
+            with suppress(apsw.FullError):  # the last connection to close checkpoints
                 db.close()
         assert failures < 100
     raise AssertionError
 
 
 @pytest.mark.parametrize("times", [1, 40])
-def test_a_disk_without_room_stops_it_and_it_goes_on_where_it_was(
+def test_migration_resumes_after_a_full_disk(
     folder: Path, tmp_path: Path, here: None, times: int
 ) -> None:
     rng = seeded("migration without room")
@@ -110,7 +110,7 @@ def test_a_disk_without_room_stops_it_and_it_goes_on_where_it_was(
 
 
 def without_numbers(state: State) -> State:
-    """A state without the numbers of changes: a run that failed may have taken some."""
+    """Return a state without change numbers, because a failed run may have used some."""
     return {
         name: [row[:-1] for row in rows] if name == "symbol" else rows
         for name, rows in state.items()
@@ -129,9 +129,9 @@ def begin(source: Path, database: Path) -> subprocess.Popen[bytes]:
 
 
 def kill_soon(started: subprocess.Popen[bytes], reader: apsw.Connection, later_s: float) -> bool:
-    """Kill it a little after it has stored one more batch, or a file is done, if it still runs.
+    """Kill the migration shortly after one more batch or file, if it still runs.
 
-    The process that verifies for it ends too.
+    Its verifying process ends too.
     """
     children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
     before = reader.pragma("data_version")
@@ -142,23 +142,25 @@ def kill_soon(started: subprocess.Popen[bytes], reader: apsw.Connection, later_s
     )
     was_running = started.poll() is None
     helpers = children.read_text().split() if was_running else []
-    time.sleep(later_s)  # not to wait for anything: to hit the next batch anywhere
+    time.sleep(later_s)  # a random moment of the next batch
     started.kill()
     started.wait()
     for helper in helpers:
-        wait_for(lambda helper=helper: not is_running(helper), "the other process ends", 20)
+        wait_for(lambda helper=helper: not is_running(helper), "the other process ends")
     return was_running
 
 
 def is_running(pid: str) -> bool:
-    """Whether a process lives; one that nobody buries does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def test_a_migration_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Path) -> None:
+def test_migration_killed_repeatedly_ends_with_the_tables_of_an_undisturbed_one(
+    tmp_path: Path,
+) -> None:
     rng = seeded("migration kills")
     source = tmp_path / "klines"
     for number in range(KILLS):

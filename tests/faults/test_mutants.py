@@ -1,6 +1,6 @@
-"""The proof of the proof: what breaks a promise on purpose is caught by the cut of the power.
+"""Mutants: the power-cut proof catches each deliberate defect.
 
-kill -9 cannot tell most of these from what is right: the kernel still has what was not synced.
+kill -9 cannot catch most of them, because the kernel still holds unsynced writes.
 """
 
 import random
@@ -20,7 +20,7 @@ from tests.faults.sizes import seeded
 
 
 def in_weak_mode(step: Step, synchronous: str) -> Step:
-    """The step on a connection that syncs less than it should."""
+    """Return a step that runs with a weaker `synchronous`."""
 
     def weakened(connection: apsw.Connection) -> None:
         connection.pragma("synchronous", synchronous)
@@ -31,7 +31,7 @@ def in_weak_mode(step: Step, synchronous: str) -> Step:
 
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
 @pytest.mark.parametrize("work", [workloads.pumped_candles, workloads.pumped_ticks])
-def test_weaker_syncs_are_caught(
+def test_weaker_synchronous_is_caught(
     work: Callable[[random.Random], list[Step]], synchronous: str, db_path: Path, folder: Path
 ) -> None:
     rng = seeded(f"{work.__name__} {synchronous}")
@@ -45,8 +45,8 @@ def checkpoint(connection: apsw.Connection) -> None:
     connection.wal_checkpoint()
 
 
-def test_an_unsynced_checkpoint_is_caught(db_path: Path, folder: Path) -> None:
-    """With checkpoints between, synchronous OFF does not only lose: it breaks the file."""
+def test_unsynced_checkpoint_is_caught(db_path: Path, folder: Path) -> None:
+    """With checkpoints, synchronous OFF corrupts the file."""
     rng = seeded("unsynced checkpoint")
     steps = [in_weak_mode(step, "OFF") for step in workloads.pumped_candles(rng)[:12]]
     tape = record(db_path, [each for step in steps for each in (step, checkpoint)])
@@ -54,14 +54,14 @@ def test_an_unsynced_checkpoint_is_caught(db_path: Path, folder: Path) -> None:
         cut_everywhere(tape, folder, rng)
 
 
-def test_a_disk_that_lies_about_syncs_is_caught(db_path: Path, folder: Path) -> None:
+def test_disk_that_lies_about_syncs_is_caught(db_path: Path, folder: Path) -> None:
     rng = seeded("lying disk")
     tape = record(db_path, workloads.pumped_candles(rng))
     with pytest.raises(Lost):
         cut_everywhere(tape, folder, rng, syncs_hold=False)
 
 
-def test_an_answer_before_the_commit_is_caught(
+def test_answer_before_the_commit_is_caught(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = seeded("early answer")
@@ -85,7 +85,7 @@ def test_an_answer_before_the_commit_is_caught(
 
 
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let nothing be derived until the function returned is called."""
+    """Delay all derivation until the returned function is called."""
     waiting: list[Callable[[], None]] = []
     at_once = candle_derive.derive_above
 
@@ -100,7 +100,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return derive
 
 
-def test_deriving_in_a_second_transaction_is_caught(
+def test_derivation_in_a_second_transaction_is_caught(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = seeded("derived later")
@@ -119,10 +119,10 @@ def test_deriving_in_a_second_transaction_is_caught(
         cut_everywhere(tape, folder, rng)
 
 
-def test_a_commit_without_what_is_derived_is_caught_at_once(
+def test_commit_without_derived_candles_is_caught_at_once(
     db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DERIVED=BASE is asked of every commit, not only of disks after a cut."""
+    """DERIVED=BASE is checked at every commit, not only after a power cut."""
     later(monkeypatch)
     step = workloads.pumped_candles(seeded("never derived"))[0]
     with pytest.raises(AssertionError, match="are not what their base makes them"):

@@ -1,6 +1,6 @@
-"""A cut of the power at any moment: what was acknowledged stays, and nothing is half there.
+"""Power cuts at any write: acknowledged requests stay, and no request is half stored.
 
-ACK-DURABLE, ATOMIC-REQUEST, DERIVED=BASE and, where a client asks again, EXACTLY-ONCE.
+ACK-DURABLE, ATOMIC-REQUEST, DERIVED=BASE and, where a client repeats, EXACTLY-ONCE.
 """
 
 import random
@@ -17,7 +17,7 @@ from tests.faults.sizes import seeded
 
 
 def repeat(steps: list[Step]) -> Callable[[apsw.Connection, int], None]:
-    """Do the steps again from one on, as a client does that has no answer to it."""
+    """Return a function that repeats the steps from one on, as a client without an answer does."""
 
     def again(connection: apsw.Connection, done: int) -> None:
         for step in steps[done:]:
@@ -31,11 +31,11 @@ def repeat(steps: list[Step]) -> Callable[[apsw.Connection, int], None]:
     [
         (workloads.pumped_ticks, IMAGES_MIN),
         (workloads.late_ticks, IMAGES_MIN // 2),
-        (workloads.pumped_candles, IMAGES_MIN // 2),  # checkpoints and keys have them too
+        (workloads.pumped_candles, IMAGES_MIN // 2),  # other workloads send them too
         (workloads.late_candles, IMAGES_MIN),
     ],
 )
-def test_ticks_and_candles_survive_a_cut_at_any_write(
+def test_ticks_and_candles_survive_a_power_cut_at_any_write(
     work: Callable[[random.Random], list[Step]], at_least: int, db_path: Path, folder: Path
 ) -> None:
     rng = seeded(work.__name__)
@@ -44,13 +44,13 @@ def test_ticks_and_candles_survive_a_cut_at_any_write(
     cut_everywhere(tape, folder, rng, at_least=at_least, again=repeat(steps))
 
 
-def test_a_revoked_key_stays_revoked_after_a_cut_at_any_write(db_path: Path, folder: Path) -> None:
+def test_revoked_key_stays_revoked_after_a_power_cut(db_path: Path, folder: Path) -> None:
     rng = seeded("keys")
     tape = record(db_path, workloads.keys_made_and_revoked(rng))
     cut_everywhere(tape, folder, rng)
 
 
-def test_a_cut_in_a_checkpoint_loses_nothing(db_path: Path, folder: Path) -> None:
+def test_power_cut_in_a_checkpoint_loses_nothing(db_path: Path, folder: Path) -> None:
     rng = seeded("checkpoints")
     steps = workloads.checkpoints(rng, db_path)
     tape = record(db_path, steps)
@@ -58,16 +58,16 @@ def test_a_cut_in_a_checkpoint_loses_nothing(db_path: Path, folder: Path) -> Non
     cut_everywhere(tape, folder, rng)
 
 
-def test_what_two_workers_wrote_in_turn_survives(db_path: Path, folder: Path) -> None:
+def test_rows_of_two_alternating_writers_survive_a_power_cut(db_path: Path, folder: Path) -> None:
     rng = seeded("two writers")
     tape = record(db_path, workloads.two_writers(rng, db_path))
     cut_everywhere(tape, folder, rng, at_least=IMAGES_MIN // 2)
 
 
-def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
+def test_import_completes_after_a_power_cut(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """IMPORT-RESUME: each batch is whole, and the file sent again completes it."""
+    """IMPORT-RESUME: each batch is whole, and a second import completes the file."""
     monkeypatch.setattr(batched, "BATCH_ROWS_FIRST", 8)
     monkeypatch.setattr(batched, "BATCH_ROWS_MAX", 10)
     rng = seeded("import")
@@ -78,7 +78,7 @@ def test_an_import_that_was_cut_off_ends_as_one_that_was_not(
     cut_everywhere(tape, folder, rng, again=lambda connection, _: work(connection))
 
 
-def test_a_deletion_is_whole_piece_by_piece(db_path: Path, folder: Path) -> None:
+def test_each_piece_of_a_deletion_is_whole_after_a_power_cut(db_path: Path, folder: Path) -> None:
     rng = seeded("deletions")
     steps = workloads.deletions(rng)
 

@@ -1,6 +1,6 @@
-"""A cut of the power while requests are served: an answer of success survives it.
+"""Power cuts while the application serves requests: acknowledged requests survive.
 
-ACK-DURABLE, ATOMIC-REQUEST, DERIVED=BASE, and EXACTLY-ONCE for whoever asks again: the same answer.
+ACK-DURABLE, ATOMIC-REQUEST, DERIVED=BASE and EXACTLY-ONCE: a repeat gets the same answer.
 """
 
 import random
@@ -22,7 +22,7 @@ REQUESTS = 24
 
 
 def make(rng: random.Random) -> list[Job]:
-    """Requests with ticks and with candles, new and late ones."""
+    """Return requests with ticks and candles, new and late ones."""
     jobs = []
     for number in range(REQUESTS):
         time = workloads.DAY + 60 * rng.randrange(300)
@@ -35,12 +35,12 @@ def make(rng: random.Random) -> list[Job]:
 
 
 def acknowledged(answer: TestResponse) -> bytes:
-    """The body of an answer of success."""
+    """Return the body of a 200 answer."""
     assert answer.status_code == 200, answer.text
     return answer.data
 
 
-def test_an_answer_of_success_survives_a_cut_and_is_given_again(
+def test_acknowledged_request_survives_a_power_cut_and_gets_its_answer_again(
     db_path: Path, folder: Path
 ) -> None:
     rng = seeded("requests")

@@ -1,6 +1,6 @@
-"""Pruning that is cut off, killed, done twice at once, and done on a disk that is full.
+"""Prunes that are cut off, killed, run twice at once, or run on a full disk.
 
-RETENTION-SAFE: what the rules keep stays as it was, and the next prune does the rest.
+RETENTION-SAFE: kept rows stay unchanged, and the next prune completes the work.
 """
 
 import random
@@ -21,10 +21,10 @@ from gfil.store.retention.rules import parse_period
 from gfil.timeframes import M1
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived
 from tests.faults.power import cut_everywhere, record_commits
 from tests.faults.sizes import LONG, seeded
 from tests.faults.workloads import DAY
+from tests.oracle.database import check_derived
 from tests.store.model import everything
 
 LATER = workloads.NOW + 10 * 86400
@@ -33,7 +33,7 @@ COUNT = "SELECT COUNT(*) FROM candle WHERE series = 32"
 
 
 def fill(database: Path, rng: random.Random) -> None:
-    """Minutes, ticks, days of a clock of its own, of more than a week; most of it too old."""
+    """Store more than a week of M1, ticks and D1 on another clock; most rows are past retention."""
     db = connection.connect(database)
     day_s = 86400
     for day in range(10):
@@ -55,10 +55,10 @@ def set_rules(db: apsw.Connection, **rules: str) -> None:
         retention_rules.set_rules(db, None, parsed)
 
 
-def test_a_prune_that_is_cut_off_goes_on_where_it_was(
+def test_prune_completes_after_a_power_cut(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each piece is whole, with what it settles; the next prune ends as if nothing had happened."""
+    """Each piece is whole with its settled candles; the next prune completes the work."""
     for name, size in (("BATCH_S", 0), ("TICKS_FIRST", 9), ("TICKS_MIN", 9), ("PAGES_FIRST", 4)):
         monkeypatch.setattr(pruning, name, size)
     monkeypatch.setattr(pruning, "PAGES_MIN", 4)
@@ -74,7 +74,7 @@ def test_a_prune_that_is_cut_off_goes_on_where_it_was(
 
 
 def make_large(database: Path, days: int) -> None:
-    """So many days of minutes, all but one of which are to be pruned."""
+    """Store days of M1, all but one of them past retention."""
     connection.create(database)
     rng = random.Random(days)
     rows = workloads.minutes(rng, DAY - days * 86400, days * 1440)
@@ -93,7 +93,7 @@ def begin(database: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def test_a_prune_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Path) -> None:
+def test_prune_killed_repeatedly_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
     rng = seeded("prune kills")
     whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
     for database in (whole, killed):
@@ -123,7 +123,7 @@ def test_a_prune_killed_again_and_again_ends_as_one_that_never_was(tmp_path: Pat
     assert everything(killed) == everything(whole)
 
 
-def test_two_prunes_at_once_do_what_one_does(tmp_path: Path) -> None:
+def test_two_prunes_at_once_end_with_the_tables_of_one(tmp_path: Path) -> None:
     one, two = tmp_path / "one.db", tmp_path / "two.db"
     for database in (one, two):
         make_large(database, 12)

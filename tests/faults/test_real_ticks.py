@@ -1,7 +1,7 @@
-"""Ticks of a broker, in the hands of four unreliable clients, become the candles they should.
+"""A broker's ticks sent by four unreliable clients become the right candles.
 
-Batches at once with random repeats, reordered within two seconds, with lost answers; in a second
-run all workers are killed at random moments. The wanted candles are a fold in plain Python.
+Batches are sent at once, repeated, reordered within two seconds, and lose answers; in a second test
+workers are killed at random moments. The expected candles are a fold in plain Python.
 """
 
 import csv
@@ -17,16 +17,17 @@ import orjson
 import pytest
 
 from gfil.store.engine import connection
-from tests.conftest import Server
+from tests.conftest import SAMPLES, WHOLE_FILES, Server
 from tests.faults import workloads
 from tests.faults.killing import Standing, kill_while_sending
-from tests.faults.laws import check_derived, fold_minutes
 from tests.faults.senders import Senders, distinct, make_key, tick_jobs
 from tests.faults.sizes import LONG, seeded
-from tests.store.reference import CHAIN, SECONDS, Candle, Tick, fold
+from tests.oracle.buckets import CHAIN, SECONDS
+from tests.oracle.candles import Candle, Tick, fold, fold_minutes
+from tests.oracle.database import check_derived
 
 REAL_FILE = "ticks/oanda_XAUUSD_ticks_201405_first300k.csv.gz"
-TICKS_MAX = 300_000 if LONG else 30_000
+TICKS_MAX = 300_000
 MADE_TICKS = 60_000 if LONG else 6_000
 SYMBOL = "XAUUSD"
 KILLED = ("a worker", "all workers")
@@ -36,11 +37,9 @@ PAGE = 10_000
 
 
 @pytest.fixture
-def real_ticks(shared_data: Path) -> list[Tick]:
-    """The first ticks of a broker's file."""
-    path = shared_data / REAL_FILE
-    if not path.exists():
-        pytest.skip(f"there is no {path}")
+def real_ticks() -> list[Tick]:
+    """The first ticks of a broker's file: of the sample, of the whole one in the long size."""
+    path = (WHOLE_FILES if LONG and WHOLE_FILES.is_dir() else SAMPLES) / REAL_FILE
     with gzip.open(path, "rt", newline="") as lines:
         rows = islice(csv.DictReader(lines), TICKS_MAX)
         return [
@@ -51,19 +50,19 @@ def real_ticks(shared_data: Path) -> list[Tick]:
 
 @pytest.fixture
 def made_ticks() -> list[Tick]:
-    """Ticks for machines without the file: with prices of deals and volumes too."""
+    """Random ticks with prices of deals and volumes too."""
     return workloads.ticks_of(seeded("made ticks"), workloads.DAY * 1000, MADE_TICKS)
 
 
 @pytest.fixture(params=["real_ticks", "made_ticks"])
 def ticks(request: pytest.FixtureRequest) -> list[Tick]:
-    """Ticks in the order in which they were made."""
+    """Ticks in time order."""
     found: list[Tick] = request.getfixturevalue(request.param)
     return found
 
 
 def fold_chain(ticks: list[Tick]) -> dict[str, list[tuple[int, Candle]]]:
-    """What each kept timeframe should show."""
+    """Return the expected candles of each materialised timeframe."""
     chain = {"M1": sorted(fold_minutes(ticks).items())}
     for finer, timeframe in pairwise(CHAIN):
         buckets = defaultdict(list)
@@ -74,7 +73,7 @@ def fold_chain(ticks: list[Tick]) -> dict[str, list[tuple[int, Candle]]]:
 
 
 def read_all(server: Server, what: str, **query: str) -> list[list[float]]:
-    """Everything of `/api/v1/ticks` or `/api/v1/candles`, page by page."""
+    """Return all rows of `/api/v1/ticks` or `/api/v1/candles`, page by page."""
     rows: list[list[float]] = []
     query |= {"symbol": SYMBOL, "from": "0", "limit": str(PAGE)}
     while True:
@@ -86,7 +85,7 @@ def read_all(server: Server, what: str, **query: str) -> list[list[float]]:
 
 
 def check(server: Server, database: Path, senders: Senders, ticks: list[Tick]) -> None:
-    """Everything is there, once, and folded as it should."""
+    """Assert that every tick is stored once and folded into the right candles."""
     wanted = distinct(ticks)
     answers = [done.answer for done in senders.done]
     assert {answer["rejected"] for answer in answers} == {0}
@@ -101,11 +100,11 @@ def check(server: Server, database: Path, senders: Senders, ticks: list[Tick]) -
 
 
 def groups_of_job(ticks: list[Tick]) -> int:
-    """So many milliseconds in one request that there are some hundred requests."""
+    """Return how many milliseconds go in a request so that there are some hundred requests."""
     return max(20, len(ticks) // 400)
 
 
-def test_four_unreliable_clients_leave_what_one_reliable_would(
+def test_four_unreliable_clients_store_every_tick_once(
     server: Callable[..., Server], tmp_path: Path, ticks: list[Tick]
 ) -> None:
     """ORDER-FREE, EXACTLY-ONCE and DERIVED=BASE, with two workers."""
@@ -120,10 +119,10 @@ def test_four_unreliable_clients_leave_what_one_reliable_would(
     running.stop()
 
 
-def test_workers_killed_at_random_moments_lose_and_repeat_nothing(
+def test_killed_workers_lose_and_repeat_no_tick(
     server: Callable[..., Server], tmp_path: Path, ticks: list[Tick]
 ) -> None:
-    """ACK-DURABLE and EXACTLY-ONCE beside the above."""
+    """ACK-DURABLE and EXACTLY-ONCE, too."""
     rng = seeded("killed workers")
     path = tmp_path / "gfil.db"
     secret = make_key(path)

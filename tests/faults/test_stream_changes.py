@@ -1,4 +1,4 @@
-"""Live viewers while the database is locked, rewritten or replaced, and names change hands."""
+"""Streams while the database is locked, rewritten or replaced, and symbols change names."""
 
 import random
 import threading
@@ -30,30 +30,30 @@ MINUTES = 30
 
 
 class Scene:
-    """A server, some that follow it, and what may be done to it; `held` holds the write lock."""
+    """A server, its viewers, and the operations on it; `held` holds the write lock."""
 
     def __init__(self, running: Server, secret: str, viewers: Viewers, rng: random.Random) -> None:
         self.running, self.viewers, self.rng = running, viewers, rng
         self._secret = secret
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> None:
-        """Send a request that is answered well."""
+        """Send a request that must answer 200."""
         headers = {"X_API_Key": self._secret, "Content_Type": "application/json"}
         answer = self.running.request(method, path, body, **headers)
         assert answer.status == 200, (path, answer.body)
 
     def send(self, symbol: str = workloads.SYMBOL, start: int = workloads.DAY) -> None:
-        """Send M1 and correct those that are there."""
+        """Send new M1 and corrections of earlier ones."""
         rows = workloads.minutes(self.rng, start, MINUTES)
         job = candle_job("", symbol, ((time, values) for (time, _), values in rows))
         self.ask("POST", job.path, job.body)
 
     def database(self) -> "closing[connection.Connection]":
-        """A connection of another process, as good as."""
+        """Return a connection outside of the server."""
         return closing(connection.connect(self.running.db))
 
     def resets(self) -> int:
-        """How many resets all have seen."""
+        """Return the number of resets that all viewers received."""
         return sum(viewer.events["reset"] for viewer in self.viewers.viewers)
 
 
@@ -75,7 +75,7 @@ def scene(running: Server) -> Iterator[Scene]:
         yield scene
 
 
-def test_a_lock_held_by_another_process_is_waited_for(scene: Scene) -> None:
+def test_streams_wait_for_a_lock_of_another_process(scene: Scene) -> None:
     holder = python(HOLD, scene.running.db)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
@@ -87,7 +87,7 @@ def test_a_lock_held_by_another_process_is_waited_for(scene: Scene) -> None:
     assert scene.resets() == 0
 
 
-def test_a_database_that_is_rewritten_changes_nothing(scene: Scene) -> None:
+def test_rewritten_database_changes_no_stream(scene: Scene) -> None:
     for sql in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", "REINDEX"):
         with scene.database() as db:
             db.execute(sql).fetchall()
@@ -96,15 +96,15 @@ def test_a_database_that_is_rewritten_changes_nothing(scene: Scene) -> None:
     assert scene.resets() == 0
 
 
-def test_another_clock_and_other_facts_of_a_symbol_leave_no_hole(scene: Scene) -> None:
+def test_new_clock_and_settings_of_a_symbol_leave_no_gap_in_streams(scene: Scene) -> None:
     for facts in ({"clock": "nyclose"}, {"digits": 3}, {"clock": "UTC"}, {"price": "ask"}):
         scene.ask("PATCH", f"/api/v1/symbols/{workloads.SYMBOL}", orjson.dumps(facts))
         scene.send()
         scene.viewers.check()
 
 
-def test_a_name_may_go_to_another_symbol_while_a_viewer_is_away(scene: Scene) -> None:
-    """What it holds is the old one's, of which the new one has nothing."""
+def test_viewer_that_was_away_resets_when_a_name_moved_to_another_symbol(scene: Scene) -> None:
+    """The viewer holds the old symbol's candles, which the new one lacks."""
     scene.viewers.send_away(3)
     with scene.database() as db, connection.transaction(db):
         symbols.rename(db, symbols.read(db, workloads.SYMBOL), OTHER)
@@ -114,7 +114,7 @@ def test_a_name_may_go_to_another_symbol_while_a_viewer_is_away(scene: Scene) ->
     assert min(viewer.events["reset"] for viewer in scene.viewers.viewers) == 1
 
 
-def test_a_symbol_may_be_deleted_and_come_again(scene: Scene) -> None:
+def test_symbol_deleted_and_created_again_is_followed(scene: Scene) -> None:
     for number in range(2):
         scene.viewers.send_away(2)
         scene.ask("DELETE", f"/api/v1/symbols/{workloads.SYMBOL}")
@@ -124,15 +124,15 @@ def test_a_symbol_may_be_deleted_and_come_again(scene: Scene) -> None:
 
 
 def replace(path: Path, other: Path) -> None:
-    """Put another file in a database's place, as `restore` would."""
+    """Replace the database file, as `restore` does."""
     for leftover in ("-wal", "-shm"):
         path.with_name(path.name + leftover).unlink(missing_ok=True)
     other.rename(path)
 
 
 @pytest.mark.parametrize("is_renewed", [True, False])
-def test_another_file_in_the_databases_place_is_read_anew(scene: Scene, is_renewed: bool) -> None:
-    """Also one that bears the same epoch, and has more changes, but others."""
+def test_replaced_database_file_resets_every_stream(scene: Scene, is_renewed: bool) -> None:
+    """Also a file with the same epoch and more, but different changes."""
     path = scene.running.db
     other = path.with_name("other.db")
     with scene.database() as db:

@@ -1,4 +1,4 @@
-"""Whatever is done to a database, who follows it live holds what it answers: STREAM-NO-GAP."""
+"""A live subscriber holds what the API answers after any change: STREAM-NO-GAP."""
 
 import contextlib
 import random
@@ -17,26 +17,28 @@ from gfil.web.stream import hub as module
 from gfil.web.stream.client_queue import ClientQueue, Position, Sub
 from gfil.web.stream.hub import Hub
 from tests.faults import workloads
-from tests.faults.laws import State, check_logged, read_state
 from tests.faults.power import Step
 from tests.faults.sizes import LONG, seeded
+from tests.oracle.database import State, check_logged, read_state
 from tests.web.sse import parse
 
 CLOCKS = ("UTC", workloads.NEW_YORK, "Asia/Kathmandu", "Europe/Athens")
-ELSEWHERE = ("M1", "M2", "M15", "H1", "H4", "D1", "W1") if not LONG else ()  # not on UTC
+ELSEWHERE = (
+    ("M1", "M2", "M15", "H1", "H4", "D1", "W1") if not LONG else ()
+)  # on other clocks than UTC
 SUBS = [
     Sub(workloads.SYMBOL, timeframe, clocks.parse(clock))
     for timeframe in timeframes.TIMEFRAMES
     for clock in CLOCKS
     if clock == "UTC" or not ELSEWHERE or timeframe.name in ELSEWHERE
 ]
-LEAVES = 0.15  # so often one leaves, misses something and comes again
+LEAVES = 0.15  # share of commits at which a subscriber disconnects and misses updates
 ALL = 10_000
 Held = dict[Sub, dict[int, list[float]]]
 
 
 def read_all(db: apsw.Connection) -> Held:
-    """What the database answers to each."""
+    """Return the answer of the database to each subscription."""
     symbol = symbols.find(db, workloads.SYMBOL)
     if symbol is None:
         return {sub: {} for sub in SUBS}
@@ -45,7 +47,7 @@ def read_all(db: apsw.Connection) -> Held:
 
 
 class Following:
-    """One that follows everything, as a page does, with a stream that breaks now and then."""
+    """A subscriber of all timeframes, as a page is one, whose stream breaks at times."""
 
     def __init__(self, live: Hub, db: apsw.Connection, rng: random.Random) -> None:
         self._live, self._db, self._rng = live, db, rng
@@ -53,10 +55,10 @@ class Following:
         self.resets = self.shown = 0
         self._since = Position(*connection.read_state(db))
         self._viewer: ClientQueue | None = live.join(SUBS, self._since)
-        self._behind_for = 0  # commits more, until it leaves
+        self._behind_for = 0  # commits until it disconnects
 
     def look(self) -> None:
-        """Take what is shown after a commit, or miss it; before it leaves some is kept back."""
+        """Receive or miss the updates of a commit; the last ones before a break are held back."""
         if self._viewer and self._behind_for == 0 and self._rng.random() < LEAVES:
             self._behind_for, module.SPACING_S = self._rng.randrange(2, 7), 3600
         elif self._behind_for:
@@ -84,7 +86,7 @@ class Following:
             self.shown += 1
 
     def is_there(self) -> bool:
-        """Whether it follows at the moment, and should hold all there is."""
+        """Return whether the subscriber is connected and must hold every candle."""
         return self._viewer is not None and not self._behind_for
 
 
@@ -94,7 +96,7 @@ def _position(text: str) -> Position:
 
 
 def clock_changes(rng: random.Random) -> list[Step]:
-    """Candles on several clocks, and a symbol that is drawn on one after another."""
+    """Candles on several clocks, and a symbol whose clock changes."""
 
     def redraw(name: str) -> Step:
         def step(db: apsw.Connection) -> None:
@@ -111,7 +113,7 @@ def clock_changes(rng: random.Random) -> list[Step]:
 
 
 def renames(rng: random.Random) -> list[Step]:
-    """A name that goes from one symbol to another, with ticks and candles between."""
+    """A name that moves from one symbol to another, with ticks and candles between."""
 
     def rename(old: str, new: str) -> Step:
         def step(db: apsw.Connection) -> None:
@@ -146,13 +148,13 @@ def renames(rng: random.Random) -> list[Step]:
         *(workloads.deletions, clock_changes, renames),
     ],
 )
-def test_whatever_is_done_is_shown_or_read_anew(
+def test_subscriber_holds_what_the_api_answers_after_every_commit(
     work: Callable[[random.Random], list[Step]],
     db_path: Path,
     db: apsw.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And the change log tells of every candle that a commit made, changed or took away."""
+    """The change log names every candle that a commit added, changed or removed."""
     monkeypatch.setattr(module, "SPACING_S", 0)
     monkeypatch.setattr("gfil.web.stream.client_queue.RESET_SPACING_S", 0)
     monkeypatch.setattr("gfil.web.stream.client_queue.EVENTS_MAX", 10_000)
@@ -163,7 +165,7 @@ def test_whatever_is_done_is_shown_or_read_anew(
 
 
 def run(steps: list[Step], db_path: Path, db: apsw.Connection, rng: random.Random) -> None:
-    """Do the steps, and look after each."""
+    """Run the steps and check after each."""
     live = Hub(db_path, 1)
     live.look()
     following = Following(live, db, rng)

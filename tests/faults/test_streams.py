@@ -1,4 +1,4 @@
-"""Live viewers while everything around them breaks: STREAM-NO-GAP and DRAIN, on a real server."""
+"""Streams of a real server during faults of all kinds: STREAM-NO-GAP and DRAIN."""
 
 import random
 import signal
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults import workloads
 from tests.faults.killing import Standing
 from tests.faults.senders import Job, Senders, candle_job, make_key, tick_jobs
@@ -34,12 +34,12 @@ BULK = 2500  # M1 of one upload
 TICKS = 12_000 if LONG else 1000  # of each symbol
 CLIENTS, REST_S = 3, 0.04  # about 60 requests a second
 ROUNDS = 24 if LONG else 2
-RESTART_MAX_S = 25.0
+RESTART_MAX_S = limit_s(25.0)
 ABORTED = 66.6  # a price that is never committed
 
 
 def subs_of(rng: random.Random) -> list[Sub]:
-    """What one viewer follows: mostly one chart, sometimes several, or all that is short."""
+    """Return the subscriptions of one viewer: mostly one chart, sometimes several."""
     if rng.random() < 0.15:
         symbol = rng.choice(SYMBOLS)
         return [(symbol, timeframe, "UTC") for timeframe in ("M1", "M2", "M3", "M5")]
@@ -48,7 +48,7 @@ def subs_of(rng: random.Random) -> list[Sub]:
 
 
 def history(rng: random.Random) -> list[Job]:
-    """What is there before anybody looks."""
+    """Return the M1 stored before the viewers connect."""
     days = [
         Job(
             f"days of {symbol}",
@@ -68,7 +68,7 @@ def history(rng: random.Random) -> list[Job]:
 
 
 def traffic(rng: random.Random) -> list[Job]:
-    """Ticks one by one and many at once, late candles, corrections and whole files, mixed."""
+    """Return mixed requests: ticks, late candles, corrections and whole files."""
     jobs = []
     for symbol in SYMBOLS:
         start_msc = (workloads.DAY + 60 * PRELOADED) * 1000
@@ -86,7 +86,7 @@ def traffic(rng: random.Random) -> list[Job]:
 
 
 def bulk(rng: random.Random) -> list[Job]:
-    """Uploads of whole files, before and over what is there."""
+    """Return uploads of whole files before and over the stored rows."""
     return [
         Job(
             f"bulk {symbol}",
@@ -105,7 +105,7 @@ def prepare(standing: Standing, secret: str, rng: random.Random) -> None:
 
 
 def abort(standing: Standing, secret: str) -> None:
-    """Send candles of which the last is wrong: none of them is ever committed or shown."""
+    """Send candles with a wrong last row: none is ever committed or shown."""
     good = f"{workloads.DAY},{ABORTED},{ABORTED},{ABORTED},{ABORTED},1\n"
     answer = standing.running.request(
         "POST",
@@ -129,7 +129,7 @@ def make_viewers(standing: Standing, rng: random.Random) -> Viewers:
 
 
 def tell(viewers: Viewers) -> None:
-    """Print what the viewers have seen."""
+    """Print the counts of the viewers."""
     resumed = sorted(each for viewer in viewers.viewers for each in viewer.resumed_s)
     events: Counter[str] = sum((viewer.events for viewer in viewers.viewers), Counter())
     statuses: Counter[int] = sum((viewer.statuses for viewer in viewers.viewers), Counter())
@@ -137,10 +137,10 @@ def tell(viewers: Viewers) -> None:
     print(f"{dict(events)} {dict(statuses)}, {len(resumed)} resumed {half:.2f} s, {last:.2f} s")
 
 
-def test_every_viewer_ends_with_what_the_server_has_whatever_broke_between(
+def test_every_viewer_ends_with_the_candles_of_the_server_after_faults(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """Viewers are cut off, workers killed and renewed, while ticks, files and deletions come."""
+    """Viewers disconnect, workers are killed and reloaded, during ticks, files and deletions."""
     rng = seeded("streams")
     path = tmp_path / "gfil.db"
     secret = make_key(path, "admin")
@@ -181,10 +181,10 @@ def free_port() -> int:
         return port
 
 
-def test_a_restart_with_a_hundred_streams_ends_in_time_and_all_come_back(
+def test_restart_with_a_hundred_streams_ends_in_time_and_all_reconnect(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """DRAIN: the server is ended and started again at its place, and its workers are renewed."""
+    """DRAIN: the server restarts at its address, then reloads its workers."""
     rng = seeded("drain")
     path, place = tmp_path / "gfil.db", f"127.0.0.1:{free_port()}"
     secret = make_key(path)
@@ -193,19 +193,19 @@ def test_a_restart_with_a_hundred_streams_ends_in_time_and_all_come_back(
     jobs = traffic(rng)
     sending = Senders(standing.url, secret, jobs, rng, clients=CLIENTS, rest_s=REST_S)
     with make_viewers(standing, rng) as viewers, sending as senders:
-        wait_for(lambda: len(senders.done) > len(jobs) // 4, "some writes", 60)
+        wait_for(lambda: len(senders.done) > len(jobs) // 4, "some writes")
         began = time.monotonic()
         assert standing.running.stop() == 0
         took_s = time.monotonic() - began
         assert took_s < RESTART_MAX_S
         standing.running = standing.start()
-        wait_for(viewers.are_all_there, "all viewers after the restart", 30)
+        wait_for(viewers.are_all_there, "all viewers after the restart")
         before = set(standing.workers())
         began = time.monotonic()
         standing.running.process.send_signal(signal.SIGHUP)
         wait_for(lambda: not before & set(standing.workers()), "new workers", RESTART_MAX_S)
         print(f"the restart took {took_s:.2f} s, the renewal {time.monotonic() - began:.2f} s")
-        wait_for(viewers.are_all_there, "all viewers after the renewal", 30)
+        wait_for(viewers.are_all_there, "all viewers after the renewal")
         senders.finish()
         viewers.check()
         tell(viewers)

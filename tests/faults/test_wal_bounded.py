@@ -1,4 +1,4 @@
-"""Readers that overlap for ever, with cursors read half, while clients write as much as goes.
+"""Overlapping readers with half-read cursors while clients write at full speed.
 
 WAL-BOUNDED on a real server: 64 MB at most, and short again soon after.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gfil.errors import Busy
 from gfil.store.engine import connection
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, limit_s, wait_for
 from tests.faults import workloads
 from tests.faults.senders import Job, Senders, candle_job, make_key
 from tests.faults.sizes import LONG, seeded
@@ -25,7 +25,7 @@ EVERYTHING = "SELECT series, time FROM candle ORDER BY series, time"
 
 
 def scattered(rng: random.Random) -> Iterator[Job]:
-    """Requests of some minutes of each of many days: each touches much of the database."""
+    """Return requests with some minutes of each of many days: each touches many pages."""
     for number in range(JOBS):
         first = workloads.DAY - DAYS * 86400 + number * 180
         times = (first + n * 86400 + later_s for n in range(DAYS) for later_s in (0, 60, 120))
@@ -34,7 +34,7 @@ def scattered(rng: random.Random) -> Iterator[Job]:
 
 
 def read_half(database: Path, rng: random.Random, end: threading.Event) -> None:
-    """Read the beginning of everything and hold on to it, again and again."""
+    """Read the first rows of all tables and keep the cursor open, repeatedly."""
     while not end.is_set():
         with closing(connection.connect(database, readonly=True)) as db, suppress(Busy):
             cursor = db.execute(EVERYTHING)
@@ -45,7 +45,7 @@ def read_half(database: Path, rng: random.Random, end: threading.Event) -> None:
 
 @contextmanager
 def reading(database: Path, rng: random.Random) -> Iterator[None]:
-    """Some readers of which there is always one."""
+    """Run readers so that one always holds a snapshot."""
     end = threading.Event()
     threads = [
         threading.Thread(target=read_half, args=(database, random.Random(rng.random()), end))
@@ -78,7 +78,7 @@ def test_the_wal_stays_bounded_while_readers_overlap_for_ever(
     with reading(path, rng):
         with Senders(lambda: running.url, secret, scattered(rng), rng) as senders:
             wait_for(is_sent, "everything is sent", 300)
-        wait_for(lambda: wal.stat().st_size <= 8 * MB, "a short WAL", 60)
+        wait_for(lambda: wal.stat().st_size <= 8 * MB, "a short WAL", limit_s(60))
     assert len(senders.done) == JOBS
     assert max(sizes) <= 64 * MB
     running.stop()

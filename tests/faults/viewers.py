@@ -1,4 +1,4 @@
-"""Viewers of live streams: many on one thread, strict readers that come again as browsers do."""
+"""Viewers of live streams, many on one thread: they check events and reconnect like browsers."""
 
 import http.client
 import random
@@ -23,13 +23,13 @@ States = dict[int, list[float]]
 """Candles by their time."""
 
 ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,16})")
-RETRY_S = 1.0  # until the server says how long
-TIMEOUT_S = 30
+RETRY_S = 1.0  # until the server sends `retry`
+TIMEOUT_S = 120
 PAGE_MAX = 10_000
 
 
 class Viewer:
-    """One page: it reads its candles, then follows them; what it is sent it looks at strictly.
+    """One page: it reads its candles, then follows them, and checks each event strictly.
 
     `states` is all it holds, `wrongs` what no server should ever send. `since` is where the page
     that was read stands, `last_id` as a browser keeps it.
@@ -53,14 +53,14 @@ class Viewer:
         self._head, self._chunked, self._body = b"", b"", b""
 
     def request(self) -> bytes:
-        """What it asks for when it comes, or comes again."""
+        """Return the path of its stream request."""
         query = [("sub", ",".join(sub)) for sub in self.subs] + [("since", self.since)]
         lines = [f"GET /api/v1/stream?{urlencode(query)} HTTP/1.1", "Host: localhost"]
         own = self.headers | ({"Last-Event-ID": self.last_id} if self.last_id else {})
         return "\r\n".join([*lines, *(f"{name}: {own[name]}" for name in own), "", ""]).encode()
 
     def connect(self, url: str) -> None:
-        """Come, or come again."""
+        """Connect, or reconnect."""
         place = urlsplit(url)
         self._head, self._chunked, self._body = b"", b"", b""
         client = socket.create_connection((str(place.hostname), place.port or 80), TIMEOUT_S)
@@ -69,7 +69,7 @@ class Viewer:
         self.connection = client
 
     def leave(self) -> None:
-        """Be gone, to come again when a browser would."""
+        """Disconnect, to reconnect when a browser would."""
         if self.connection is not None:
             self.connection.close()
         self.connection = None
@@ -77,7 +77,7 @@ class Viewer:
         self.due = time.monotonic() + self._retry_s
 
     def receive(self, data: bytes) -> None:
-        """Take what has come."""
+        """Process received bytes."""
         if b"\r\n\r\n" not in self._head:
             self._head += data
             head, end, data = self._head.partition(b"\r\n\r\n")
@@ -150,7 +150,7 @@ class Viewer:
 
 
 class Reader:
-    """Reads candles as pages do; what has not changed it does not fetch again."""
+    """Reads candles as pages do, with If-None-Match."""
 
     def __init__(self, url: Callable[[], str], headers: dict[str, str] | None = None) -> None:
         self._url, self._headers = url, headers or {}
@@ -160,7 +160,7 @@ class Reader:
         """Return the answer for all candles of one symbol, timeframe and clock.
 
         Raises:
-            OSError, HTTPException: there was none.
+            OSError, HTTPException: no answer arrived.
         """
         symbol, timeframe, clock = map(quote, sub)
         path = f"/api/v1/candles?symbol={symbol}&tf={timeframe}&clock={clock}&limit={PAGE_MAX}"
@@ -187,7 +187,7 @@ class Reader:
 
 
 class Viewers:
-    """Many viewers; one thread reads for all, and has them come again when they are cut off."""
+    """Many viewers; one thread reads for all and reconnects them."""
 
     def __init__(
         self, url: Callable[[], str], viewers: Sequence[Viewer], rng: random.Random
@@ -202,7 +202,7 @@ class Viewers:
 
     def __enter__(self) -> "Viewers":
         self._thread.start()
-        wait_for(lambda: self.failure or self.are_all_there(), "all viewers", 30)
+        wait_for(lambda: self.failure or self.are_all_there(), "all viewers")
         assert not self.failure
         return self
 
@@ -213,18 +213,18 @@ class Viewers:
             viewer.leave()
 
     def are_all_there(self) -> bool:
-        """Say whether each is connected, has been sent something, and has read its page."""
+        """Return whether each is connected, has received an event and has read its page."""
         return all(
             viewer.connection and viewer.statuses and not (viewer.lost or viewer.must_read)
             for viewer in self.viewers
         )
 
     def cut(self, count: int) -> None:
-        """Disconnect so many at random; they come again."""
+        """Disconnect `count` random viewers; they reconnect."""
         self._to_cut += self._rng.sample(self.viewers, count)
 
     def send_away(self, count: int) -> None:
-        """Disconnect so many, who stay away until all are let in."""
+        """Disconnect `count` viewers until `let_in` is called."""
         away = self._rng.sample(self.viewers, count)
         for viewer in away:
             viewer.is_away = True
@@ -232,12 +232,12 @@ class Viewers:
         wait_for(lambda: not any(viewer.connection for viewer in away), "some to be away")
 
     def let_in(self) -> None:
-        """Let those come again who were sent away."""
+        """Let the viewers that were sent away reconnect."""
         for viewer in self.viewers:
             viewer.is_away = False
 
     def differences(self, reader: Reader) -> list[str]:
-        """Tell what viewers hold that is not what the server answers; [] when all is well."""
+        """Return the differences between viewers and the server; [] without any."""
         subs = dict.fromkeys(sub for viewer in self.viewers for sub in viewer.subs)
         wanted = {sub: reader.states(sub) for sub in subs}
         return [
@@ -248,7 +248,7 @@ class Viewers:
         ]
 
     def check(self) -> None:
-        """Wait until all hold what the server answers; nothing strange was sent to any of them."""
+        """Wait until all hold the candles of the server; no viewer got a wrong event."""
         found: list[str] = []
         reader = Reader(self._url, self.viewers[0].headers)
 
@@ -257,7 +257,7 @@ class Viewers:
             return not found
 
         try:
-            wait_for(agree, "the same candles everywhere", 20)
+            wait_for(agree, "the same candles everywhere")
         finally:
             print("\n".join(found[:10]), self.failure)
         assert [wrong for viewer in self.viewers for wrong in viewer.wrongs] == []
@@ -291,7 +291,7 @@ class Viewers:
     def _read(self, viewer: Viewer) -> bool:
         answers = {sub: self._reader.read(sub) for sub in viewer.subs}
         if len({answer["epoch"] for answer in answers.values()}) > 1:
-            return False  # the next time they are of one epoch
+            return False  # a retry reads one epoch
         for sub, answer in answers.items():
             viewer.states[sub] = {candle[0]: candle for candle in answer["candles"]}
         if not viewer.since:

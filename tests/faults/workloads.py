@@ -1,4 +1,4 @@
-"""Things done to a database, step by step, that a cut of the power may interrupt."""
+"""Workloads: steps on a database that a power cut may interrupt."""
 
 import contextlib
 import random
@@ -17,8 +17,9 @@ from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
 from gfil.timeframes import parse
 from tests.faults.power import Step
+from tests.oracle.buckets import bucket
+from tests.oracle.candles import Candle, Tick
 from tests.store.model import Row, write, write_ticks
-from tests.store.reference import Candle, Tick, bucket
 
 NOW = 1_700_000_000
 DAY = NOW // 86400 * 86400 - 7 * 86400
@@ -27,23 +28,23 @@ SYMBOL = "EURUSD"
 
 
 def candle(rng: random.Random, opening: float = 1.1) -> Candle:
-    """A candle that obeys the law."""
+    """Return a random candle that obeys the law."""
     prices = [opening, *(round(opening + rng.uniform(-0.01, 0.01), 5) for _ in range(3))]
     return prices[0], max(prices), min(prices), prices[-1], float(rng.randrange(1, 50))
 
 
 def minutes(rng: random.Random, start: int, count: int) -> list[Row]:
-    """So many M1, one after another."""
+    """Return `count` consecutive M1."""
     return [((time, time + 60), candle(rng)) for time in range(start, start + 60 * count, 60)]
 
 
 def send(timeframe: str, rows: list[Row], clock: str = "UTC", **options: Any) -> Step:
-    """One request with candles."""
+    """Return a step that sends candles."""
     return lambda connection: write(connection, SYMBOL, timeframe, rows, clock, **options)
 
 
 def pumped_candles(rng: random.Random) -> list[Step]:
-    """Minutes as a pump sends them: a few new ones each time, the last one again."""
+    """M1 as a pump sends them: a few new ones each time, the last one repeated."""
     steps: list[Step] = []
     time = DAY
     for _ in range(40):
@@ -54,7 +55,7 @@ def pumped_candles(rng: random.Random) -> list[Step]:
 
 
 def late_candles(rng: random.Random) -> list[Step]:
-    """Candles of any timeframe and clock in no order, some of which give way to others."""
+    """Candles of any timeframe and clock in random order; finer ones supersede some."""
     steps: list[Step] = [send("M1", minutes(rng, DAY, 1)), _set_clock("Europe/Athens")]
     for _ in range(34):
         timeframe = rng.choice(("M1", "M1", "M1", "M5", "H1", "H4", "D1"))
@@ -76,7 +77,7 @@ def _set_clock(name: str) -> Step:
 
 
 def ticks_of(rng: random.Random, start_msc: int, count: int) -> list[Tick]:
-    """So many ticks within some seconds, a few of them in one millisecond."""
+    """Return `count` ticks within some seconds, a few of them in one millisecond."""
     ticks = []
     time_msc = start_msc
     for _ in range(count):
@@ -88,12 +89,12 @@ def ticks_of(rng: random.Random, start_msc: int, count: int) -> list[Tick]:
 
 
 def send_ticks(ticks: list[Tick]) -> Step:
-    """One request with ticks."""
+    """Return a step that sends ticks."""
     return lambda connection: write_ticks(connection, SYMBOL, ticks)
 
 
 def pumped_ticks(rng: random.Random) -> list[Step]:
-    """Ticks as a pump sends them: some of the last request come again."""
+    """Ticks as a pump sends them: some of the last request are repeated."""
     steps: list[Step] = []
     time_msc = DAY * 1000
     for _ in range(40):
@@ -106,7 +107,7 @@ def pumped_ticks(rng: random.Random) -> list[Step]:
 
 
 def late_ticks(rng: random.Random) -> list[Step]:
-    """Ticks in no order, the broker's own candles over them, and other prices that count."""
+    """Ticks in random order, the broker's candles over them, and changes of the price rule."""
 
     def reprice(price: str | None) -> Step:
         def step(db: apsw.Connection) -> None:
@@ -124,13 +125,13 @@ def late_ticks(rng: random.Random) -> list[Step]:
         elif what == "price":
             steps.append(reprice(rng.choice((None, *symbols.PRICES))))
         else:
-            now = time + 90 if what == "early" else NOW  # the second of them is still forming
+            now = time + 90 if what == "early" else NOW  # the second one is still forming
             steps.append(send("M1", minutes(rng, time, 2), now=now))
     return steps
 
 
 def keys_made_and_revoked(rng: random.Random) -> list[Step]:
-    """Keys that come and go between writes: one revoked must not be valid again."""
+    """Keys created and revoked between writes: a revoked key must stay revoked."""
     ids = {}
 
     def make(number: int) -> Step:
@@ -155,7 +156,7 @@ def keys_made_and_revoked(rng: random.Random) -> list[Step]:
 
 
 def checkpoints(rng: random.Random, path: Path) -> list[Step]:
-    """Writes with checkpoints of another connection between them, also beside a reader."""
+    """Writes with checkpoints of another connection between them, also during a read."""
     steps: list[Step] = []
     modes = (
         apsw.SQLITE_CHECKPOINT_PASSIVE,
@@ -185,7 +186,7 @@ def checkpoints(rng: random.Random, path: Path) -> list[Step]:
 
 
 def two_writers(rng: random.Random, path: Path) -> list[Step]:
-    """Ticks and candles by two connections in turn, as two workers write."""
+    """Ticks and candles by two alternating connections, as two workers write."""
     others: list[apsw.Connection] = []
 
     def by_the_other(step: Step) -> Step:
@@ -205,19 +206,19 @@ def two_writers(rng: random.Random, path: Path) -> list[Step]:
 
 
 def csv(rows: list[Row]) -> bytes:
-    """M1 as a CSV file."""
+    """Return M1 as a CSV file."""
     lines = (f"{start},{','.join(map(str, values))}" for (start, _), values in rows)
     return "\n".join(["time,open,high,low,close,volume", *lines, ""]).encode()
 
 
 def load(content: bytes) -> Step:
-    """An import of a file."""
+    """Return a step that imports a file."""
     options = importer.Options(symbol=SYMBOL, timeframe=parse("M1"))
     return lambda connection: importer.load(connection, [content], options, now=NOW)
 
 
 def migration_of(folder: Path) -> Step:
-    """A move of the old files in a folder, one of them cut off."""
+    """Return a step that migrates the legacy files of a folder, one of them cut off."""
 
     def step(connection: apsw.Connection) -> None:
         path = Path(connection.filename)
@@ -231,7 +232,7 @@ def migration_of(folder: Path) -> Step:
 
 
 def deletions(rng: random.Random) -> list[Step]:
-    """Ranges and whole symbols that go, with what was derived from them."""
+    """Deletions of ranges and whole symbols, with their derived candles."""
 
     def cut(start: int, stop: int, timeframe: str | None) -> Step:
         def step(connection: apsw.Connection) -> None:

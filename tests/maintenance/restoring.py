@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gfil.store.engine import connection
 from tests.faults import workloads
-from tests.faults.laws import State, check_derived, read_state
+from tests.oracle.database import State, check_derived, read_state
 
 NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 

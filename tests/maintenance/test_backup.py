@@ -24,8 +24,8 @@ from gfil.store.engine import connection, file_copy, locks
 from gfil.wording import format_size
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
-from tests.faults.laws import check_derived, read_state
 from tests.faults.sizes import seeded
+from tests.oracle.database import check_derived, read_state
 
 NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 BACKUP = "-m", "gfil", "backup"
@@ -39,7 +39,7 @@ def gfil(db_path: Path, *words: str) -> tuple[int, str, str]:
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -122,7 +122,7 @@ def test_no_backup_is_deleted_if_the_new_one_fails(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup.write(db_path, folder, now=NOW)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         backup.write(db_path, folder, keep=1, now=NOW + 1)
     assert names(folder) == ["gfil-20250102T030405Z.db"]
@@ -167,7 +167,7 @@ def test_copy_that_breaks_a_law_is_no_backup(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     filled.execute("UPDATE candle SET close = high WHERE kind = 0 AND close < high")
-    with pytest.raises(integrity.Unsound, match="is not what its base makes it"):
+    with pytest.raises(integrity.Unsound, match="differs from what its base makes"):
         backup.write(db_path, folder, now=NOW)
     assert names(folder) == []
 
@@ -224,7 +224,7 @@ def test_killed_backup_leaves_no_file_named_like_a_backup(
     environment = clean_environment(GFIL_DB=str(db_path))
     for _ in range(3):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        wait_for(lambda: names(folder), "the partial file", 30)
+        wait_for(lambda: names(folder), "the partial file")
         process.send_signal(signal.SIGKILL)
         process.wait()
         for path in folder.glob("*.db"):
@@ -243,7 +243,7 @@ def test_full_disk_is_one_line_and_leaves_no_file(
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )
     target = next(iter(done.stderr.split(" at ")[1:]), "").strip()

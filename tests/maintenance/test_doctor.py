@@ -20,9 +20,9 @@ from gfil.store.retention import rules
 from gfil.timeframes import DAY, HOUR, MINUTE, WEEK
 from tests.conftest import Server
 from tests.faults import workloads
-from tests.faults.laws import check_derived, check_logged, read_state
 from tests.faults.sizes import seeded
 from tests.maintenance.test_backup import gfil
+from tests.oracle.database import check_derived, check_logged, read_state
 from tests.store.model import Row, write, write_ticks
 
 MONDAY = 1_704_067_200  # 2024-01-01
@@ -225,9 +225,9 @@ def test_symbol_with_candles_at_the_weekend_is_found(well: Path, db: apsw.Connec
 
 @pytest.mark.parametrize("clock", ["America/New_York", "UTC"])
 def test_broker_file_read_on_a_wrong_clock_is_found(
-    db: apsw.Connection, db_path: Path, shared_data: Path, clock: str
+    db: apsw.Connection, db_path: Path, shared_hours: Path, clock: str
 ) -> None:
-    file = shared_data / "histdata" / "DAT_ASCII_EURUSD_M1_201701.csv.gz"
+    file = shared_hours / "histdata" / "DAT_ASCII_EURUSD_M1_201701.csv.gz"
     options = importer.Options(clock=clocks.parse(clock))
     importer.load(db, [file.read_bytes()], options, name=file.name, now=NOW)
     found = look(db_path)["week"]

@@ -307,11 +307,11 @@ def load(path: Path, source: Path, clock: str) -> None:
 
 
 def test_gaps_of_a_broker_month_are_its_missing_hours(
-    db_path: Path, db: apsw.Connection, shared_data: Path
+    db_path: Path, db: apsw.Connection, shared_hours: Path
 ) -> None:
-    load(db_path, shared_data / "histdata/DAT_ASCII_EURUSD_M1_202306.csv.gz", "America/New_York")
+    load(db_path, shared_hours / "histdata/DAT_ASCII_EURUSD_M1_202306.csv.gz", "America/New_York")
     symbol = symbols.read(db, "EURUSD")
-    held = {time for (time,) in db.execute(expected_minutes.HELD, span_of(symbol))}
+    held = {time for (time,) in db.execute(expected_minutes.READ_MINUTES, span_of(symbol))}
     found = [*gaps.find(db, symbol, now=LATER)]
     gone = {time for gap in found for time in range(*gap, MINUTE)}
     assert [time for time in sorted(gone) if time in held or not is_open(time)] == []
@@ -338,10 +338,10 @@ def is_open(time: int) -> bool:
 
 
 def test_broker_data_has_no_gap_at_clock_changes(
-    db_path: Path, db: apsw.Connection, shared_data: Path
+    db_path: Path, db: apsw.Connection, shared_hours: Path
 ) -> None:
     """Seven weeks with the American change in the fourth and the European in the sixth."""
-    load(db_path, shared_data / "eurusd_utc_multitf/EURUSD1.csv.gz", "UTC")
+    load(db_path, shared_hours / "eurusd_utc_multitf/EURUSD1.csv.gz", "UTC")
     found = [*gaps.find(db, symbols.read(db, "EURUSD"), now=LATER)]
     print([(clocks.format_instant(g.start), g.minutes) for g in found])
     assert sum(gap.minutes for gap in found) < 60

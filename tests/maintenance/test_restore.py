@@ -28,16 +28,16 @@ from gfil.maintenance import backup, restore
 from gfil.maintenance.restore import Restored
 from gfil.store import api_keys
 from gfil.store.candles import integrity
-from gfil.store.engine import connection, file_copy, file_swap
+from gfil.store.engine import connection, file_copy, file_swap, upgrade
 from gfil.store.engine.file_swap import InUse
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
-from tests.faults.laws import State
 from tests.faults.sizes import seeded
 from tests.maintenance.restoring import NOW, add, data, epoch
 from tests.maintenance.test_backup import gfil, names
-from tests.store.engine.test_connection import make_old
+from tests.oracle.database import State
+from tests.store.old_schema import make_old
 
 KEPT = "gfil.before-restore-20250102T030405Z.db"
 HOLDS = """
@@ -131,7 +131,7 @@ def hold(path: Path, sql: str) -> Iterator[None]:
 )
 def test_database_in_use_is_not_replaced(source: Path, db_path: Path, sql: str) -> None:
     old = data(db_path)
-    with hold(db_path, sql), pytest.raises(InUse, match="is in use: stop its server"):
+    with hold(db_path, sql), pytest.raises(InUse, match="is in use: first stop its server"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
     assert restore.run(source, db_path, now=NOW).kept is not None
@@ -144,13 +144,13 @@ def test_restore_refuses_a_running_server_and_accepts_a_killed_one(
     status, said, error = gfil(running.db, "restore", str(source))
     assert (status, said) == (1, "")
     assert error == (
-        f"gfil: {running.db} is in use: stop its server, and whatever else has it open, first\n"
+        f"gfil: {running.db} is in use: first stop its server and other programs that use it\n"
     )
     assert running.get("/healthz").status == 200
     workers = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
     running.stop(signal.SIGKILL)
     for pid in map(int, workers.split()):
-        wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the end of its workers", 30)
+        wait_for(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "the end of its workers")
     assert gfil(running.db, "restore", str(source))[0] == 0
     assert data(running.db) == data(source)
 
@@ -178,7 +178,7 @@ def test_older_schema_is_upgraded(db_path: Path, tmp_path: Path) -> None:
 
 
 def newer(path: Path) -> None:
-    apsw.Connection(str(path)).pragma("user_version", connection.SCHEMA_VERSION + 1)
+    apsw.Connection(str(path)).pragma("user_version", upgrade.SCHEMA_VERSION + 1)
 
 
 def foreign(path: Path) -> None:
@@ -214,7 +214,7 @@ def wrong_candle(path: Path) -> None:
         (no_database, ForeignDatabase, "it is not an SQLite database"),
         (broken_page, (integrity.Unsound, DatabaseError), "damaged|malformed"),
         (cut_off, (integrity.Unsound, DatabaseError), "damaged|malformed"),
-        (wrong_candle, integrity.Unsound, "is not what its base makes it"),
+        (wrong_candle, integrity.Unsound, "differs from what its base makes"),
         (Path.unlink, NotFound, "does not exist"),
     ],
 )
@@ -274,7 +274,7 @@ def test_backup_that_does_not_fit_changes_nothing(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = data(db_path)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
@@ -288,7 +288,7 @@ def test_full_disk_is_one_line_and_changes_nothing(source: Path, db_path: Path) 
         env=clean_environment(GFIL_DB=str(db_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )
     assert (done.returncode, done.stdout) == (1, "")
@@ -330,7 +330,7 @@ def test_file_system_without_hard_links_changes_nothing(
 
     old = data(db_path)
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(DatabaseError, match="gives no file a second name"):
+    with pytest.raises(DatabaseError, match="has no hard links"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
 

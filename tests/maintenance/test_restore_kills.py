@@ -60,7 +60,7 @@ def test_killed_restore_leaves_the_old_or_the_new_database(source: Path, db_path
             cwd=ROOT,
             env=clean_environment(GFIL_DB=str(db_path)),
         )
-        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "the copy", 30)
+        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "the copy")
         for _ in range(rng.randrange(20_000)):
             pass
         process.send_signal(signal.SIGKILL)

@@ -18,9 +18,9 @@ from gfil.migration.migrate import MigrationOptions
 from gfil.migration.report import MigrationReport
 from gfil.store import migrated_files, symbols
 from gfil.store.engine import connection
-from tests.faults.laws import check_derived
 from tests.migration import legacy_samples
 from tests.migration.legacy_samples import MONDAY, NOW, minutes, objects, save
+from tests.oracle.database import check_derived
 from tests.store.model import read, tables, write
 
 

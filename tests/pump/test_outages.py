@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Server
+from tests.conftest import SAMPLES, WHOLE_FILES, Server
 from tests.faults.senders import make_key
 from tests.faults.sizes import LONG, seeded
 from tests.pump.broker import (
@@ -31,7 +31,8 @@ from tests.pump.pump_process import PumpProcess, read_all
 
 ROUNDS = 60 if LONG else 2
 TICKS = 60_000 if LONG else 4_000
-REAL_FILE = ROOT.parent / "shared" / "data" / "ticks" / "oanda_XAUUSD_ticks_201405_first300k.csv.gz"
+FOLDER = WHOLE_FILES if LONG and WHOLE_FILES.is_dir() else SAMPLES
+REAL_FILE = FOLDER / "ticks" / "oanda_XAUUSD_ticks_201405_first300k.csv.gz"
 MAPS = ("--map", "SPRING.r=SPRING", "--map", "AUTUMN.r=AUTUMN")
 
 

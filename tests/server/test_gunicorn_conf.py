@@ -20,7 +20,7 @@ import pytest
 from gfil.config import ROOT, Settings
 from gfil.errors import BadParameter, ConfigError, GfilError
 from gfil.server import gunicorn_conf
-from tests.conftest import Server, clean_environment, wait_for
+from tests.conftest import STOP_MAX_S, Server, clean_environment, limit_s, wait_for
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "python:gfil.server.gunicorn_conf"]
 
@@ -37,7 +37,7 @@ def gfil_serve(*arguments: str, **environment: str) -> tuple[int, str, str]:
         env=clean_environment(**environment),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -196,11 +196,11 @@ def test_signal_ends_the_server_with_status_0(
 
 def test_half_a_request_times_out_without_a_log_line(running: Server) -> None:
     place = urlsplit(running.url)
-    with socket.create_connection((place.hostname, place.port), timeout=30) as half:
+    with socket.create_connection((place.hostname, place.port), timeout=120) as half:
         half.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")
         began = time.monotonic()
         assert half.recv(100) == b""
-        assert time.monotonic() - began < 2 * gunicorn_conf.RECEIVE_TIMEOUT_S
+        assert time.monotonic() - began < limit_s(2 * gunicorn_conf.RECEIVE_TIMEOUT_S)
     assert {line["level"] for line in running.events()} == {"info"}
     assert running.said() == f"GFIL serves {running.db} at {running.url}\n"
 
@@ -225,11 +225,11 @@ def started(folder: Path, command: list[str], environment: dict[str, str]) -> It
             stderr=output,
         )
     try:
-        url = wait_for(lambda: re.search(r"http://\S+", log.read_text()), "the URL", 30)[0]
+        url = wait_for(lambda: re.search(r"http://\S+", log.read_text()), "the URL")[0]
         yield Server(url, folder / "a.db", log, process)
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(STOP_MAX_S) == 0
 
 
 def test_gunicorn_without_serve_uses_the_same_settings(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_worker_that_cannot_start_ends_the_server_with_status_1(tmp_path: Path) 
         env=clean_environment(GFIL_DB=str(tmp_path / "a.db")),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 1
 

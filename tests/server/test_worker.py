@@ -105,6 +105,6 @@ def test_tls_and_unix_sockets_are_refused_in_one_line(
         env=clean_environment(PYTHONPATH=str(ROOT), GFIL_DB=str(tmp_path / "a.db")),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", f"Error: {said}")

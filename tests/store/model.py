@@ -1,4 +1,4 @@
-"""A database and the reference side by side: the same is done to both, then they must agree."""
+"""A database and the oracle side by side: a test does the same to both and compares them."""
 
 import random
 from collections.abc import Sequence
@@ -11,46 +11,35 @@ from gfil import clocks, timeframes
 from gfil.clocks import TIME_MIN
 from gfil.maintenance.prune import prune
 from gfil.store import symbol_settings, symbols
-from gfil.store.candles import derive, ticks
 from gfil.store.candles import read as candle_read
+from gfil.store.candles import ticks
 from gfil.store.candles import write as candle_write
 from gfil.store.candles.ticks import Ticks
 from gfil.store.candles.write import CandleColumns, WriteResult
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range
-from gfil.store.removal import prune as removal
-from gfil.store.retention import rules
-from gfil.store.symbols import SERIES_PER_SYMBOL
+from gfil.store.retention import clock, rules
 from gfil.timeframes import TIMEFRAMES
-from tests.store.reference import (
-    CHAIN,
-    DAY,
-    SECONDS,
-    Bucket,
-    Candle,
-    Key,
-    Reference,
-    Tick,
-    check_ascending,
-)
+from tests.oracle.buckets import CHAIN, DAY, SECONDS
+from tests.oracle.candles import Row, Tick, check_ascending, is_close
+from tests.oracle.database import list_differences, read_rows
+from tests.oracle.symbol import Reference
 
-VOLUME_TOLERANCE = 1e-9
 EVERYTHING = 10**7
 PAGED_MAX = 20
-Row = tuple[Bucket, Candle]
 
 CANDLES = """
 SELECT series, time, extra_s, kind, open, high, low, close, volume
 FROM candle ORDER BY series, time, extra_s
 """
-YIELDED = """
+SUPERSEDED = """
 SELECT series, time, extra_s, open, high, low, close, volume
 FROM superseded ORDER BY series, time, extra_s
 """
 
 
 def columns(timeframe: str, rows: Sequence[Row]) -> CandleColumns:
-    """Rows as `candles.write` takes them."""
+    """Return rows as `write_candles` takes them."""
     flat = [(start, stop - start - SECONDS[timeframe], *values) for (start, stop), values in rows]
     return (
         CandleColumns(*map(list, zip(*flat, strict=True)))
@@ -95,25 +84,19 @@ def read(
     stop: int | None = None,
     limit: int = EVERYTHING,
 ) -> candle_read.CandleSlice:
-    """Read candles by names; everything unless told."""
+    """Read candles by names; all of them by default."""
     found = symbols.read(connection, symbol)
     parsed = timeframes.parse(timeframe), clocks.parse(clock)
     return candle_read.read_candles(connection, found, *parsed, start, stop, limit)
 
 
 def tables(db: apsw.Connection) -> tuple[list[Any], list[Any]]:
-    """The whole contents of the two tables that hold candles."""
-    return connection.query_all(db, CANDLES), connection.query_all(db, YIELDED)
-
-
-def close(found: Candle, wanted: Candle) -> bool:
-    """Whether prices are equal and volumes within the tolerance."""
-    near = abs(found[-1] - wanted[-1]) <= VOLUME_TOLERANCE * max(1, abs(wanted[-1]))
-    return found[:-1] == wanted[:-1] and near
+    """Return all rows of the two tables that hold candles."""
+    return connection.query_all(db, CANDLES), connection.query_all(db, SUPERSEDED)
 
 
 class Model:
-    """One symbol in a real file, and its reference."""
+    """One symbol in a real file, and the same symbol in the oracle."""
 
     symbol = "EURUSD"
 
@@ -132,7 +115,7 @@ class Model:
         return connection.read_state(self.connection)[1]
 
     def write(self, timeframe: str, clock: str, rows: Sequence[Row], **options: Any) -> None:
-        """Send rows to both and compare what is said of them."""
+        """Send rows to both and compare the counts."""
         change = self.change
         wanted = self.reference.write(timeframe, clock, rows, **options)
         moved = int(wanted.pop("changed"))
@@ -143,7 +126,7 @@ class Model:
         assert sum(wanted.values()) == len(rows)
 
     def write_ticks(self, given: Sequence[Tick]) -> None:
-        """Send ticks to both and compare what is said of them."""
+        """Send ticks to both and compare the counts."""
         change = self.change
         new, known, refused = self.reference.write_ticks(given)
         written = write_ticks(self.connection, self.symbol, given)
@@ -152,7 +135,7 @@ class Model:
         assert self.change == change + bool(new)
 
     def set_price(self, price: str | None) -> None:
-        """Let another price of a tick count in both."""
+        """Set the price rule of ticks in both."""
         with connection.transaction(self.connection):
             symbol_settings.set_price(
                 self.connection, symbols.read(self.connection, self.symbol), price
@@ -171,13 +154,13 @@ class Model:
         assert (foretold.ticks, done.ticks) == (gone_ticks, gone_ticks)
 
     def prune(self, now: int, days: dict[str, int]) -> None:
-        """Prune both, what is named after so many days, all else never."""
-        never = dict.fromkeys(rules.WHATS) | dict.fromkeys(CHAIN, rules.FOREVER)
+        """Prune both: the named rows after their number of days, all others never."""
+        never = dict.fromkeys(rules.SUBJECTS) | dict.fromkeys(CHAIN, rules.FOREVER)
         wishes = never | {what: rules.Period(count, "days") for what, count in days.items()}
         with connection.transaction(self.connection):
             rules.set_rules(self.connection, None, wishes)
         foretold = prune(self.connection, now=now, dry_run=True)
-        newest = removal.read_newest(self.connection)
+        newest = clock.read_newest(self.connection)
         done = prune(self.connection, now=now, rest=lambda _: None)
         self.reference.days = days
         counted = {
@@ -195,55 +178,35 @@ class Model:
 
     def _cutoffs(self, until: int, days: dict[str, int]) -> list[tuple[str, int]]:
         today = until - until % DAY
-        return [(what, today - days[what] * DAY) for what in rules.WHATS if what in days]
+        return [(what, today - days[what] * DAY) for what in rules.SUBJECTS if what in days]
 
     def set_clock(self, clock: str) -> None:
-        """Draw the symbol on another clock in both."""
+        """Set the clock of the symbol in both."""
         with connection.transaction(self.connection):
             symbol = symbols.read(self.connection, self.symbol)
             symbol_settings.set_clock(self.connection, symbol, clocks.parse(clock))
         self.reference.set_clock(clock)
 
     def check_tables(self) -> None:
-        """Every row equals what the laws say: stored where it is, derived as its base demands."""
-        wanted, wanted_yielded = self.reference.tables()
-        found, found_yielded = tables(self.connection)
-        kinds = {self._key(row): row[3] for row in found}
-        values = {self._key(row): row[4:] for row in found}
-        assert kinds == {key: self._kind(key, is_stored) for key, (is_stored, _) in wanted.items()}
-        wrong = {
-            key: (values[key], candle)
-            for key, (_, candle) in wanted.items()
-            if not close(values[key], candle)
-        }
-        assert wrong == {}
-        assert {self._key(row): row[3:] for row in found_yielded} == wanted_yielded
-        received = dict(connection.query_all(self.connection, "SELECT day, time FROM received_day"))
+        """Assert that every row equals the one that the laws demand."""
+        db = self.connection
+        rows = read_rows(db, symbols.read(db, self.symbol).id)
+        assert list_differences(rows, self.reference) == []
+        received = dict(connection.query_all(db, "SELECT day, time FROM received_day"))
         assert received == self.reference.received
-        imported = connection.query_all(
-            self.connection, "SELECT series % 32, day FROM backdated_day"
-        )
-        named = {(TIMEFRAMES[number].name, day) for number, day in imported}
-        assert named == self.reference.imported
-
-    def _kind(self, key: Key, is_stored: bool) -> int:
-        if key in self.reference.settled:
-            return derive.SETTLED
-        return derive.STORED if is_stored else derive.DERIVED
-
-    def _key(self, row: tuple[Any, ...]) -> Key:
-        timeframe = TIMEFRAMES[row[0] % SERIES_PER_SYMBOL]
-        return timeframe.name, row[1], row[1] + timeframe.seconds + row[2]
+        backdated = connection.query_all(db, "SELECT series % 32, day FROM backdated_day")
+        named = {(TIMEFRAMES[number].name, day) for number, day in backdated}
+        assert named == self.reference.backdated
 
     def check_answers(self, clock: str) -> None:
-        """Every timeframe on a clock answers as the laws say."""
+        """Assert that every timeframe on a clock answers as the laws demand."""
         for timeframe in SECONDS:
             page = read(self.connection, self.symbol, timeframe, clock)
             self._compare(page.candles, self.reference.read(timeframe, clock), timeframe, clock)
             assert page.next is None
 
     def check_pages(self, rng: random.Random, timeframe: str, clock: str) -> None:
-        """Pages of any size, walked in either direction over any range, are that range."""
+        """Assert that pages of any size, read in either direction, add up to their range."""
         whole = self.reference.read(timeframe, clock)
         if not whole:
             return
@@ -275,7 +238,7 @@ class Model:
 
     def _compare(self, found: list[Any], wanted: list[Any], *what: Any) -> None:
         check_ascending(found)
-        same = len(found) == len(wanted) and all(map(close, found, wanted))
+        same = len(found) == len(wanted) and all(map(is_close, found, wanted))
         assert same, (what, _first_difference(found, wanted))
 
 
@@ -289,7 +252,7 @@ def _first_difference(found: list[Any], wanted: list[Any]) -> dict[str, Any]:
 
 
 def everything(path: Path) -> tuple[list[Any], list[Any]]:
-    """The tables of a database file."""
+    """Return all rows of the two tables that hold candles, from a file."""
     db = connection.connect(path, readonly=True)
     try:
         return tables(db)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-WAIT_S = 20
+WAIT_S = 120
 
 
 class Event(NamedTuple):

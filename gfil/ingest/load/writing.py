@@ -44,7 +44,7 @@ def write_rows(db: apsw.Connection, key: Key, columns: Columns, manner: WriteOpt
 def report_candles(report: Report, key: Key, columns: Columns, written: Written) -> None:
     """Add what the store made of rows to the report."""
     name, timeframe = key
-    report.count_imported(name, timeframe.name if timeframe else "ticks", written.imported)
+    report.count_imported(name, timeframe.name if timeframe else "ticks", written.backdated)
     if isinstance(columns, NumberedTicks):
         assert isinstance(written, ticks.TickWriteResult)
         report.count_ticks(columns, written)

@@ -2,6 +2,7 @@
 
 import time
 
+import apsw
 from flask import Blueprint, Response, current_app, request
 
 from gfil import clocks, timeframes
@@ -12,6 +13,7 @@ from gfil.store import symbols
 from gfil.store.candles import page
 from gfil.store.candles.page import LIMIT_DEFAULT, LIMIT_MAX, CandlePage
 from gfil.store.removal import delete_range
+from gfil.store.removal.delete_range import Deleted
 from gfil.web.api import uploads
 from gfil.web.request import idempotency
 from gfil.web.request.connections import read_db, release_read_db
@@ -79,7 +81,10 @@ def write() -> Response:
 @bp.delete("/api/v1/candles")
 @scope("admin")
 def delete() -> Response:
-    """Delete stored candles and ticks of a range; what was derived from them follows."""
+    """Delete stored candles and ticks of a range; derived candles follow.
+
+    It works in slices. A repeated Idempotency-Key after a crash answers the total of both attempts.
+    """
     check_parameters("symbol", "from", "to", "tf")
     name, start, stop = text_parameter("symbol"), instant_parameter("from"), instant_parameter("to")
     tf = text_parameter("tf", "")
@@ -89,11 +94,17 @@ def delete() -> Response:
     if start > stop:
         raise BadParameter("from is after to")
 
+    progress = idempotency.Progress()
+
+    def add(db: apsw.Connection, part: Deleted) -> None:
+        if part.change:
+            progress.add(db, {"deleted": part.deleted, "ticks": part.ticks}, part.change)
+
     def prepare() -> idempotency.Work:
         symbol = symbols.read(read_db(), name)
         release_read_db()
-        with current_app.extensions["writer"].beside() as db:
-            deleted = delete_range.delete_range(db, symbol, start, stop, timeframe)
-        return lambda db: deleted._asdict()
+        with current_app.extensions["writer"].dedicated_connection() as db:
+            deleted = delete_range.delete_range(db, symbol, start, stop, timeframe, on_slice=add)
+        return lambda db: deleted._asdict() | progress.totals(db)
 
     return idempotency.run_once(b"", prepare)

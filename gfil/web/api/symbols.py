@@ -105,7 +105,7 @@ def _sweep() -> None:
         writer.check()
         return jobs.stopping.wait(seconds)
 
-    with writer.beside() as db:
+    with writer.dedicated_connection() as db:
         sweep.sweep_all(db, SWEEP_ROWS, rest=rest)
 
 

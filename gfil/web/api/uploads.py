@@ -141,7 +141,7 @@ def _write_small(body: request_body.Body, options: Options, describe: Describe) 
 def _write_large(body: request_body.Body, options: Options, describe: Describe) -> Response:
     writer: Writer = current_app.extensions["writer"]
     warnings = [idempotency.TOO_LARGE_FOR_KEY] if idempotency.has_key() else []
-    with writer.beside() as db:
+    with writer.dedicated_connection() as db:
         report = importer.load(db, body, options, now=time.time())
     if not options.dry_run:
         _count(report)

@@ -76,7 +76,7 @@ def find_some(
 def _draw(symbol: Symbol, now: float) -> Heatmap:
     db, start = read_db(), W1.floor(int(now)) - (NEWEST_WEEKS - 1) * WEEK
     days = range(start, int(now), DAY)
-    held = backdated_days.held_days(db, symbol, M1.number, days)
+    held = backdated_days.find_days_with_rows(db, symbol, M1.number, days)
     found = [*gaps.find(db, symbol, start, now=now)]
     lost = _count_by_day(found)
     paths: dict[str, list[str]] = {"whole": [], **{name: [] for name, _, _ in LEVELS}}

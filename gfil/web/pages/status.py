@@ -18,8 +18,7 @@ from gfil.store.candles.inventory import TimeRange
 from gfil.store.engine.connection import read_state
 from gfil.store.hourly_stats import Summary
 from gfil.store.maintenance_runs import LastRun
-from gfil.store.removal import prune
-from gfil.store.retention import backdated_days, rules
+from gfil.store.retention import backdated_days, clock, rules
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, HOUR
@@ -168,9 +167,7 @@ def _imported(epoch: str, symbol: Symbol, until: int, minute: int) -> Sequence[B
 
 @lru_cache(maxsize=2)
 def _newest(epoch: str, minute: int) -> int:
-    # From where retention counts back: the wall clock, or the newest row where that is earlier.
-    newest = prune.read_newest(read_db())
-    return minute * 60 if newest is None else min(minute * 60, newest)
+    return clock.read_retention_time(read_db(), minute * 60)
 
 
 @lru_cache(maxsize=2)

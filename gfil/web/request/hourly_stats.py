@@ -53,7 +53,7 @@ class Figures:
     def _take_back(self, counts: Mapping[Key, int], now: float) -> None:
         with self._lock:
             for key, count in counts.items():
-                if key[0] > now - hourly_stats.KEPT_S:
+                if key[0] > now - hourly_stats.RETENTION_S:
                     self._counts[key] = self._counts.get(key, 0) + count
 
 

@@ -7,7 +7,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from gfil.errors import Busy, GfilError, TooManyRequests, Unauthorized
-from gfil.store.engine import connection
+from gfil.store.engine import sqlite_errors
 from gfil.web.request.responses import json_response
 
 PROBLEM = "application/problem+json"
@@ -63,7 +63,7 @@ def _tell_http_error(error: HTTPException) -> Response:
 def _tell_unforeseen(error: Exception) -> Response:
     g.has_failed = True
     if isinstance(error, apsw.Error) and isinstance(
-        known := connection.translate(error), GfilError
+        known := sqlite_errors.translate(error), GfilError
     ):
         return _tell_error(known)
     g.unforeseen = error

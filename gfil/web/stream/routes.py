@@ -144,11 +144,11 @@ def _watch_key() -> Callable[[], bool]:
     key_id: str = g.key.id
 
     def may_read() -> bool:
-        db = pool.take()
+        db = pool.acquire()
         try:
             key = api_keys.find(db, key_id)
         finally:
-            pool.give(db)
+            pool.release(db)
         return key is not None and key.is_valid(time.time())
 
     return may_read

@@ -130,12 +130,12 @@ UNITS = [
 @pytest.mark.parametrize("start", [b"[", b"[" + GOOD + b",\n{", b"[" + GOOD + b',\n{"'])
 def test_no_nesting_makes_the_reader_crawl(start: bytes, unit: bytes) -> None:
     data = start + unit * (200_000 // len(unit))
-    began = time.monotonic()
+    began = time.thread_time()  # CPU time: what else the machine does is not in it
     try:
         rows, _ = read_rows(data)
     except UnknownFormat:
         rows = []
-    assert time.monotonic() - began < 10  # of which it needs one; it was minutes
+    assert time.thread_time() - began < 20, "linear work takes 1 s, quadratic work minutes"
     assert [row[0] for row in rows] == ([0] if GOOD in start else [])
 
 

@@ -57,12 +57,12 @@ def test_on_a_disk_that_cannot_be_read_it_is_not_ready(settings: Settings) -> No
     pool = client.application.extensions["pool"]
     other = connection.connect(settings.db)
     with mounted() as disk:
-        pool.give(pool.take())  # one that has read nothing but the schema
+        pool.release(pool.acquire())  # one that has read nothing but the schema
         disk.fault = lambda op: broken() if op.kind == "read" else None
         assert problems(client) == ["the database cannot be read"]
         disk.fault = None
         assert client.get("/readyz").status_code == 200
-        pool.take().close()
+        pool.acquire().close()
     other.close()
 
 

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 from gfil.store.engine import connection
 from gfil.web.api import ticks
+from tests.oracle.candles import Tick
 from tests.store.model import write_ticks
-from tests.store.reference import Tick
 
 START = 1_700_006_400
 

@@ -4,11 +4,13 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPException
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
+import orjson
 import pytest
 from flask.testing import FlaskClient
 from freezegun import freeze_time
@@ -20,6 +22,7 @@ from gfil.web import jobs as worker_jobs
 from tests.conftest import Answer, Server, wait_for
 from tests.faults.senders import make_key
 from tests.faults.sockets import START, candle_lines, tick_lines
+from tests.store import model
 
 CANDLES = "/api/v1/candles?symbol=X&tf=M1"
 LINES = candle_lines(3)
@@ -181,13 +184,8 @@ def test_two_workers_asked_at_once_do_it_once(running: Server) -> None:
         assert len(done) == 1
 
 
-def test_an_answer_outlives_the_processes_that_gave_it(
-    running: Server, server: Callable[..., Server]
-) -> None:
-    """Killed without a warning, and started again."""
-    secret = make_key(running.db)
-    headers = {"X_API_Key": secret, "Idempotency_Key": "a"}
-    first = running.request("POST", CANDLES, LINES, **headers)
+def kill(running: Server) -> None:
+    """Kill all processes of a server with SIGKILL."""
     master = running.process.pid
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     running.process.send_signal(SIGKILL)
@@ -196,7 +194,84 @@ def test_an_answer_outlives_the_processes_that_gave_it(
             os.kill(int(child), SIGKILL)
     running.process.wait(30)
     wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "their end")
+
+
+def test_an_answer_outlives_the_processes_that_gave_it(
+    running: Server, server: Callable[..., Server]
+) -> None:
+    """Killed without a warning, and started again."""
+    secret = make_key(running.db)
+    headers = {"X_API_Key": secret, "Idempotency_Key": "a"}
+    first = running.request("POST", CANDLES, LINES, **headers)
+    kill(running)
     fresh = server(GFIL_DB=str(running.db))
     again = fresh.request("POST", CANDLES, LINES, **headers)
     assert (again.status, again.body) == (first.status, first.body) == (200, first.body)
     assert again.headers["Idempotent-Replayed"] == "true"
+
+
+DAYS = 40
+DELETE = f"/api/v1/candles?symbol=X&from={START - START % 86400}&to={START + DAYS * 86400}"
+COUNTS = """
+SELECT
+    (SELECT COUNT(*) FROM candle WHERE kind > 0) + (SELECT COUNT(*) FROM superseded),
+    (SELECT COUNT(*) FROM tick)
+"""
+
+
+def fill_days(path: Path) -> tuple[int, int]:
+    """Write M1, H1 and ticks of many days; return the counts of stored candles and of ticks."""
+    midnight = START - START % 86400
+    minutes = [
+        ((time, time + 60), (1.0, 2.0, 0.5, 1.5, 1.0))
+        for time in range(midnight, midnight + (DAYS - 1) * 86400, 120)
+    ]
+    hours = [((time, time + 3600), (1.0, 2.0, 0.5, 1.5, 9.0)) for (time, _), _ in minutes[::30]]
+    ticks = [((time + 60) * 1000, 1.0, 1.1, 0.0, 0.0, 6) for (time, _), _ in minutes[::15]]
+    with closing(connection.connect(path)) as db:
+        model.write(db, "X", "M1", minutes)
+        model.write(db, "X", "H1", hours)
+        model.write_ticks(db, "X", ticks)
+        counts: tuple[int, int] = connection.query_one(db, COUNTS)
+    return counts
+
+
+def test_delete_counts_survive_kill_and_retry(server: Callable[..., Server], db_path: Path) -> None:
+    """DELETE works in slices: killed between two, its repetition answers the sum of both."""
+    candles, ticks = fill_days(db_path)
+    running = server(GFIL_DB=str(db_path))
+    headers = {"X_API_Key": make_key(db_path, "admin"), "Idempotency_Key": "a"}
+    with (
+        ThreadPoolExecutor(1) as threads,
+        closing(connection.connect(db_path, readonly=True)) as db,
+    ):
+        lost = threads.submit(running.request, "DELETE", DELETE, **headers)
+        wait_for(lambda: connection.query_one(db, COUNTS)[0] < candles, "the first slice")
+        kill(running)
+        with pytest.raises((OSError, HTTPException)):
+            lost.result(30)
+        left = connection.query_one(db, COUNTS)
+        assert left[0] > 0, "the kill came after the last slice"
+        fresh = server(GFIL_DB=str(db_path))
+        again = fresh.request("DELETE", DELETE, **headers)
+        assert again.status == 200
+        assert connection.query_one(db, COUNTS) == (0, 0)
+        _, change = connection.read_state(db)
+        body = orjson.loads(again.body)
+        assert body == {"deleted": candles, "ticks": ticks, "change": change, "warnings": []}
+        replayed = fresh.request("DELETE", DELETE, **headers)
+        assert (replayed.status, replayed.body) == (200, again.body)
+        assert replayed.headers["Idempotent-Replayed"] == "true"
+
+
+def test_delete_without_key_counts_its_own_rows_only(sender: Sender, db_path: Path) -> None:
+    candles, ticks = fill_days(db_path)
+    path = DELETE.replace("&to=", "&tf=H1&to=")
+    hours = sender.send(None, b"", path, "DELETE").json
+    assert hours is not None
+    rest = sender.send(None, b"", DELETE, "DELETE").json
+    assert rest is not None
+    assert (hours["ticks"], rest["ticks"]) == (0, ticks)
+    assert hours["deleted"] + rest["deleted"] == candles
+    again = sender.send(None, b"", DELETE, "DELETE").json
+    assert again == {"deleted": 0, "ticks": 0, "change": 0, "warnings": []}

@@ -236,7 +236,7 @@ def test_one_from_too_long_ago_reads_anew_if_anything_of_his_changed(
     since = position(db)
     write(db, START)
     write(db, START, close=2.0)
-    monkeypatch.setattr(change_log, "KEPT_CHANGES", 1)
+    monkeypatch.setattr(change_log, "LOGGED_CHANGES_MAX", 1)
     assert look(live, join(live, since=since)) == reset(db)
     assert look(live, join(live, sub(symbol="XAUUSD"), since=since)) == []
 

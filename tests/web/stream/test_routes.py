@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from gfil.store.engine import connection
-from tests.conftest import Server, wait_for
+from tests.conftest import STOP_MAX_S, Server, limit_s, wait_for
 from tests.faults.senders import make_key
 from tests.web.sse import Stream
 from tests.web.walks import store as store_candles
@@ -202,5 +202,5 @@ def test_a_server_that_ends_ends_its_streams(server: Callable[..., Server], db_p
     for each in opened:
         assert list(each.events()) == []
         each.close()
-    assert running.process.wait(10) == 0
-    assert time.monotonic() - began < 10
+    assert running.process.wait(STOP_MAX_S) == 0
+    assert time.monotonic() - began < limit_s(10)

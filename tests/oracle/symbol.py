@@ -1,92 +1,57 @@
-"""The laws of candles in plain Python: slow, obvious, and knowing nothing of the store's code.
+"""The oracle of one symbol: the candles that every timeframe and clock must show, in plain Python.
 
-A candle is `(open, high, low, close, volume)`, a bucket `(start, stop)` in UNIX seconds, a clock or
-a timeframe its name.
+It keeps the rows that were sent and folds everything else from them. A bucket is `(start, stop)` in
+UNIX seconds; a clock and a timeframe are names. Nothing here uses the product's code.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from math import inf
 
-from tests.store.walls import CHAIN, DAY, HOUR, MINUTE, SECONDS, Bucket, bucket
+from tests.oracle.buckets import CHAIN, DAY, HOUR, MINUTE, SECONDS, Bucket, bucket, find_bucket
+from tests.oracle.candles import Candle, Key, Row, Tick, fold, fold_ticks, proves_forming
 
-Candle = tuple[float, float, float, float, float]
 ALWAYS = (-(10**11), 10**11)
-Key = tuple[str, int, int]  # timeframe, start, stop
 Shown = tuple[int, int, bool, Candle]  # start, stop, stored?, values
-Tick = tuple[int, float, float, float, float, int]  # time_msc, bid, ask, last, volume, flags
-
-
-def fold(candles: Iterable[Candle]) -> Candle | None:
-    """The candle law: first, max, min, last, sum."""
-    opens, highs, lows, closes, volumes = zip(*candles, strict=True) if candles else ((),) * 5
-    return (opens[0], max(highs), min(lows), closes[-1], sum(volumes)) if opens else None
-
-
-def proves_forming(fuller: Candle, candle: Candle) -> bool:
-    """Whether `candle` was saved while forming, as its fuller self shows (law 4)."""
-    same_open = fuller[0] == candle[0]
-    as_wide = fuller[1] >= candle[1] and fuller[2] <= candle[2]
-    wider = fuller[1] > candle[1] or fuller[2] < candle[2]
-    if fuller[4] and candle[4]:
-        return same_open and as_wide and fuller[4] > candle[4] * (1 + 1e-9)
-    return same_open and as_wide and wider
-
-
-def price_of(tick: Tick, price: str | None) -> float:
-    """What a tick is worth; 0 where it has no such price."""
-    _, bid, ask, last, _, _ = tick
-    mid = (bid + ask) / 2 if bid and ask else 0.0
-    return {"bid": bid, "ask": ask, "mid": mid, "last": last, None: last or bid}[price]
-
-
-def fold_ticks(ticks: Iterable[Tick], price: str | None = None) -> Candle | None:
-    """The M1 of the ticks of a minute, which come in their order."""
-    worth = [tick for tick in ticks if price_of(tick, price)]
-    prices = [price_of(tick, price) for tick in worth]
-    volume = sum(tick[4] for tick in worth) or float(len(worth))
-    return (prices[0], max(prices), min(prices), prices[-1], volume) if prices else None
 
 
 class Reference:
-    """What one symbol holds and what every timeframe and clock should show of it."""
+    """The rows sent for one symbol, and the candles that follow from them."""
 
     def __init__(self) -> None:
         self.stored: dict[Key, Candle] = {}
-        self.settled: dict[Key, Candle] = {}  # derived from what has been pruned
-        self.days: dict[str, int] = {}  # how many what is kept, where not for ever
-        self.received: dict[int, int] = {}  # days, and when they got rows
-        self.imported: set[tuple[str, int]] = set()  # days old when they came
+        self.settled: dict[Key, Candle] = {}  # their finer candles have been pruned
+        self.days: dict[str, int] = {}  # retention in days; a timeframe not named is kept for ever
+        self.received: dict[int, int] = {}  # day -> the hour in which it last got rows
+        self.backdated: set[tuple[str, int]] = set()  # days past retention when first written
         self.clock = "UTC"
         self.own: set[str] = set()  # clocks with stored candles of their own
         self.ticks: dict[int, list[Tick]] = {}  # by their minute, in order
-        self.early: set[int] = set()  # minutes whose stored M1 came before they had ended
+        self.provisional: set[int] = set()  # minutes whose M1 arrived before they had ended
         self.price: str | None = None
         self._series: dict[tuple[str, str], list[Shown]] = {}
 
     def kept_clocks(self) -> list[str]:
-        """The clocks on which H4 and D1 are kept."""
+        """Return the clocks on which H4 and D1 are materialised."""
         return list(dict.fromkeys(["UTC", self.clock, *sorted(self.own)]))
 
     def base(self, timeframe: str, clock: str, within: Bucket) -> tuple[str, str] | None:
-        """The coarsest kept timeframe whose buckets tile a bucket, and on which clock (law 3).
+        """Return the coarsest materialised timeframe whose buckets tile one, and its clock (law 3).
 
-        Where several clocks' do, the bucket's own clock comes first, then UTC, the symbol's, the
-        others by name.
+        Of several clocks the bucket's own comes first, then UTC, the symbol's, others by name.
         """
         kept = self.kept_clocks()
         on_days = sorted(kept, key=lambda name: name != clock)
         for finer in reversed(CHAIN):
             if SECONDS[finer] < SECONDS[timeframe]:
                 for base_clock in on_days if SECONDS[finer] > HOUR else ["UTC"]:
-                    starts = bucket(finer, base_clock, within[0])[0] == within[0]
-                    if starts and bucket(finer, base_clock, within[1] - 1)[1] == within[1]:
+                    starts = find_bucket(finer, base_clock, within[0])[0] == within[0]
+                    if starts and find_bucket(finer, base_clock, within[1] - 1)[1] == within[1]:
                         return finer, base_clock
         return None
 
     def fold_base(self, timeframe: str, clock: str, within: Bucket) -> Candle | None:
-        """What the base says of a bucket."""
+        """Return the fold of a bucket's base, or of its ticks for M1."""
         if timeframe == "M1":
             return fold_ticks(self.ticks.get(within[0], ()), self.price)
         base = self.base(timeframe, clock, within)
@@ -98,7 +63,7 @@ class Reference:
         return fold([values for _, _, _, values in series[first:after]])
 
     def series(self, timeframe: str, clock: str) -> list[Shown]:
-        """All candles of a timeframe on a clock, ascending."""
+        """Return all candles of a timeframe on a clock, ascending."""
         if (timeframe, clock) not in self._series:
             shown = []
             for within in self._touched(timeframe, clock):
@@ -109,7 +74,7 @@ class Reference:
                 folded = self.fold_base(timeframe, clock, within)
                 gives_way = stored and folded and proves_forming(folded, stored)
                 if timeframe == "M1":
-                    gives_way = gives_way and within[0] in self.early
+                    gives_way = gives_way and within[0] in self.provisional
                 if stored and not gives_way:
                     shown.append((*within, True, stored))
                 elif folded:
@@ -124,7 +89,8 @@ class Reference:
             if name in CHAIN and SECONDS[name] < SECONDS[timeframe]
         }
         own = {time for name, time, stop in self._lasting() if name == timeframe}
-        return sorted({bucket(timeframe, clock, time) for time in finer | own | {*self.ticks}})
+        times = finer | own | {*self.ticks}
+        return sorted({find_bucket(timeframe, clock, time) for time in times})
 
     def _lasting(self) -> list[Key]:
         return [*self.stored, *self.settled]
@@ -144,10 +110,11 @@ class Reference:
         if timeframe not in CHAIN:
             return []
         clocks = ["UTC"] if SECONDS[timeframe] <= HOUR else self.kept_clocks()
-        return [clock for clock in clocks if bucket(timeframe, clock, within[0]) == tuple(within)]
+        start = within[0]
+        return [name for name in clocks if find_bucket(timeframe, name, start) == tuple(within)]
 
     def tables(self) -> tuple[dict[Key, tuple[bool, Candle]], dict[Key, Candle]]:
-        """What the database should hold: candles with whether they are stored, and yielded ones."""
+        """Return the rows a database must hold: candles (stored?, values), and superseded ones."""
         candles = {}
         for timeframe in CHAIN:
             for clock in ["UTC"] if SECONDS[timeframe] <= HOUR else self.kept_clocks():
@@ -156,19 +123,19 @@ class Reference:
         lasting = self.stored | self.settled
         loose = {key: values for key, values in lasting.items() if not self._clocks_keeping(key)}
         gave_way = self.stored.keys() - loose.keys()
-        yielded = {key: self.stored[key] for key in gave_way if not candles[key][0]}
-        return candles | {key: (True, values) for key, values in loose.items()}, yielded
+        superseded = {key: self.stored[key] for key in gave_way if not candles[key][0]}
+        return candles | {key: (True, values) for key, values in loose.items()}, superseded
 
     def write(
         self,
         timeframe: str,
         clock: str,
-        rows: Sequence[tuple[Bucket, Candle]],
+        rows: Sequence[Row],
         *,
         fill: bool = False,
         now: float = inf,
     ) -> dict[str, int]:
-        """Send rows; return what became of them, and whether anything shown has changed."""
+        """Send rows; return the counts, and whether any candle shown has changed."""
         counts = dict.fromkeys(("inserted", "updated", "unchanged", "kept", "duplicates"), 0)
         best: dict[Bucket, Candle] = {}
         for within, values in rows:
@@ -178,7 +145,7 @@ class Reference:
         if any(bucket(timeframe, "UTC", start) != (start, stop) for start, stop in best):
             self.own.add(clock)
             self._series.clear()
-        imported = self._find_imported(timeframe, best, now)
+        backdated = self._find_backdated(timeframe, best, now)
         before = {within: self._lying((timeframe, *within)) for within in best}
         outcomes = {
             within: self._put(
@@ -196,7 +163,7 @@ class Reference:
                 outcome = "unchanged" if before[within] == after[within] else "updated"
             counts[outcome] += 1
         if before != after and now != inf:
-            self.imported |= imported
+            self.backdated |= backdated
             touched = [within for within in best if before[within] != after[within]]
             days = {day for start, stop in touched for day in range(start - start % DAY, stop, DAY)}
             self.received |= {
@@ -204,7 +171,7 @@ class Reference:
             }
         return counts | {"changed": before != after}
 
-    def _find_imported(
+    def _find_backdated(
         self, timeframe: str, rows: Iterable[Bucket], now: float
     ) -> set[tuple[str, int]]:
         if now == inf or timeframe not in self.days:
@@ -228,9 +195,9 @@ class Reference:
 
     def _put(self, key: Key, new: Candle, fill: bool, now: float) -> str:
         stored = self.settled.get(key) or self.stored.get(key)
-        is_early = key[0] == "M1" and key[2] > now
-        if stored == new and key[0] == "M1" and key[1] in self.early and not is_early:
-            self.early.discard(key[1])  # it comes again, of a minute that has ended by now
+        is_provisional = key[0] == "M1" and key[2] > now
+        if stored == new and key[0] == "M1" and key[1] in self.provisional and not is_provisional:
+            self.provisional.discard(key[1])  # it comes again, of a minute that has ended by now
             return "confirmed"
         if stored == new:
             return "unchanged"
@@ -240,11 +207,11 @@ class Reference:
         self.settled.pop(key, None)
         self.stored[key] = new
         if key[0] == "M1":
-            (self.early.add if is_early else self.early.discard)(key[1])
+            (self.provisional.add if is_provisional else self.provisional.discard)(key[1])
         return "stored"
 
     def write_ticks(self, ticks: Iterable[Tick]) -> tuple[int, int, list[int]]:
-        """Send ticks; return how many were new, how many known, and which were refused."""
+        """Send ticks; return the number of new ones, of known ones, and the indices refused."""
         new = known = 0
         refused = []
         for place, tick in enumerate(ticks):
@@ -262,12 +229,12 @@ class Reference:
         return new, known, refused
 
     def set_price(self, price: str | None) -> None:
-        """Say which price of a tick counts."""
+        """Choose the price rule of ticks."""
         self.price = price
         self._series.clear()
 
     def delete_ticks(self, start: int, stop: int) -> int:
-        """Delete the ticks of a range; return how many."""
+        """Delete the ticks of a range; return their number."""
         before = sum(map(len, self.ticks.values()))
         left = {
             minute: [tick for tick in ticks if not start * 1000 <= tick[0] < stop * 1000]
@@ -278,7 +245,7 @@ class Reference:
         return before - sum(map(len, self.ticks.values()))
 
     def delete(self, start: int, stop: int, timeframe: str | None = None) -> int:
-        """Delete stored candles whose whole bucket lies in a range; return how many."""
+        """Delete stored candles whose bucket lies within a range; return their number."""
         gone = [
             key
             for key in self._lasting()
@@ -288,7 +255,7 @@ class Reference:
             self.stored.pop(key, None)
             self.settled.pop(key, None)
             if key[0] == "M1":
-                self.early.discard(key[1])
+                self.provisional.discard(key[1])
         self.release_clocks()
         return len(gone)
 
@@ -303,12 +270,12 @@ class Reference:
         finer = {*order[: order.index(what)]} if what in order else set()
         return any(
             self.received.get(day, -inf) > now - 49 * HOUR
-            or any((each, day) in self.imported for each in {what, *finer})
+            or any((each, day) in self.backdated for each in {what, *finer})
             for day in range(start - start % DAY, stop, DAY)
         )
 
     def prune_ticks(self, stop: int, now: int) -> int:
-        """Ticks before an instant go, what they made stays; return how many."""
+        """Remove ticks before an instant and settle their candles; return the number of ticks."""
         shown = {start: rest for start, _, *rest in self.series("M1", "UTC")}
         gone = [
             minute
@@ -319,7 +286,7 @@ class Reference:
             is_stored, values = shown.get(minute, (True, None))
             if not is_stored:
                 self._settle(("M1", minute, minute + MINUTE), values)
-        self.early.difference_update(gone)
+        self.provisional.difference_update(gone)
         count = sum(len(self.ticks.pop(minute)) for minute in gone)
         self._series.clear()
         return count
@@ -329,7 +296,7 @@ class Reference:
         self.stored.pop(key, None)  # that gave way
 
     def prune(self, timeframe: str, until: int, now: int) -> int:
-        """Candles that end by an instant go, and what they made stays; return how many."""
+        """Remove candles that end by an instant, settle coarser ones; return the number removed."""
         going = {
             key
             for key in self.tables()[0]
@@ -349,7 +316,7 @@ class Reference:
             self.stored.pop(key, None)
             self.settled.pop(key, None)
             if timeframe == "M1":
-                self.early.discard(key[1])
+                self.provisional.discard(key[1])
         self._series.clear()
         return len(going)
 
@@ -361,26 +328,17 @@ class Reference:
         )
 
     def forget_marks(self, now: int) -> None:
-        """Forget what got rows long ago, and what was imported and is no more."""
+        """Forget days that got rows long ago, and backdated days without candles."""
         lately = {day: min(time, now) for day, time in self.received.items()}
         self.received = {day: time for day, time in lately.items() if time > now - 49 * HOUR}
-        self.imported = {(name, day) for name, day in self.imported if day in self._held(name)}
+        self.backdated = {(name, day) for name, day in self.backdated if day in self._held(name)}
 
     def release_clocks(self) -> None:
-        """Keep no clock any more of which nothing lasting is left."""
+        """Drop each clock that has no stored or settled candle of its own."""
         self.own = {clock for clock in self.own if self._has_own(clock)}
         self._series.clear()
 
     def set_clock(self, clock: str) -> None:
-        """Draw the symbol on another clock."""
+        """Set the clock of the symbol."""
         self.clock = clock
         self._series.clear()
-
-
-def check_ascending(answer: Sequence[tuple[int, float, float, float, float, float]]) -> None:
-    """Law 9 and law 1, of any answer."""
-    assert all(before[0] < after[0] for before, after in pairwise(answer))
-    for _, open_, high, low, close, volume in answer:
-        assert low <= open_ <= high
-        assert low <= close <= high
-        assert volume >= 0
