@@ -127,8 +127,8 @@ class _Run:
     rest: Rest
     is_tight: Callable[[], bool]
     days: int = 1  # of a batch of candles
-    ticks: int = TICKS_FIRST  # of a batch of ticks
-    pages: int = PAGES_FIRST
+    ticks: int = field(default_factory=lambda: TICKS_FIRST)  # of a batch of ticks
+    pages: int = field(default_factory=lambda: PAGES_FIRST)
     last_s: float = 0.0  # duration of the last transaction
     last_day: tuple[int, str, int] | None = None  # of the last batch: a day may need several
 
