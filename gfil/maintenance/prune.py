@@ -11,12 +11,12 @@ import apsw
 
 from gfil.clocks import TIME_MIN
 from gfil.errors import SymbolUnknown
-from gfil.store import hourly_stats, idempotency, maintenance_runs, symbols
+from gfil.store import hourly_stats, idempotency, maintenance_runs, retention_clock, symbols
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
 from gfil.store.removal import prune as removal
 from gfil.store.removal.prune import PruneBatch, PruneResult, PruneTarget
-from gfil.store.retention import backdated_days, clock
+from gfil.store.retention import backdated_days
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.retention.rules import SUBJECTS, TICKS
 from gfil.store.symbols import Symbol
@@ -99,7 +99,7 @@ def prune(
     are smallest and the WAL is restarted after each.
     """
     report = Report()
-    until = clock.read_retention_time(db, now)
+    until = retention_clock.read_retention_time(db, now)
     run = _Run(db, report, int(now), until, imported, dry_run, rest, is_tight)
     run.restart_wal()
     for symbol in symbols.list_symbols(db):

@@ -233,7 +233,7 @@ def showing(folder: Path, made_up: Path) -> "Iterator[tuple[subprocess.Popen[byt
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_feed_ends_with_the_server_even_if_it_was_killed(
+def test_generated_ticks_end_with_a_killed_server(
     tmp_path: Path, made_up: Path, how: signal.Signals
 ) -> None:
     with showing(tmp_path, made_up) as (process, database):
