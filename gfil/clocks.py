@@ -19,6 +19,8 @@ OFFSET_MAX = 14 * HOUR
 PROBE_STEP = 5 * DAY  # no zone changed twice within five days since 1900
 WALL_REACH = 30 * HOUR  # more than any zone's offset plus the largest shift
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC_ZONE)
+
 NAMED = {"nyclose": "America/New_York+07:00"}
 
 
@@ -181,10 +183,9 @@ def _cut_like_utc(clock: Clock, timeframe: Timeframe, since: int) -> bool:
 def _changes(zone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     # zoneinfo does not expose the changes of a zone: they are found by probing.
     info = ZoneInfo(zone)
-    epoch = datetime(1970, 1, 1, tzinfo=UTC_ZONE)
 
     def offset_at(instant: int) -> int:
-        offset = (epoch + timedelta(seconds=instant)).astimezone(info).utcoffset()
+        offset = (EPOCH + timedelta(seconds=instant)).astimezone(info).utcoffset()
         assert offset is not None
         return int(offset.total_seconds())
 
@@ -283,10 +284,10 @@ def parse_instant(text: str) -> int:
         raise BadTime(f"bad time {text[:64]!r}: use UNIX seconds or ISO 8601") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC_ZONE)
-    return math.ceil((moment - datetime(1970, 1, 1, tzinfo=UTC_ZONE)).total_seconds())
+    return math.ceil((moment - EPOCH).total_seconds())
 
 
 def format_instant(instant: int) -> str:
     """Return a UNIX second as `2025-01-02T00:00:00Z`."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC_ZONE) + timedelta(seconds=instant)
+    moment = EPOCH + timedelta(seconds=instant)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

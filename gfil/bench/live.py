@@ -113,7 +113,9 @@ def measure_live(workspace: Workspace) -> Iterator[Result]:
     while_ = f"{RATE:.0f} ticks/s of {len(LIVE)} symbols, {workspace.sizes.viewers} viewers"
     what = f"commit (its 2xx) → arrival, {while_}"
     upper = f"since the tick was due: p99 {percentile(since_due, 99):.0f} ms; {run.note()}"
-    yield Result("live", f"{what}, p50", percentile(since_answered, 50), "ms", note=bounds.how)
+    yield Result(
+        "live", f"{what}, p50", percentile(since_answered, 50), "ms", note=bounds.description
+    )
     p99 = percentile(since_answered, 99)
     yield Result("live", f"{what}, p99", p99, "ms", Goal("<", 300), note=upper)
     sync = sync_ms(workspace.scratch, workspace.sizes.writes)
@@ -139,7 +141,7 @@ def measure_live_page(workspace: Workspace) -> Iterator[Result]:
         run = _measure(workspace, bounds, has_pages=True)
     while_ = f"{RATE:.0f} ticks/s and {workspace.sizes.viewers} viewers"
     what = f"`/chart/S`, 300 candles inline, {page.RATE:.0f} pages/s during {while_}"
-    note = f"{bounds.how}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
+    note = f"{bounds.description}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
     p50, p99 = run.pages_ms(50), run.pages_ms(99)
     yield Result("live-page", f"{what}, p50", p50, "ms", Goal("<", 5), note=note)
     yield Result(

@@ -57,7 +57,7 @@ def _measure_load(workspace: Workspace, row: str, bounds: Bounds) -> Iterator[Re
         for _ in range(workspace.sizes.loads):
             runs.append(_load(measured.address, workspace.sizes.load_s))
     what = f"`/chart/S`, 300 candles inline, {RATE:.0f} pages/s"
-    note = f"{bounds.how}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
+    note = f"{bounds.description}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
     middle = median(percentile(run, 50) for run in runs)
     tail = median(percentile(run, 99) for run in runs)
     yield Result(row, f"{what}, p50", middle, "ms", Goal("<", 5), note=note)
@@ -89,7 +89,8 @@ def measure_hello(workspace: Workspace) -> Iterator[Result]:
         Goal("≥", 0.5),
         Goal("≥", 0.7),
         peers={"pages/s": median(pages), "hellos/s": median(hellos)},
-        note=f"{size:,} bytes per page; both servers on {bounds.how}, the client on {ours.how}",
+        note=f"{size:,} bytes per page; both servers on {bounds.description}, "
+        f"the client on {ours.description}",
     )
 
 

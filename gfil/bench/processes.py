@@ -41,9 +41,9 @@ HELLO = (
 
 
 class Bounds(NamedTuple):
-    """Resources of a process: some cores or a control group; `how` describes them."""
+    """Resources of a process: some cores or a control group; `description` names them."""
 
-    how: str
+    description: str
     cores: frozenset[int] | None = None
     group: Path | None = None
 
@@ -66,8 +66,8 @@ def all_but_the_last_core() -> tuple[Bounds, Bounds]:
     *cores, last = sorted(os.sched_getaffinity(0))
     if not cores:
         return Bounds("the only core"), Bounds("the same")
-    how = "one core" if len(cores) == 1 else f"{len(cores)} cores"
-    return Bounds(how, frozenset(cores)), Bounds("another", frozenset([last]))
+    description = "one core" if len(cores) == 1 else f"{len(cores)} cores"
+    return Bounds(description, frozenset(cores)), Bounds("another", frozenset([last]))
 
 
 def all_but(bounds: Bounds) -> Bounds:

@@ -227,7 +227,7 @@ class Poster:
 
 
 def _find_middle(ticks: Sequence[Tick]) -> int:
-    # The split nearest to the middle that keeps each millisecond together; 0 if there is none.
+    # The split nearest to the middle that keeps each millisecond together; 0 without such a split.
     splits = (at for at in range(1, len(ticks)) if ticks[at].time_msc != ticks[at - 1].time_msc)
     return min(splits, key=lambda at: abs(2 * at - len(ticks)), default=0)
 

@@ -24,7 +24,7 @@ TICKS = "ticks"  # accepted where a timeframe is
 @click.option(
     "--clock",
     show_default="UTC",
-    help="Clock of the times: UTC, a zone, an offset or nyclose (default: from a JSON head).",
+    help="Clock of the times: UTC, a zone, an offset or nyclose, unless a JSON head names it.",
 )
 @click.option("--format", "format_", help="Format of the file (default: detected).")
 @click.option(

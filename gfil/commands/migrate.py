@@ -19,7 +19,7 @@ KEEP_HOURS_MAX = 24 * 366
 @click.option(
     "--clock",
     show_default="UTC",
-    help="Clock of the times: UTC, a zone, an offset or nyclose (default: from a JSON head).",
+    help="Clock of the times: UTC, a zone, an offset or nyclose, unless a JSON head names it.",
 )
 @click.option(
     "--keep-hours",

@@ -15,14 +15,12 @@ from gfil import trading_week
 from gfil.clocks import TIME_MIN, UTC, format_instant
 from gfil.errors import DatabaseError, ForeignDatabase, GfilError, NoDatabase
 from gfil.maintenance import host_checks
-from gfil.maintenance.prune import read_retention_time
-from gfil.store import maintenance_runs, symbols
+from gfil.store import maintenance_runs, retention_clock, symbols
 from gfil.store.candles import expected_minutes, integrity, inventory
 from gfil.store.candles.integrity import REPAIR_BATCH_ROWS, Mismatch
 from gfil.store.engine import connection, file_copy
 from gfil.store.removal import prune
-from gfil.store.removal.prune import PruneTarget
-from gfil.store.retention import backdated_days, rules
+from gfil.store.retention import backdated_days
 from gfil.store.retention.rules import SUBJECTS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, WEEK
@@ -266,12 +264,9 @@ def _check_prune(context: CheckContext) -> Finding:
 
 
 def _is_due(context: CheckContext, symbol: Symbol) -> bool:
-    now = int(context.now)
-    limits = rules.cutoffs(
-        rules.read_rules(context.db, symbol), read_retention_time(context.db, now)
-    )
+    now, until = int(context.now), retention_clock.read_retention_time(context.db, context.now)
     targets = (
-        PruneTarget(symbol, name, limits[name], now, removes_backdated=False) for name in SUBJECTS
+        prune.read_target(context.db, symbol, subject, until=until, now=now) for subject in SUBJECTS
     )
     return any(
         prune.find_batch(context.db, target, TIME_MIN - DAY, days=1, rows=1) for target in targets
@@ -310,7 +305,7 @@ def _check_week(context: CheckContext) -> Finding:
 
 
 def _check_backdated(context: CheckContext) -> Finding:
-    until = read_retention_time(context.db, context.now)
+    until = retention_clock.read_retention_time(context.db, context.now)
     found = [
         f"{format_count(days.days, 'day')} {days.tf} of {days.symbol}"
         for symbol in context.symbols

@@ -11,12 +11,12 @@ import apsw
 
 from gfil.clocks import TIME_MIN
 from gfil.errors import SymbolUnknown
-from gfil.store import hourly_stats, idempotency, maintenance_runs, symbols
+from gfil.store import hourly_stats, idempotency, maintenance_runs, retention_clock, symbols
 from gfil.store.engine import connection, pacing
 from gfil.store.removal import delete_range, sweep
 from gfil.store.removal import prune as removal
 from gfil.store.removal.prune import PruneBatch, PruneResult, PruneTarget
-from gfil.store.retention import backdated_days, rules
+from gfil.store.retention import backdated_days
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.retention.rules import SUBJECTS, TICKS
 from gfil.store.symbols import Symbol
@@ -81,15 +81,6 @@ class Report:
         return "; ".join(parts)
 
 
-def read_retention_time(db: apsw.Connection, now: float) -> int:
-    """Return the time that retention counts back from: `now`, or the newest row if it is older.
-
-    A server clock that is ahead therefore removes nothing too early.
-    """
-    newest = removal.read_newest(db)
-    return int(now) if newest is None else min(int(now), newest)
-
-
 def prune(
     db: apsw.Connection,
     *,
@@ -107,7 +98,7 @@ def prune(
     are smallest and the WAL is restarted after each.
     """
     report = Report()
-    until = read_retention_time(db, now)
+    until = retention_clock.read_retention_time(db, now)
     run = _Run(db, report, int(now), until, imported, dry_run, rest, is_tight)
     run.restart_wal()
     for symbol in symbols.list_symbols(db):
@@ -135,8 +126,8 @@ class _Run:
     rest: Rest
     is_tight: Callable[[], bool]
     days: int = 1  # of a batch of candles
-    ticks: int = TICKS_FIRST  # of a batch of ticks
-    pages: int = PAGES_FIRST
+    ticks: int = field(default_factory=lambda: TICKS_FIRST)  # of a batch of ticks
+    pages: int = field(default_factory=lambda: PAGES_FIRST)
     last_s: float = 0.0  # duration of the last transaction
     last_day: tuple[int, str, int] | None = None  # of the last batch: a day may need several
 
@@ -153,9 +144,14 @@ class _Run:
 
     def _target(self, symbol: Symbol, name: str) -> PruneTarget:
         # Read for every batch: the rules may have changed meanwhile.
-        symbol = symbols.reload(self.db, symbol)
-        cutoff = rules.cutoffs(rules.read_rules(self.db, symbol), self.until)[name]
-        return PruneTarget(symbol, name, cutoff, self.now, self.imported)
+        return removal.read_target(
+            self.db,
+            symbol,
+            name,
+            until=self.until,
+            now=self.now,
+            removes_backdated=self.imported,
+        )
 
     def _find(self, target: PruneTarget, start: int) -> PruneBatch | None:
         return removal.find_batch(self.db, target, start, days=self.days, rows=self.ticks)

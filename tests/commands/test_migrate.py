@@ -1,4 +1,4 @@
-"""Tests of the command `migrate` of gfil/cli.py, run as the owner of the old system runs it."""
+"""Tests of gfil/commands/migrate.py."""
 
 import time
 from pathlib import Path
@@ -35,11 +35,11 @@ def run(db: Path, *arguments: Any) -> Result:
 
 
 def lines(done: Result) -> list[str]:
-    """What was said, but for warnings of old days."""
+    """Lines of the report without warnings about backdated days."""
     return [line for line in done.stdout.splitlines() if "older than" not in line]
 
 
-def test_a_folder_is_moved_and_the_report_tells_of_each_file(db: Path, klines: Path) -> None:
+def test_report_has_a_line_for_each_file(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines)
     assert (done.exit_code, done.stderr) == (0, "")
     assert lines(done) == [
@@ -54,7 +54,7 @@ def test_a_folder_is_moved_and_the_report_tells_of_each_file(db: Path, klines: P
     ]
 
 
-def test_it_answers_in_json_with_the_names_of_http(db: Path, klines: Path) -> None:
+def test_report_as_json(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines, "--json")
     told = orjson.loads(done.stdout)
     assert {name: told[name] for name in told if name not in ("files", "weeks")} == {
@@ -87,7 +87,7 @@ def test_it_answers_in_json_with_the_names_of_http(db: Path, klines: Path) -> No
     assert (first["from"], first["to"], first["truncated"]) == (MONDAY, MONDAY + 299 * 60, False)
 
 
-def test_a_second_run_says_so(db: Path, klines: Path) -> None:
+def test_second_run_reports_files_migrated_before(db: Path, klines: Path) -> None:
     run(db, "migrate", klines)
     done = run(db, "migrate", klines)
     assert done.exit_code == 0
@@ -97,7 +97,7 @@ def test_a_second_run_says_so(db: Path, klines: Path) -> None:
     ]
 
 
-def test_what_is_refused_is_named_and_exits_with_3(db: Path, klines: Path) -> None:
+def test_refused_files_and_rows_are_named_and_exit_with_3(db: Path, klines: Path) -> None:
     save(klines, "GBPUSD_1m", objects(minutes(100)), cut=0.5)
     thursday = (MONDAY + 3 * DAY, 1.0, 2.0, 0.5, 1.5, 10.0)
     save(klines, "GBPUSD_1w", objects([thursday]))
@@ -116,7 +116,7 @@ def test_what_is_refused_is_named_and_exits_with_3(db: Path, klines: Path) -> No
     assert (klines / "notes.txt").read_text() == "mine"
 
 
-def test_a_dry_run_stores_nothing_and_tells_what_is_there(db: Path, klines: Path) -> None:
+def test_dry_run_reports_and_stores_nothing(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines, "--dry-run", "--clock", "Europe/Athens")
     assert done.exit_code == 0
     assert not db.exists()
@@ -134,9 +134,7 @@ def test_a_dry_run_stores_nothing_and_tells_what_is_there(db: Path, klines: Path
     ]
 
 
-def test_a_dry_run_knows_what_was_migrated_before_and_changes_no_byte(
-    db: Path, klines: Path
-) -> None:
+def test_dry_run_knows_migrated_files_and_changes_no_byte(db: Path, klines: Path) -> None:
     run(db, "migrate", klines)
     before = db.read_bytes()
     done = run(db, "migrate", klines, "--dry-run", "--json")
@@ -145,12 +143,12 @@ def test_a_dry_run_knows_what_was_migrated_before_and_changes_no_byte(
 
 
 def broker_week(folder: Path) -> None:
-    """A symbol that trades from Monday 00:00 to Friday 24:00, as brokers' servers show it."""
+    """Symbol that trades Monday 00:00 to Friday 24:00, as on the clock of a broker."""
     rows = [row for n in range(5) for row in minutes(5 * 24 * 60, MONDAY + n * 7 * DAY, n)]
     save(folder, "XAUUSD_1m", objects(rows))
 
 
-def test_stamps_of_a_broker_taken_for_utc_are_warned_of_loudly(db: Path, tmp_path: Path) -> None:
+def test_broker_times_read_as_utc_are_warned_about(db: Path, tmp_path: Path) -> None:
     broker_week(tmp_path / "klines")
     warning = (
         "WARNING: XAUUSD: trading week in UTC: Mon-Fri 00-24; no market trades so on clock UTC; "
@@ -163,7 +161,7 @@ def test_stamps_of_a_broker_taken_for_utc_are_warned_of_loudly(db: Path, tmp_pat
     assert (week["symbol"], week["market"], week["clocks"][0]) == ("XAUUSD", False, "nyclose")
 
 
-def test_on_the_right_clock_nothing_is_warned_of(db: Path, tmp_path: Path) -> None:
+def test_right_clock_gives_no_warning(db: Path, tmp_path: Path) -> None:
     broker_week(tmp_path / "klines")
     done = run(db, "migrate", tmp_path / "klines", "--clock", "nyclose")
     assert (done.exit_code, "WARNING" in done.stdout) == (0, False)
@@ -185,7 +183,7 @@ def test_on_the_right_clock_nothing_is_warned_of(db: Path, tmp_path: Path) -> No
         ([".", "--clock", "Mars"], "gfil: unknown clock 'Mars'"),
     ],
 )
-def test_wrong_usage_is_one_line_and_makes_no_database(
+def test_wrong_usage_is_one_line_and_creates_no_database(
     db: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -200,7 +198,7 @@ def test_wrong_usage_is_one_line_and_makes_no_database(
     assert not db.exists()
 
 
-def test_files_that_are_never_to_be_deleted_are_said_to_stay(db: Path, klines: Path) -> None:
+def test_keep_hours_never_keeps_the_files(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines, "--keep-hours", "never")
     assert "the old files are kept\n" in done.stdout
     with connection.connect(db, readonly=True) as second:
@@ -208,7 +206,7 @@ def test_files_that_are_never_to_be_deleted_are_said_to_stay(db: Path, klines: P
     assert kept == [(None,), (None,)]
 
 
-def test_prune_deletes_the_files_once_they_are_old_and_backed_up(
+def test_prune_deletes_migrated_files_after_a_backup(
     db: Path, klines: Path, tmp_path: Path
 ) -> None:
     run(db, "migrate", klines, "--keep-hours", "0")

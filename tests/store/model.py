@@ -10,7 +10,7 @@ import apsw
 from gfil import clocks, timeframes
 from gfil.clocks import TIME_MIN
 from gfil.maintenance.prune import prune
-from gfil.store import symbol_settings, symbols
+from gfil.store import retention_clock, symbol_settings, symbols
 from gfil.store.candles import read as candle_read
 from gfil.store.candles import ticks
 from gfil.store.candles import write as candle_write
@@ -18,7 +18,6 @@ from gfil.store.candles.ticks import Ticks
 from gfil.store.candles.write import CandleColumns, WriteResult
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range
-from gfil.store.removal import prune as removal
 from gfil.store.retention import rules
 from gfil.timeframes import TIMEFRAMES
 from tests.oracle.buckets import CHAIN, DAY, SECONDS
@@ -161,7 +160,7 @@ class Model:
         with connection.transaction(self.connection):
             rules.set_rules(self.connection, None, wishes)
         foretold = prune(self.connection, now=now, dry_run=True)
-        newest = removal.read_newest(self.connection)
+        newest = retention_clock.read_newest(self.connection)
         done = prune(self.connection, now=now, rest=lambda _: None)
         self.reference.days = days
         counted = {

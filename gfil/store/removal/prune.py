@@ -15,7 +15,7 @@ from gfil.store import change_log, symbols
 from gfil.store.candles import derive, extent, rollup, tick_rollup
 from gfil.store.candles.rollup import BucketKey, plan_tiles
 from gfil.store.engine import connection
-from gfil.store.retention import backdated_days
+from gfil.store.retention import backdated_days, rules
 from gfil.store.retention.backdated_days import RECEIVED_FOR_S
 from gfil.store.retention.rules import IN_CHAIN, NUMBERS, TICKS
 from gfil.store.symbols import Symbol
@@ -52,6 +52,25 @@ class PruneResult(NamedTuple):
     rows: int = 0
     days: int = 0
     settled: int = 0
+
+
+def read_target(
+    db: apsw.Connection,
+    symbol: Symbol,
+    subject: str,
+    *,
+    until: int,
+    now: int,
+    removes_backdated: bool = False,
+) -> PruneTarget:
+    """Return the target of a subject by the rules stored now; retention counts back from `until`.
+
+    Raises:
+        SymbolUnknown: the symbol was deleted meanwhile.
+    """
+    symbol = symbols.reload(db, symbol)
+    cutoff = rules.cutoffs(rules.read_rules(db, symbol), until)[subject]
+    return PruneTarget(symbol, subject, cutoff, now, removes_backdated)
 
 
 READ_PROTECTED_DAYS = """
@@ -308,18 +327,6 @@ def _settle(db: apsw.Connection, series: int, keys: Sequence[BucketKey]) -> int:
     if derive.has_superseded(db, series):
         derive.drop_superseded(db, series, keys)
     return settled
-
-
-def read_newest(db: apsw.Connection) -> int | None:
-    """Return the start of the newest row of the whole database, or None."""
-    newest = []
-    for symbol in symbols.list_symbols(db):
-        for timeframe in TIMEFRAMES:
-            last = extent.read_last_row(db, symbol.series(timeframe.number))
-            newest += [] if last is None else [last.time]
-        tick_msc = extent.read_last_tick_msc(db, symbol)
-        newest += [] if tick_msc is None else [tick_msc // 1000]
-    return max(newest, default=None)
 
 
 FORGET_RECEIVED = "DELETE FROM received_day WHERE symbol_id = :id AND time <= :since"

@@ -11,13 +11,12 @@ from flask import Response, current_app, get_template_attribute
 
 from gfil.clocks import format_instant
 from gfil.maintenance import doctor, free_space, host_checks
-from gfil.store import hourly_stats, maintenance_runs, symbols
+from gfil.store import hourly_stats, maintenance_runs, retention_clock, symbols
 from gfil.store.candles import inventory
 from gfil.store.candles.inventory import TimeRange
 from gfil.store.engine.connection import read_state
 from gfil.store.hourly_stats import Summary
 from gfil.store.maintenance_runs import LastRun
-from gfil.store.removal import prune
 from gfil.store.retention import backdated_days, rules
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.symbols import Symbol
@@ -165,9 +164,7 @@ def _imported(epoch: str, symbol: Symbol, until: int, minute: int) -> Sequence[B
 
 @lru_cache(maxsize=2)
 def _newest(epoch: str, minute: int) -> int:
-    # Retention counts back from the wall clock, or from the newest row where that is earlier.
-    newest = prune.read_newest(read_db())
-    return minute * 60 if newest is None else min(minute * 60, newest)
+    return retention_clock.read_retention_time(read_db(), minute * 60)
 
 
 @lru_cache(maxsize=2)
