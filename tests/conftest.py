@@ -72,9 +72,31 @@ def load_hypothesis_profile(*, is_random: bool) -> None:
     hypothesis.settings.load_profile("gfil")
 
 
+def cache_bytecode() -> None:
+    """Cache bytecode also where the environment says not to: a run starts hundreds of processes."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 reset_signals()
+cache_bytecode()
 load_hypothesis_profile(is_random=os.environ.get("GFIL_SEED", "1") != "1")
 SEED = choose_seed()
+
+
+# These start first in a parallel run, so that no long file is left for its end.
+LONG_FIRST = ("test_bench.py", "test_scripts.py", "faults", "browser", "demo", "server", "pump")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files and folders in front; the order within a file stays."""
+    ranks = {name: rank for rank, name in enumerate(LONG_FIRST)}
+    folder = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        return ranks.get(item.path.relative_to(folder).parts[0], len(ranks))
+
+    items.sort(key=rank)
 
 
 def pytest_report_header() -> str:

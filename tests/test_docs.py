@@ -184,7 +184,7 @@ def test_generated_table_equals_the_program(name: str) -> None:
     )
 
 
-# What the tables are made from
+# Sources of the tables
 
 
 @pytest.mark.parametrize("name", COMMANDS)

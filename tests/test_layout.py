@@ -228,7 +228,7 @@ def documented(body: list[ast.stmt], public: bool = True) -> Iterator[tuple[str,
 
 
 @each_module
-def test_what_is_public_is_explained_and_what_is_private_explains_itself(path: Path) -> None:
+def test_public_names_have_docstrings_and_private_ones_have_none(path: Path) -> None:
     found = list(documented(tree(path).body))
     assert [name for name, public, explained in found if public and not explained] == []
     private = [name for name, _, explained in found if name.startswith("_") and explained]

@@ -76,10 +76,12 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Checkout after its first run."""
+    """A checkout after its first run, which two processes started at once."""
     checkout = Checkout(tmp_path_factory.mktemp("ready"))
-    first = checkout.run("gfil", "one", "two words")
-    assert first == (0, "1.0 False ['one', 'two words']\n", "Setting up (first run)…\n")
+    both = [checkout.start("gfil", "one", "two words") for _ in range(2)]
+    answers = [ended(process) for process in both]
+    assert [answer[:2] for answer in answers] == [(0, "1.0 False ['one', 'two words']\n")] * 2
+    assert sorted(answer[2] for answer in answers) == ["", "Setting up (first run)…\n"]
     return checkout
 
 
@@ -109,29 +111,26 @@ def test_working_directory_hides_no_module(ready: Checkout, tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (0, "1.0 False []\n")
 
 
-def test_changed_requirements_are_installed_once_by_concurrent_runs(checkout: Checkout) -> None:
-    both = [checkout.start("gfil"), checkout.start("gfil")]
-    answers = [ended(process) for process in both]
-    assert [answer[:2] for answer in answers] == [(0, "1.0 False []\n")] * 2
-    assert sorted(answer[2] for answer in answers) == ["", "Setting up (first run)…\n"]
+def test_changed_requirements_are_installed_and_a_broken_environment_is_made_new(
+    ready: Checkout,
+) -> None:
+    ready.require("word==2.0")
+    assert ready.run("gfil") == (0, "2.0 False []\n", "Installing what changed…\n")
 
-    checkout.require("word==2.0")
-    assert checkout.run("gfil") == (0, "2.0 False []\n", "Installing what changed…\n")
+    (ready.root / ".venv" / "bin" / "python").unlink()
+    assert ready.run("gfil") == (0, "2.0 False []\n", "Setting up (first run)…\n")
 
-    (checkout.root / ".venv" / "bin" / "python").unlink()
-    assert checkout.run("gfil") == (0, "2.0 False []\n", "Setting up (first run)…\n")
-
-    checkout.require("word==3.0")
+    ready.require("word==3.0")
     for _ in range(2):
-        status, stdout, stderr = checkout.run("gfil")
+        status, stdout, stderr = ready.run("gfil")
         assert (status, stdout) == (1, "")
         assert stderr.splitlines() == [
             "Installing what changed…",
             "gfil: could not install requirements.txt: "
             "ERROR: No matching distribution found for word==3.0",
         ]
-    checkout.require("word==1.0")
-    assert checkout.run("gfil")[:2] == (0, "1.0 False []\n")
+    ready.require("word==1.0")
+    assert ready.run("gfil")[:2] == (0, "1.0 False []\n")
 
 
 def fake(folder: Path, name: str, text: str) -> None:

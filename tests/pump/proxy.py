@@ -39,7 +39,7 @@ class FaultyProxy:
         with contextlib.suppress(OSError, StopIteration, ValueError), client:
             if fate == "refused":
                 return
-            with socket.create_connection((address.hostname, address.port), timeout=30) as server:
+            with socket.create_connection((address.hostname, address.port), timeout=120) as server:
                 request = _read_request(client)
                 server.sendall(request[:-20] if fate == "cut in the request" else request)
                 answer = read_message(server)

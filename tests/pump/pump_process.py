@@ -61,7 +61,7 @@ class PumpProcess:
     def run(self, *options: str, status: int = 0, **environment: str) -> str:
         """Run the pump to its end, by default with `--once`; return its output."""
         process = self.start(*(options or ("--once",)), **environment)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)
         assert process.returncode == status, output
         return output
 
@@ -73,7 +73,7 @@ class PumpProcess:
 def stop(process: "subprocess.Popen[str]", how: signal.Signals = signal.SIGINT) -> str:
     """Stop a pump by a signal, check that it ends cleanly, and return its output."""
     process.send_signal(how)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "Traceback" not in output
     return output

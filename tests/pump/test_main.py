@@ -121,6 +121,6 @@ def test_signal_while_the_terminal_is_away_ends_the_pump_with_one_line(
     log = pump.folder / "pump.log"
     wait_for(lambda: log.exists() and "does not start" in log.read_text(), "the warning")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert output.splitlines()[1:] == ["mt5_pump: stopped by a signal"]

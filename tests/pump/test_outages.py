@@ -48,7 +48,7 @@ def real_ticks(change: int) -> list[Tick]:
     return list(dict.fromkeys(ticks))
 
 
-@pytest.fixture(params=["made", "real"] if REAL_FILE.exists() else ["made"])
+@pytest.fixture(params=["made", "real"])
 def sources(request: pytest.FixtureRequest) -> dict[str, Source]:
     """A symbol across each clock change; real ticks only where their file exists."""
     rng = seeded("sources")

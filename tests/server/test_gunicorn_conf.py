@@ -117,7 +117,7 @@ def test_serve_creates_the_database_and_prints_its_url(running: Server) -> None:
 
 
 def test_server_answers_on_a_kept_alive_connection(running: Server) -> None:
-    connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=120)
     statuses = []
     for _ in range(3):
         connection.request("GET", "/no-such-page")

@@ -127,13 +127,13 @@ UNITS = [
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("start", [b"[", b"[" + GOOD + b",\n{", b"[" + GOOD + b',\n{"'])
 def test_nested_brackets_take_linear_time(start: bytes, unit: bytes) -> None:
-    data = start + unit * (200_000 // len(unit))
+    data = start + unit * (60_000 // len(unit))
     began = time.thread_time()  # CPU time: what else the machine does is not in it
     try:
         rows, _ = read_rows(data)
     except UnknownFormat:
         rows = []
-    assert time.thread_time() - began < 20, "linear work takes 1 s, quadratic work minutes"
+    assert time.thread_time() - began < 5, "linear work takes 0.3 s, quadratic work ten"
     assert [row[0] for row in rows] == ([0] if GOOD in start else [])
 
 
