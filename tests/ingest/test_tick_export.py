@@ -93,7 +93,7 @@ class TestCommand:
     def test_ticks_go_to_standard_output(self, db: apsw.Connection) -> None:
         done = self.run(db, "--symbol", "EURUSD", "--tf", "ticks")
         assert (done.exit_code, done.stdout_bytes) == (0, text(db, "csv"))
-        assert done.stderr == f"{db.filename}: {COUNT} ticks exported\n"
+        assert done.stderr == f"{db.filename}: {COUNT:,} ticks exported\n"
 
     def test_ticks_and_candles_go_into_a_folder(self, db: apsw.Connection, tmp_path: Path) -> None:
         folder = tmp_path / "out"

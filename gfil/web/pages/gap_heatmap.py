@@ -53,7 +53,7 @@ def find(epoch: str, symbol: Symbol, now: float) -> Heatmap:
 
 
 def peek(epoch: str, symbol: Symbol, now: float) -> Heatmap | None:
-    """Return the cached heatmap of a symbol, None if there is none or it has expired."""
+    """Return the cached heatmap of a symbol, None if it is missing or expired."""
     kept = _cache.get((epoch, symbol.id, symbol.clock))
     return kept if kept and kept.time <= now < kept.time + KEPT_S else None
 

@@ -42,7 +42,7 @@ PAGE = Content(TEXT, "text/html")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What is declared of a route. `name` is that of its view and unique among all routes."""
+    """The declaration of a route. `name` is the name of its view, unique among all routes."""
 
     name: str
     tag: str
@@ -112,7 +112,7 @@ def route(
 
 
 def find_route(endpoint: str | None) -> Route | None:
-    """Return the declaration of an endpoint, None where there is none."""
+    """Return the declaration of an endpoint, None if it is not declared."""
     view = current_app.view_functions.get(endpoint or "")
     found: Route | None = getattr(view, "route", None)
     return found

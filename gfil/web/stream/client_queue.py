@@ -18,7 +18,7 @@ RETRY_MS = 1000  # delay of a browser before it reconnects
 
 
 class Sub(NamedTuple):
-    """What a client follows; `symbol` is the stored name at the time it connected."""
+    """One subscription of a client; `symbol` is the stored name when the client connected."""
 
     symbol: str
     timeframe: Timeframe

@@ -143,7 +143,7 @@ def test_failed_doctor_checks_are_problems_unless_checked_here(
     checks = [
         {"name": "laws", "ok": False, "detail": "2 candles not what the base makes of them: …"},
         {"name": "disk", "ok": False, "detail": "1 MB free"},
-        {"name": "backup", "ok": False, "detail": "there is none"},
+        {"name": "backup", "ok": False, "detail": "no backup yet"},
         {"name": "file", "ok": False, "detail": "damaged: `gfil restore /var/copies/a b.db`"},
     ]
     remember(db_path, doctor={"ok": False, "quick": True, "checks": checks})

@@ -68,7 +68,7 @@ def test_body_is_decompressed(app: Flask, way: str) -> None:
 
 REFUSED: dict[str, tuple[bytes, dict[str, str], type[GfilError]]] = {
     "shorter than it says": (TEXT, {"CONTENT_LENGTH": "1001"}, BadRequest),
-    "a length that is none": (TEXT, {"CONTENT_LENGTH": "1e3"}, BadRequest),
+    "a length that is no whole number": (TEXT, {"CONTENT_LENGTH": "1e3"}, BadRequest),
     "gzip cut": (gzip.compress(TEXT)[:-1], {}, BadRequest),
     "gzip damaged": (gzip.compress(TEXT)[:-8] + bytes(8), {}, BadRequest),
     "gzip and more": (gzip.compress(TEXT) + b"more", {}, BadRequest),

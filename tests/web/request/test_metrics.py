@@ -158,7 +158,7 @@ def test_sqlite_errors_are_counted(broken: apsw.Connection, growth: Growth) -> N
     with pytest.raises(apsw.ConstraintError):
         broken.execute("INSERT INTO store (id, epoch, change) VALUES (2, '', 0)")
     constraint = {"code": "SQLITE_CONSTRAINT_CHECK"}
-    assert growth("gfil_sqlite_errors_total", **constraint) == 0  # told to whoever tried it
+    assert growth("gfil_sqlite_errors_total", **constraint) == 0  # an error of the caller, not of SQLite
 
 
 NAMELESS = pytest.param(struct.pack(ENTRY, 40, 0, 4, b"what", 0.0, 0.0), id="no name of a count")

@@ -48,7 +48,7 @@ def test_position_older_than_the_change_log_is_a_reset_if_the_symbol_changed(
     since = position(db)
     write(db, START)
     write(db, START, close=2.0)
-    monkeypatch.setattr(change_log, "KEPT_CHANGES", 1)
+    monkeypatch.setattr(change_log, "LOGGED_CHANGES_MAX", 1)
     assert poll(hub, join(hub, since=since)) == reset(db)
     assert poll(hub, join(hub, sub(symbol="XAUUSD"), since=since)) == []
 
