@@ -30,8 +30,8 @@ class ColumnLayout(NamedTuple):
     """The index of each field in a row of `width` cells; `numbers` in the order of the kind.
 
     `date` is set where date and time of day are two cells. `skip` lines precede the first row; the
-    last of them is the header, empty for input without one. `keeps_sides`: an empty bid or ask repeats
-    the previous one.
+    last of them is the header; without a header it is empty. `keeps_sides`: an empty bid or ask
+    repeats the previous one.
     """
 
     kind: Kind

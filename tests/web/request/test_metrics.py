@@ -158,7 +158,8 @@ def test_sqlite_errors_are_counted(broken: apsw.Connection, growth: Growth) -> N
     with pytest.raises(apsw.ConstraintError):
         broken.execute("INSERT INTO store (id, epoch, change) VALUES (2, '', 0)")
     constraint = {"code": "SQLITE_CONSTRAINT_CHECK"}
-    assert growth("gfil_sqlite_errors_total", **constraint) == 0  # an error of the caller, not of SQLite
+    # A constraint is an error of the caller, not of SQLite.
+    assert growth("gfil_sqlite_errors_total", **constraint) == 0
 
 
 NAMELESS = pytest.param(struct.pack(ENTRY, 40, 0, 4, b"what", 0.0, 0.0), id="no name of a count")
