@@ -1,4 +1,4 @@
-"""What a WSGI server runs: `app`."""
+"""WSGI entry point: `app`."""
 
 from gfil import create_app
 

@@ -1,4 +1,4 @@
-"""Runs the commands: `python -m gfil`."""
+"""Entry point of `python -m gfil`."""
 
 from gfil.cli import cli
 

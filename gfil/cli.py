@@ -22,7 +22,7 @@ from gfil.commands import (
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(config.VERSION, prog_name="gfil")
 def cli() -> None:
-    """Keep a trader's candles and ticks, and draw any timeframe of them."""
+    """Store market candles and ticks, and serve charts of any timeframe."""
 
 
 for command in (

@@ -1,4 +1,4 @@
-"""Wall time to UTC and back, and where the buckets of a clock begin."""
+"""Clocks: convert wall time to UTC and back, and find bucket boundaries."""
 
 import math
 import re
@@ -13,17 +13,19 @@ from zoneinfo import ZoneInfo, available_timezones
 from gfil.errors import BadParameter
 from gfil.timeframes import DAY, HOUR, MINUTE, Timeframe
 
-TIME_MIN = -2208988800  # 1900-01-01; before it zones run on local mean time
+TIME_MIN = -2208988800  # 1900-01-01; earlier offsets are local mean time
 TIME_MAX = 4102444800  # 2100-01-01
 OFFSET_MAX = 14 * HOUR
-PROBE_STEP = 5 * DAY  # no zone has changed twice within five days since 1900
+PROBE_STEP = 5 * DAY  # no zone changed twice within five days since 1900
 WALL_REACH = 30 * HOUR  # more than any zone's offset plus the largest shift
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC_ZONE)
 
 NAMED = {"nyclose": "America/New_York+07:00"}
 
 
 class UnknownClock(BadParameter):
-    """Text that names no clock."""
+    """Text that is not the name of a clock."""
 
     def __init__(self, text: str) -> None:
         super().__init__(
@@ -33,7 +35,7 @@ class UnknownClock(BadParameter):
 
 
 class Segment(NamedTuple):
-    """A stretch of time `[start, stop)` in which a clock is `offset` seconds ahead of UTC."""
+    """Span of time `[start, stop)` in which a clock is `offset` seconds ahead of UTC."""
 
     start: int
     stop: int
@@ -41,14 +43,14 @@ class Segment(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """A bucket `[start, stop)` of some timeframe, in UNIX seconds."""
+    """Bucket `[start, stop)` of a timeframe, in UNIX seconds."""
 
     start: int
     stop: int
 
 
 class Run(NamedTuple):
-    """Equal buckets one after another: `[start, stop)` cut every `length` seconds."""
+    """Consecutive buckets of equal length: `[start, stop)` cut every `length` seconds."""
 
     start: int
     stop: int
@@ -56,7 +58,7 @@ class Run(NamedTuple):
 
 
 class Clock:
-    """A rule that turns instants into wall time. Two clocks of one name are equal."""
+    """Rule that converts instants to wall time. Clocks with the same name are equal."""
 
     __slots__ = ("_offsets", "_starts", "name")
 
@@ -76,7 +78,7 @@ class Clock:
         return f"Clock({self.name})"
 
     def segment(self, instant: int) -> Segment:
-        """Return the segment that holds an instant; the first and last reach past the table."""
+        """Return the segment of an instant; the first and the last extend past the table."""
         return self._segment(max(bisect_right(self._starts, instant) - 1, 0))
 
     def segments(self, start: int, stop: int) -> Iterator[Segment]:
@@ -87,19 +89,19 @@ class Clock:
             index += 1
 
     def offset(self, instant: int) -> int:
-        """Return how many seconds the wall is ahead of UTC at an instant."""
+        """Return how many seconds the wall time is ahead of UTC at an instant."""
         return self._offsets[max(bisect_right(self._starts, instant) - 1, 0)]
 
     def cuts_like_utc(self, timeframe: Timeframe, since: int) -> bool:
-        """Say whether all buckets of an intraday timeframe from some instant on are UTC's."""
+        """Return whether all intraday buckets since an instant are the same as on UTC."""
         return _cut_like_utc(self, timeframe, since)
 
     def wall(self, instant: int) -> int:
-        """Return the wall time at an instant, as seconds since 1970 on that wall."""
+        """Return the wall time at an instant, in seconds since 1970-01-01 wall time."""
         return instant + self.offset(instant)
 
     def instants(self, wall: int) -> list[int]:
-        """Return the instants at which the wall shows `wall`: none, one, or two, ascending."""
+        """Return the instants with this wall time, ascending: zero, one or two."""
         return [
             wall - segment.offset
             for segment in self.segments(wall - WALL_REACH, wall + WALL_REACH)
@@ -107,16 +109,16 @@ class Clock:
         ]
 
     def constant_offset(self, first_wall: int, last_wall: int) -> int | None:
-        """Return the one offset that turns every wall time of a range into UTC, or None.
+        """Return the offset that converts every wall time of a range to UTC, or None.
 
-        None means that a clock change is near enough to make some of them ambiguous or missing.
+        None: a clock change nearby makes some wall times ambiguous or missing.
         """
         segments = self.segments(first_wall - WALL_REACH, last_wall + WALL_REACH)
         segment = next(segments)
         return segment.offset if next(segments, None) is None else None
 
     def first_instant(self, wall: int) -> int:
-        """Return the first instant at which the wall has reached `wall`."""
+        """Return the first instant whose wall time is at least `wall`."""
         if len(self._offsets) == 1:
             return wall - self._offsets[0]
         for segment in self.segments(wall - WALL_REACH, wall + WALL_REACH):
@@ -133,9 +135,8 @@ class Clock:
             stop = start + timeframe.seconds
             return Bucket(max(start, segment.start), min(stop, segment.stop))
         reached = instant + segment.offset
-        if (
-            index
-        ):  # a wall set back has shown these hours before: they are still that later bucket's
+        # After the clock was set back, hours repeat: they belong to the later bucket.
+        if index:
             reached = max(reached, segment.start + self._offsets[index - 1] - 1)
         wall_start = timeframe.floor(reached)
         return Bucket(
@@ -143,14 +144,14 @@ class Clock:
         )
 
     def runs(self, timeframe: Timeframe, start: int, stop: int) -> Iterator[Run]:
-        """Yield the buckets that overlap `[start, stop)`, equal neighbours as one run, in order."""
+        """Yield the buckets that overlap `[start, stop)`, in order, equal neighbours as one run."""
         instant = start
         while instant < stop:
             bucket = self.bucket(timeframe, instant)
             length = bucket.stop - bucket.start
             run_stop = bucket.stop
             if length == timeframe.seconds and timeframe.name != "MN1":
-                change = self.segment(bucket.start).stop  # the bucket up to it may be longer
+                change = self.segment(bucket.start).stop  # the bucket before it may be longer
                 constant_until = min(change - 1, stop + length - 1)
                 run_stop = max(run_stop, constant_until - (constant_until - bucket.start) % length)
             yield Run(bucket.start, run_stop, length)
@@ -171,7 +172,7 @@ class Clock:
         return Segment(start, stop, self._offsets[index])
 
 
-# Asked at every read, of the first candle there is.
+# Called at every read, with the time of the first candle.
 @lru_cache(maxsize=1024)
 def _cut_like_utc(clock: Clock, timeframe: Timeframe, since: int) -> bool:
     segments = clock.segments(since, TIME_MAX)
@@ -180,12 +181,11 @@ def _cut_like_utc(clock: Clock, timeframe: Timeframe, since: int) -> bool:
 
 @lru_cache(maxsize=64)
 def _changes(zone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    # zoneinfo does not tell a zone's changes: they are found by probing.
+    # zoneinfo does not expose the changes of a zone: they are found by probing.
     info = ZoneInfo(zone)
-    epoch = datetime(1970, 1, 1, tzinfo=UTC_ZONE)
 
     def offset_at(instant: int) -> int:
-        offset = (epoch + timedelta(seconds=instant)).astimezone(info).utcoffset()
+        offset = (EPOCH + timedelta(seconds=instant)).astimezone(info).utcoffset()
         assert offset is not None
         return int(offset.total_seconds())
 
@@ -227,12 +227,12 @@ def _zones() -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Clock:
-    """Return the clock a text names.
+    """Return the clock with this name.
 
-    A blank where a sign belongs is read as `+`: that is what an unescaped `+` in a URL becomes.
+    A blank in place of a sign is read as `+`, because URLs decode an unescaped `+` as a blank.
 
     Raises:
-        UnknownClock: the text names none, or an offset beyond 14 hours.
+        UnknownClock: the text is not a clock, or its offset exceeds 14 hours.
     """
     spelled = re.sub(r" (?=\d)", "+", text.strip(" ") if text[:1] != " " else text.rstrip(" "))
     spelled = NAMED.get(spelled.casefold(), spelled)
@@ -261,16 +261,16 @@ MILLISECONDS_FROM = 100_000_000_000  # a number this large cannot be seconds
 
 
 class BadTime(BadParameter):
-    """Text that names no instant."""
+    """Text that is not an instant."""
 
 
 def parse_instant(text: str) -> int:
-    """Return the UNIX second a text names: seconds, or ISO 8601 in UTC unless it has an offset.
+    """Return the UNIX second of a text: seconds, or ISO 8601 (UTC unless it has an offset).
 
     Fractions of a second are rounded up, so that `time >= instant` stays true.
 
     Raises:
-        BadTime: it names none, or looks like milliseconds.
+        BadTime: the text has another form, or is probably in milliseconds.
     """
     spelled = text.strip()
     if re.fullmatch(r"-?[0-9]{1,18}", spelled):
@@ -284,10 +284,10 @@ def parse_instant(text: str) -> int:
         raise BadTime(f"bad time {text[:64]!r}: use UNIX seconds or ISO 8601") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC_ZONE)
-    return math.ceil((moment - datetime(1970, 1, 1, tzinfo=UTC_ZONE)).total_seconds())
+    return math.ceil((moment - EPOCH).total_seconds())
 
 
 def format_instant(instant: int) -> str:
     """Return a UNIX second as `2025-01-02T00:00:00Z`."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC_ZONE) + timedelta(seconds=instant)
+    moment = EPOCH + timedelta(seconds=instant)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""The settings: name, default, one sentence each, read from the environment or `gfil.env`."""
+"""Settings: name, default and description, read from the environment or `gfil.env`."""
 
 import os
 import re
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from gfil.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The directory of `wsgi.py`; relative paths in the settings start here."""
+"""The folder of `wsgi.py`; relative paths in the settings are relative to it."""
 
 VERSION = "0.1.0"
 ENV_FILE = "gfil.env"
 LOOPBACK = "GFIL_SERVE_LOOPBACK"
-"""Not a setting: how `serve` tells its workers that it listens on a loopback address."""
+"""Not a setting: `serve` sets it for its workers if it listens on a loopback address."""
 
 READ_RULES = ("public", "key")
 _ORIGIN = re.compile(
@@ -49,7 +49,7 @@ def _origins(text: str, root: Path) -> tuple[str, ...]:
     origins = tuple(text.replace(",", " ").split())
     if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
         raise ValueError(
-            "must be origins such as https://charts.example.com, comma between them, or *"
+            "must be origins such as https://charts.example.com, separated by commas, or *"
         )
     return origins
 
@@ -61,7 +61,7 @@ def _secret(text: str, root: Path) -> str:
 
 
 class Setting(NamedTuple):
-    """One row of the table: `default` is the text that stands for it, blank for unset."""
+    """One setting; `default` is its text, blank for unset."""
 
     name: str
     default: str
@@ -70,7 +70,7 @@ class Setting(NamedTuple):
 
     @property
     def field(self) -> str:
-        """The name of its field in `Settings`."""
+        """Name of the field in `Settings`."""
         return self.name.removeprefix("GFIL_").lower()
 
 
@@ -127,10 +127,10 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings in force, one field for each row of `SETTINGS`.
+    """Settings in force, one field for each row of `SETTINGS`.
 
-    `loopback` is true where `serve` itself listens on this machine only: with `read` unset its
-    direct requests may then read without a key.
+    `loopback` is true if `serve` listens on a loopback address. With `read` unset, direct requests
+    then need no key to read.
     """
 
     db: Path
@@ -147,12 +147,12 @@ class Settings:
 
 
 def read(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
-    """Return the settings of the environment, else of `gfil.env` in `root`, else the defaults.
+    """Return the settings from the environment, else from `gfil.env` in `root`, else the defaults.
 
     A blank value counts as unset.
 
     Raises:
-        ConfigError: a wrong value, or a name in `gfil.env` that is no setting.
+        ConfigError: a value is wrong, or a name in `gfil.env` is not a setting.
     """
     in_file = _read_env_file(root / ENV_FILE)
     values: dict[str, Any] = {}
@@ -165,7 +165,7 @@ def read(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings
     if settings.streams_max >= settings.threads:
         raise ConfigError(
             f"GFIL_STREAMS_MAX ({settings.streams_max}) must be below GFIL_THREADS "
-            f"({settings.threads}), or streams leave no thread for pages"
+            f"({settings.threads}): streams must leave threads for other requests"
         )
     return settings
 
@@ -196,7 +196,7 @@ def _read_env_file(path: Path) -> dict[str, str]:
         if not equals:
             raise ConfigError(f"{ENV_FILE} line {number} is not NAME=VALUE: {line.strip()[:64]!r}")
         if name not in names:
-            raise ConfigError(f"{ENV_FILE} line {number}: {name[:64]!r} is no setting")
+            raise ConfigError(f"{ENV_FILE} line {number}: {name[:64]!r} is not a setting")
         values[name] = _unquote(value)
     return values
 

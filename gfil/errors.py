@@ -1,34 +1,78 @@
-"""What can go wrong, each kind with its HTTP status and its exit status."""
+"""Error classes with their fields, HTTP status and exit status.
+
+Policy: code raises a subclass of `GfilError` for every failure that a user can cause or mend. The
+error carries data in fields. Two front ends word it: `gfil.web.request.problems` answers with a
+problem document of `type`, `title`, `status`, `detail` and `extra`; `gfil.commands` prints one line
+on stderr and exits with `exit_status`. A sentence that names an option holds an `Option`, which is
+`tf` over HTTP and `--tf` on the command line. No text is rewritten after it was made. Every other
+exception is a bug: HTTP answers 500 and logs the traceback.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
-class GfilError(Exception):
-    """Anything a user is told about: `detail` is one plain sentence for a person.
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option that a sentence names: a flag on the command line, a parameter over HTTP."""
 
-    Over HTTP it becomes a problem document of `type`, `title`, `status`, `detail` and what `extra`
-    holds; on the command line one line on stderr and `exit_status`.
-    """
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def flag(self) -> str:
+        """The option as the command line spells it: `force_tf` is `--force-tf`."""
+        return "--" + self.name.replace("_", "-")
+
+
+Sentence = str | tuple[str | Option, ...]
+"""A sentence, or its parts where it names options."""
+
+
+class GfilError(Exception):
+    """An error that is reported to a user as one sentence, with fields for programs."""
 
     status = 500
     exit_status = 1
     type = "failed"
     title = "It failed"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, sentence: Sentence) -> None:
+        self.parts = (sentence,) if isinstance(sentence, str) else sentence
+        super().__init__(self.detail)
+
+    @property
+    def detail(self) -> str:
+        """The sentence; options are named as HTTP parameters."""
+        return "".join(map(str, self.parts))
+
+    @property
+    def line(self) -> str:
+        """The sentence; options are named as flags of the command line."""
+        return "".join(part.flag if isinstance(part, Option) else part for part in self.parts)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the options that the sentence is about."""
+        return tuple(part.name for part in self.parts if isinstance(part, Option))
+
+    def append(self, text: str) -> None:
+        """Append to the sentence, for a caller that knows what became of the work."""
+        self.parts = (*self.parts, text)
+        self.args = (self.detail,)
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """What a program wants to know beside the sentence."""
+        """Further fields of the problem document."""
         return {}
 
 
 class BadRequest(GfilError):
-    """A body that is broken, cut short, or of no known format."""
+    """The body is broken, truncated or of an unknown format."""
 
     status = 400
     type = "bad_request"
@@ -36,15 +80,22 @@ class BadRequest(GfilError):
 
 
 class BadParameter(BadRequest):
-    """A parameter that is missing, malformed or out of range."""
+    """A parameter is unknown, missing, malformed or out of range. `parameter` is its name."""
 
     exit_status = 2
     type = "bad_parameter"
     title = "Bad parameter"
+    parameter: str | None = None
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """The name of the parameter, where one is to blame."""
+        name = self.parameter or next(iter(self.options), None)
+        return {"parameter": name} if name else {}
 
 
 class Unauthorized(GfilError):
-    """A key that is wrong, expired or revoked."""
+    """The key is missing, wrong, expired or revoked."""
 
     status = 401
     type = "unauthorized"
@@ -52,7 +103,7 @@ class Unauthorized(GfilError):
 
 
 class Forbidden(GfilError):
-    """A request without the scope its route needs."""
+    """The key lacks the scope that the route requires."""
 
     status = 403
     type = "forbidden"
@@ -60,19 +111,19 @@ class Forbidden(GfilError):
 
 
 class TooManyRequests(GfilError):
-    """More attempts than are allowed: come back after `retry_after_s`."""
+    """An address made too many attempts: retry after `retry_after_s`."""
 
     status = 429
     type = "too_many_requests"
     title = "Too many requests"
 
-    def __init__(self, detail: str, retry_after_s: int) -> None:
-        super().__init__(detail)
+    def __init__(self, sentence: Sentence, retry_after_s: int) -> None:
+        super().__init__(sentence)
         self.retry_after_s = retry_after_s
 
 
 class NotFound(GfilError):
-    """A thing that is not here."""
+    """The named thing does not exist."""
 
     status = 404
     type = "not_found"
@@ -80,7 +131,7 @@ class NotFound(GfilError):
 
 
 class SymbolUnknown(NotFound):
-    """A symbol this database has never seen."""
+    """The database has no such symbol."""
 
     type = "symbol_unknown"
     title = "Unknown symbol"
@@ -91,7 +142,7 @@ class SymbolUnknown(NotFound):
 
 
 class TooSlow(GfilError):
-    """A body that stopped coming, or took longer than a body may."""
+    """The body stopped arriving or passed its deadline."""
 
     status = 408
     type = "too_slow"
@@ -99,7 +150,7 @@ class TooSlow(GfilError):
 
 
 class Conflict(GfilError):
-    """A change that what is there already does not allow."""
+    """The change contradicts existing data."""
 
     status = 409
     type = "conflict"
@@ -107,7 +158,7 @@ class Conflict(GfilError):
 
 
 class TooLarge(GfilError):
-    """A body beyond the limit of its route."""
+    """The body exceeds the limit of its route."""
 
     status = 413
     type = "too_large"
@@ -115,7 +166,7 @@ class TooLarge(GfilError):
 
 
 class UnsupportedEncoding(GfilError):
-    """A body packed in a way that nothing here unpacks."""
+    """The body has a Content-Encoding other than gzip."""
 
     status = 415
     type = "unsupported_encoding"
@@ -123,36 +174,36 @@ class UnsupportedEncoding(GfilError):
 
 
 class Refused(GfilError):
-    """Well-formed rows that are refused as a whole: nothing was stored. `report` has the counts."""
+    """The request as a whole is refused and nothing is stored. `report` has the counts."""
 
     status = 422
     type = "refused"
     title = "Refused"
 
-    def __init__(self, detail: str, report: Mapping[str, Any] | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, sentence: Sentence, report: Mapping[str, Any] | None = None) -> None:
+        super().__init__(sentence)
         self.report = report or {}
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """The counts of the rows and the first of the refused ones."""
+        """The counts of the rows and the first refused rows."""
         return self.report
 
 
 class Busy(GfilError):
-    """Somebody else holds the write lock: come back after `retry_after_s`."""
+    """A lock or a place is taken: retry after `retry_after_s`."""
 
     status = 503
     type = "busy"
     title = "Busy"
 
-    def __init__(self, detail: str = "the database is busy", retry_after_s: int = 1) -> None:
-        super().__init__(detail)
+    def __init__(self, sentence: Sentence = "the database is busy", retry_after_s: int = 1) -> None:
+        super().__init__(sentence)
         self.retry_after_s = retry_after_s
 
 
 class NotReady(GfilError):
-    """A server that cannot do all it is there for; `problems` names what is wrong."""
+    """The server cannot serve or store; `problems` names the reasons."""
 
     status = 503
     type = "not_ready"
@@ -164,23 +215,23 @@ class NotReady(GfilError):
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """What is wrong, one by one."""
+        """The list of reasons."""
         return {"problems": self.problems}
 
 
 class DiskFull(GfilError):
-    """No room left for what should be stored."""
+    """The disk has too little free space to store anything."""
 
     status = 507
     type = "disk_full"
     title = "Disk full"
 
-    def __init__(self, detail: str = "the disk is full: nothing was stored") -> None:
-        super().__init__(detail)
+    def __init__(self, sentence: Sentence = "the disk is full: nothing was stored") -> None:
+        super().__init__(sentence)
 
 
 class DatabaseError(GfilError):
-    """A database that cannot be used as it is. `path` names it where that is known."""
+    """The database cannot be used. `path` names the file where it is known."""
 
     status = 503
     type = "database"
@@ -189,22 +240,25 @@ class DatabaseError(GfilError):
     def __init__(self, path: Path | None, reason: str) -> None:
         super().__init__(f"cannot use the database {path or ''}".rstrip() + f": {reason}")
         self.path = path
+        self.reason = reason
 
 
 class NoDatabase(DatabaseError):
-    """There is no file where the database should be."""
+    """The database file does not exist."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "no file")
-        self.detail = f"no database at {path}: `scripts/gfil init` makes one, GFIL_DB names another"
+        hint = "`scripts/gfil init` makes one, GFIL_DB names another"
+        self.parts = (f"no database at {path}: {hint}",)
+        self.args = (self.detail,)
 
 
 class ForeignDatabase(DatabaseError):
-    """The file is no database of this program, or of a newer version of it."""
+    """The file is not a database of this program, or a newer version wrote it."""
 
 
 class ConfigError(GfilError):
-    """A setting with a wrong value, or a name in `gfil.env` that is no setting."""
+    """A setting has a wrong value, or `gfil.env` has an unknown name."""
 
     type = "bad_setting"
     title = "Bad setting"

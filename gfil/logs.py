@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, in which no key's secret stands."""
+"""Log lines: one JSON object per line, without the secrets of keys."""
 
 import json
 import logging
@@ -14,10 +14,10 @@ _log = logging.getLogger("gfil")
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: time, level, event, then what `say` was given, or the text as `detail`."""
+    """One object per line: time, level, event, then the facts of the event or `detail`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record; a traceback is a text of it."""
+        """Return the line of a record; a traceback becomes the text `traceback`."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {
             "time": at.replace("+00:00", "Z"),
@@ -36,7 +36,7 @@ def _source(record: logging.LogRecord) -> str:
 
 
 def configure() -> None:
-    """Have this process tell what it has to say on stderr, as JSON."""
+    """Write the log lines of this process to stderr as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     _log.handlers[:] = [handler]
@@ -45,9 +45,9 @@ def configure() -> None:
 
 
 def say(level: int, event: str, error: BaseException | None = None, /, **facts: Any) -> None:
-    """Log an event and its facts; without `configure` they stand one after another in plain text.
+    """Log an event with its facts, and the traceback of `error`.
 
-    The error's traceback goes with it.
+    Without `configure` the line is plain text: the event and `name=value` pairs.
     """
     known = {name: fact for name, fact in facts.items() if fact is not None}
     text = " ".join([event, *(f"{name}={fact}" for name, fact in known.items())])

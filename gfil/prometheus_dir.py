@@ -1,4 +1,14 @@
-"""Counts of all the workers of a server: a folder in memory, new at its start, gone at its end."""
+"""The metrics directory of `prometheus_client`: created at the start, removed at the end.
+
+The library counts in files of each worker, adds them up (`MultiProcessCollector`) and removes the
+live gauges of a dead worker (`mark_process_dead`). It leaves the directory to the application:
+
+- The directory must be empty at the start, because files of counters never shrink. Each server
+  therefore creates its own, and removes directories of servers that were killed.
+- Counter files of dead workers must stay, or counters would go down. A worker leaves three files of
+  about 64 kB in memory. Gunicorn restarts workers only after a crash or a reload, and the next
+  start of the server begins with an empty directory.
+"""
 
 import contextlib
 import fcntl
@@ -6,57 +16,47 @@ import os
 import shutil
 import struct
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""How `prometheus_client` is told of the folder, before it is imported."""
+"""Environment variable that `prometheus_client` reads when it is imported."""
 
 PREFIX = "gfil-counts-"
 MEMORY = Path("/dev/shm")
-LOCK = "lock"
-LOCK_WAIT_S = 0.5
-OF_THE_DEAD = "0"  # no worker's id
 
 UNREADABLE = (struct.error, RuntimeError, ValueError)
-"""What `prometheus_client` raises of a file that is damaged, or not finished yet."""
+"""Errors of `prometheus_client` for a file that is damaged or not yet complete."""
 
 
 def create() -> None:
-    """Make the folder of a server that starts, and remove those of servers that were killed.
-
-    Their files only grow, so none outlives its server.
-    """
+    """Create the directory of this server, and remove those of servers that were killed."""
     memory = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for left in memory.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, or gone already
+        with contextlib.suppress(OSError):  # of another user, or already removed
             if (held := _hold(left)) is not None:
                 shutil.rmtree(left, ignore_errors=True)
                 os.close(held)
     held = None
-    while held is None:  # another server that starts may have taken it for one that was left
+    while held is None:  # another server that starts may have removed it before it was held
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=memory))
         with contextlib.suppress(OSError):
             held = _hold(folder)
-    (folder / LOCK).touch()
     os.environ[VARIABLE] = str(folder)
 
 
 def repair() -> None:
-    """Make the folder again where something tidied it away: without it no worker can start."""
+    """Create the directory again if it was deleted: without it no worker can start."""
     name = os.environ.get(VARIABLE)
     if name and not Path(name).is_dir():
         folder = Path(name)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        (folder / LOCK).touch()
         _hold(folder)
 
 
 def _hold(folder: Path) -> int | None:
-    # The lock lives as long as any process of the server, also one that was killed with -9 or that
-    # runs in another container on the same memory. A server that replaces itself takes a new one.
+    # The lock lasts as long as any process of the server, also after kill -9 or in another
+    # container that shares the memory.
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,75 +69,20 @@ def _hold(folder: Path) -> int | None:
 
 
 def remove() -> None:
-    """Remove the folder of a server that ends."""
+    """Remove the directory at the end of the server."""
     if folder := find():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def find() -> Path | None:
-    """Return the folder, None where no server has made one, or where somebody removed it."""
+    """Return the directory; None without a server, or if it was deleted."""
     name = os.environ.get(VARIABLE)
     return Path(name) if name and Path(name).is_dir() else None
 
 
-def keep(worker: int) -> None:
-    """Add what a dead worker has counted to what all the dead have, in one file of each kind.
+def mark_worker_dead(pid: int) -> None:
+    """Remove the live gauges of a dead worker; its counters keep counting."""
+    from prometheus_client.multiprocess import mark_process_dead  # slow to import, rarely needed
 
-    So the files of workers that come and go do not pile up.
-    """
-    folder = find()
-    if folder is None:
-        return
-    for path in folder.glob(f"gauge_live*_{worker}.db"):
-        path.unlink()  # what it has been doing it does no more
-    with _locked(folder, fcntl.LOCK_EX) as alone:
-        if alone:  # else its files go on being read as they are
-            for path in folder.glob(f"*_{worker}.db"):
-                with contextlib.suppress(*UNREADABLE):  # killed as it made the file
-                    _add(path, folder / path.name.replace(f"_{worker}.", f"_{OF_THE_DEAD}."))
-                path.unlink()
-
-
-def _add(path: Path, dead: Path) -> None:
-    from prometheus_client.mmap_dict import MmapedDict
-
-    counted = [*MmapedDict.read_all_values_from_file(os.fspath(path))]
-    try:
-        [*MmapedDict.read_all_values_from_file(os.fspath(dead))]
-    except FileNotFoundError:
-        pass
-    except UNREADABLE:
-        dead.unlink()  # what it had is lost; else all that come after would be too
-    total = MmapedDict(os.fspath(dead))
-    for key, value, stamp, _ in counted:
-        before, _ = total.read_value(key)
-        both = max(before, value) if path.name.startswith("gauge_max") else before + value
-        total.write_value(key, both, stamp)
-    total.close()
-
-
-@contextlib.contextmanager
-def reading() -> Iterator[Path | None]:
-    """Let no count move from one file to another within the block, which is given the folder."""
-    folder = find()
-    if folder is None:
-        yield None
-        return
-    with _locked(folder, fcntl.LOCK_SH):
-        yield folder
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, how: int) -> Iterator[bool]:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    with (folder / LOCK).open() as lock:
-        while True:
-            try:
-                fcntl.flock(lock, how | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:  # the master never hangs on a worker that does
-                    yield False
-                    return
-                time.sleep(0.01)
-        yield True
+    if find():
+        mark_process_dead(pid)

@@ -1,4 +1,4 @@
-"""The table of timeframes, their spellings, and their buckets on a wall clock."""
+"""Timeframes: the table, their spellings, and their buckets in wall time."""
 
 import re
 from datetime import date, timedelta
@@ -17,8 +17,8 @@ EPOCH_DAY = date(1970, 1, 1)
 class Timeframe(NamedTuple):
     """One timeframe.
 
-    `number` is its place in the table and its number in the database, never to be changed.
-    `seconds` is the usual length of its bucket; a month's is 30 days, the true ones differ.
+    `number` is the index in the table and the number in the database; it must never change.
+    `seconds` is the nominal length of a bucket, 30 days for a month.
     """
 
     number: int
@@ -26,7 +26,7 @@ class Timeframe(NamedTuple):
     seconds: int
 
     def floor(self, wall: int) -> int:
-        """Return the wall time, in seconds since 1970 on that wall, at which a bucket starts."""
+        """Return the start of the bucket that contains a wall time, both in wall time."""
         if self.name == "MN1":
             day = EPOCH_DAY + timedelta(days=wall // DAY)
             return (day.replace(day=1) - EPOCH_DAY).days * DAY
@@ -34,14 +34,14 @@ class Timeframe(NamedTuple):
         return wall - (wall - origin) % self.seconds
 
     def following(self, wall_start: int) -> int:
-        """Return the wall time at which the bucket after that of `wall_start` starts."""
+        """Return the start of the bucket after the one that starts at `wall_start`."""
         if self.name == "MN1":
             return self.floor(wall_start + 31 * DAY)
         return wall_start + self.seconds
 
     @property
     def intraday(self) -> bool:
-        """M1 to H1: buckets cut by the clock's offset alone, not by its days."""
+        """Whether buckets depend on the offset of the clock only, not on its days: M1 to H1."""
         return self.seconds <= HOUR
 
 
@@ -72,18 +72,18 @@ TIMEFRAMES = tuple(
 )
 M1, M2, M3, M5, M10, M15, M20, M30, H1, H2, H3, H4, H6, H8, H12, D1, W1, MN1 = TIMEFRAMES
 
-CHAIN = (M1, M5, M15, M30, H1, H4, D1)  # kept on disk for every symbol, finest first
+CHAIN = (M1, M5, M15, M30, H1, H4, D1)  # stored for every symbol, finest first
 
 _BY_NAME = {timeframe.name: timeframe for timeframe in TIMEFRAMES}
 _BY_SECONDS = {timeframe.seconds: timeframe for timeframe in TIMEFRAMES[:-1]}
 _WORDS = {"D": D1, "1D": D1, "W": W1, "1W": W1, "M": MN1, "1M": MN1}
-_MINUTES_OF_LONG = {10080: W1, 43200: MN1}  # MetaTrader 4 names weekly and monthly files so
+_MINUTES_OF_LONG = {10080: W1, 43200: MN1}  # in names of weekly and monthly files of MetaTrader 4
 _COUNT_AND_UNIT = re.compile(r"([1-9][0-9]{0,4})([mHD]?)")
 _UNIT_SECONDS = {"": MINUTE, "m": MINUTE, "H": HOUR, "D": DAY}
 
 
 class UnknownTimeframe(BadParameter):
-    """Text that names no timeframe."""
+    """Text that is not a timeframe."""
 
     def __init__(self, text: str) -> None:
         names = " ".join(timeframe.name for timeframe in TIMEFRAMES)
@@ -91,12 +91,12 @@ class UnknownTimeframe(BadParameter):
 
 
 def parse(text: str) -> Timeframe:
-    """Return the timeframe a text names: `H4`, `4h`, `240`, `D`, `1W`, `1M` …
+    """Return the timeframe of a text such as `H4`, `4h`, `240`, `D`, `1W` or `1M`.
 
-    Only m and M differ by case: `1m` is a minute, `1M` and `M` a month.
+    Only m and M differ by case: `1m` is a minute, `1M` and `M` are a month.
 
     Raises:
-        UnknownTimeframe: the text names none.
+        UnknownTimeframe: the text is not a timeframe.
     """
     spelled = "".join(letter if letter in "mM" else letter.upper() for letter in text.strip())
     found = _BY_NAME.get(spelled) or _WORDS.get(spelled)
@@ -111,5 +111,5 @@ def parse(text: str) -> Timeframe:
 
 
 def chain_below(timeframe: Timeframe) -> tuple[Timeframe, ...]:
-    """Return the kept timeframes shorter than this one, the longest first."""
+    """Return the materialised timeframes below this one, longest first."""
     return tuple(kept for kept in reversed(CHAIN) if kept.seconds < timeframe.seconds)

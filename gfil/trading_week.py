@@ -1,4 +1,4 @@
-"""The week of a market: which hours have candles, and on which clock that is a week of trade."""
+"""Trading week: the hours of the week with candles, and the clocks on which they fit a market."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,55 +11,55 @@ from gfil.timeframes import HOUR, MONDAY, WEEK
 
 HOURS_A_WEEK = WEEK // HOUR
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-# Currencies and metals rest from Friday to Sunday, 17:00 in New York; exchanges do for longer.
+# Currencies and metals are closed from Friday to Sunday, 17:00 in New York; exchanges for longer.
 CLOSE, OPEN = 4 * 24 + 17, 6 * 24 + 17  # hours of the week in New York
-SHARE_USUAL = 0.25  # of the weeks in which the market is open at all
-SHARE_OPEN = 0.8  # of the hours that rest elsewhere, where a market never does
-HOURS_MIN = 24  # fewer tell nothing
-OVER_MAX = 1  # hours by which a market may be late to rest: some feeds know no summer time
-EDGES_MARGIN = 0.11  # zones that change their clocks on other days are nearly alike
+SHARE_USUAL = 0.25  # of the weeks with data: an hour that occurs less often is an exception
+SHARE_OPEN = 0.8  # of the weekend hours: a market with more of them never closes
+HOURS_MIN = 24  # fewer hours show no week
+OVER_MAX = 1  # hours of trading after the close: some feeds ignore summer time
+EDGES_MARGIN = 0.11  # tolerance for zones that change their clocks on other days
 
 _FIXED = [f"{hours:+03}:00" for hours in (*range(1, 15), *range(-1, -13, -1))]
 KNOWN = ("UTC", "nyclose", "Europe/Athens", "EET", "America/New_York", *_FIXED)
-"""The clocks that are tried, the likeliest first."""
+"""Clocks to try, the most common first."""
 
 Hours = Mapping[int, int]
-"""How many candles each hour has, by its number since 1970."""
+"""Number of candles in each hour, by hours since 1970."""
 
 
 class ClockFit(NamedTuple):
-    """Whether hours make a week of trade, and which clocks would fit as well as any if not."""
+    """Whether hours fit the week of a market, and otherwise the clocks that fit best."""
 
     fits: bool
     better: Sequence[str]
 
 
 def count_hours(times: Iterable[int]) -> Counter[int]:
-    """Return how many candles each hour has."""
+    """Return the number of candles in each hour."""
     return Counter(time // HOUR for time in times)
 
 
 def fit_clocks(hours: Hours, clock: Clock) -> ClockFit:
-    """Say whether hours of UTC, read on this clock, are a market's; if not, look for a better one.
+    """Check whether hours of UTC that were read on `clock` fit a market; else find better clocks.
 
-    Too few hours to tell are taken for a market's.
+    Too few hours to decide count as a fit.
     """
-    if len(hours) < HOURS_MIN or _rests(hours, OVER_MAX) is not None:
+    if len(hours) < HOURS_MIN or _find_edges(hours, OVER_MAX) is not None:
         return ClockFit(True, ())
     walls = {clock.wall(hour * HOUR) // HOUR: count for hour, count in hours.items()}
     found: list[tuple[tuple[float, ...], str]] = []
     for name in KNOWN:
-        edges = _rests(_read_on(clocks.parse(name), walls))
+        edges = _find_edges(_read_on(clocks.parse(name), walls))
         if edges is not None:
             found.append((edges, name))
     best = max((edges for edges, _ in found), default=())
-    alike = (
+    best_names = (
         name
         for edges, name in found
         if len(edges) == len(best)
-        and all(edge > most - EDGES_MARGIN for edge, most in zip(edges, best, strict=True))
+        and all(edge > limit - EDGES_MARGIN for edge, limit in zip(edges, best, strict=True))
     )
-    return ClockFit(False, [*alike])
+    return ClockFit(False, [*best_names])
 
 
 def _read_on(clock: Clock, walls: Hours) -> Counter[int]:
@@ -69,9 +69,9 @@ def _read_on(clock: Clock, walls: Hours) -> Counter[int]:
     return read
 
 
-def _rests(hours: Hours, over_max: int = 0) -> tuple[float, ...] | None:
-    # None where the market trades in hours of rest. Else how full the hours are before it closes
-    # and after it opens: where several clocks fit, the right one trades up to the last minute.
+def _find_edges(hours: Hours, over_max: int = 0) -> tuple[float, ...] | None:
+    # None if there are trades while the market is closed. Else how full the last hour before the
+    # close and the first hour after the opening are: on the right clock they are fullest.
     new_york = clocks.parse("America/New_York")
     walls = [
         (new_york.wall(hour * HOUR) // HOUR - MONDAY // HOUR, count)
@@ -81,17 +81,17 @@ def _rests(hours: Hours, over_max: int = 0) -> tuple[float, ...] | None:
     seen = Counter(wall % HOURS_A_WEEK for wall, _ in walls)
     usual = {hour for hour, count in seen.items() if count > 1 or weeks == 1}
     usual = {hour for hour in usual if seen[hour] >= SHARE_USUAL * weeks}
-    rest = range(CLOSE, OPEN)
-    open_in_rest = sum(hour in usual for hour in rest)
-    if open_in_rest >= SHARE_OPEN * len(rest):
-        return (1.0,)  # it never closes
-    if open_in_rest > over_max:
+    weekend = range(CLOSE, OPEN)
+    weekend_hours = sum(hour in usual for hour in weekend)
+    if weekend_hours >= SHARE_OPEN * len(weekend):
+        return (1.0,)  # the market never closes
+    if weekend_hours > over_max:
         return None
     return tuple(round(seen[hour] / weeks, 1) for hour in (CLOSE - 1, OPEN % HOURS_A_WEEK))
 
 
 def describe(hours: Hours, clock: Clock = UTC) -> str:
-    """Return the hours of the week that usually have candles: `Mon-Thu 00-24, Fri 00-22 …`."""
+    """Return the hours of the week that usually have candles: `Mon-Thu 00-24; Fri 00-22`."""
     walls = [clock.wall(hour * HOUR) // HOUR - MONDAY // HOUR for hour in hours]
     weeks = len({wall // HOURS_A_WEEK for wall in walls})
     seen = Counter(wall % HOURS_A_WEEK for wall in walls)
@@ -99,16 +99,16 @@ def describe(hours: Hours, clock: Clock = UTC) -> str:
         ", ".join(_spans(hour for hour in range(24) if seen[day * 24 + hour] * 4 >= weeks > 0))
         for day in range(7)
     ]
-    told = []
-    for spans, some in groupby(range(7), key=days.__getitem__):
-        first, *_, last = [*some] * 2
+    lines = []
+    for spans, alike in groupby(range(7), key=days.__getitem__):
+        first, *_, last = [*alike] * 2
         if spans:
-            named = DAYS[first] if first == last else f"{DAYS[first]}-{DAYS[last]}"
-            told.append(f"{named} {spans}")
-    return "; ".join(told) or "no hour usually"
+            names = DAYS[first] if first == last else f"{DAYS[first]}-{DAYS[last]}"
+            lines.append(f"{names} {spans}")
+    return "; ".join(lines) or "no regular hours"
 
 
 def _spans(hours: Iterable[int]) -> Iterator[str]:
-    for _, some in groupby(enumerate(hours), key=lambda each: each[1] - each[0]):
-        run = [hour for _, hour in some]
+    for _, numbered in groupby(enumerate(hours), key=lambda pair: pair[1] - pair[0]):
+        run = [hour for _, hour in numbered]
         yield f"{run[0]:02}-{run[-1] + 1:02}"

@@ -11,6 +11,14 @@ def format_number(number: float, digits: int = 0) -> str:
     return f"{number:,.{digits}f}"
 
 
+def format_change(price: float, before: float) -> str:
+    """Return the change of a price in percent: `+1.25%`, `−0.40%`; blank if it was 0 before."""
+    if not before:
+        return ""
+    change = 100 * (price - before) / abs(before)
+    return f"{'−' if change < 0 else '+'}{format_number(abs(change), 2)}%"
+
+
 def format_count(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: `1 gap`, `981,585 gaps`; `plural` defaults to noun + s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

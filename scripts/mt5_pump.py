@@ -201,7 +201,7 @@ class StateFile:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/symbols.py
-# What the pump knows of each symbol while it runs.
+# State of each symbol while the pump runs.
 
 
 class Cursor(NamedTuple):

@@ -1,4 +1,4 @@
-"""Tests of gfil/__init__.py: the application and its settings."""
+"""`create_app()`: settings and proxies."""
 
 from dataclasses import replace
 
@@ -17,11 +17,11 @@ FORWARDED = {
 }
 
 
-def test_the_application_carries_its_settings(settings: Settings) -> None:
+def test_application_carries_its_settings(settings: Settings) -> None:
     assert create_app(settings).config["SETTINGS"] is settings
 
 
-def test_a_wrong_setting_stops_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_setting_stops_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GFIL_WORKERS", "lots")
     with pytest.raises(ConfigError):
         create_app()
@@ -35,7 +35,7 @@ def test_a_wrong_setting_stops_the_application(monkeypatch: pytest.MonkeyPatch) 
         (2, ["198.51.100.1", "http", "localhost", ""]),
     ],
 )
-def test_forwarded_addresses_are_believed_of_as_many_proxies_as_are_trusted(
+def test_forwarded_addresses_are_trusted_of_as_many_proxies_as_configured(
     settings: Settings, proxies: int, seen: list[str]
 ) -> None:
     app = create_app(replace(settings, proxies=proxies))

@@ -1,4 +1,4 @@
-"""Tests of gfil/bench: it measures every row it names; no figure is asserted."""
+"""Tests of gfil/bench: every row is measured; no value is asserted."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_quick_run_measures_every_row(tmp_path: Path) -> None:
+def test_quick_run_measures_every_row(tmp_path: Path) -> None:
     done = run(tmp_path, "--quick", "--json")
     assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
     told = orjson.loads(done.stdout)
@@ -46,13 +46,13 @@ def test_a_quick_run_measures_every_row(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_table_is_for_people_and_what_is_kept_is_used_again(tmp_path: Path) -> None:
+def test_table_is_printed_and_kept_databases_are_reused(tmp_path: Path) -> None:
     arguments = ("--quick", "--only", "h1", "--keep", str(tmp_path / "kept"))
     first, second = run(tmp_path, *arguments), run(tmp_path, *arguments)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     machine, blank, head, rule, kept, demanded = second.stdout.splitlines()
     assert machine.startswith("Measured on ")
-    assert "Not the usual sizes: candles 40,000," in machine
+    assert "Other sizes than usual: candles 40,000," in machine
     assert (blank, set(rule)) == ("", {"|", "-", " "})
     assert len({len(line) for line in (head, rule, kept, demanded)}) == 1
     assert "charts.db" in first.stderr
@@ -61,25 +61,25 @@ def test_a_table_is_for_people_and_what_is_kept_is_used_again(tmp_path: Path) ->
     assert kept_files == {"charts.db", "charts.db.EURUSD.GBPUSD"}
 
 
-def test_a_row_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_unknown_row_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "--only", "dice")
     assert (done.returncode, done.stdout) == (2, "")
     names = " ".join(bench.ROWS)
-    assert done.stderr == f"gfil: no row 'dice' in the benchmark: use {names}\n"
+    assert done.stderr == f"gfil: unknown row 'dice': use {names}\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_of_another_run_is_not_taken_for_its_own(tmp_path: Path) -> None:
+def test_database_of_another_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "charts.db").write_text("somebody's")
     done = run(tmp_path, "--quick", "--only", "h1", "--keep", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"gfil: {tmp_path}/charts.db is there and not of this run: name another folder to --keep"
+        f"gfil: {tmp_path}/charts.db exists and is of another run: use another folder with --keep"
     )
     assert (tmp_path / "charts.db").read_text() == "somebody's"
 
 
-def test_made_up_prices_obey_the_candle_law_and_rest_at_week_ends() -> None:
+def test_generated_prices_obey_the_candle_law_and_stop_at_weekends() -> None:
     part = market.minutes(20_000, "EURUSD")
     weeks = [*map(market.rows, market.walk(part, 20_000))]
     assert sum(len(rows.time) for rows in weeks) == 20_000
@@ -92,7 +92,7 @@ def test_made_up_prices_obey_the_candle_law_and_rest_at_week_ends() -> None:
         assert all(volume == int(volume) > 0 for volume in rows.volume)
 
 
-def test_a_seed_makes_the_same_prices_again_and_another_makes_others() -> None:
+def test_prices_depend_on_the_seed() -> None:
     first, again, other = (
         next(market.walk(market.minutes(1000, seed))) for seed in ("a", "a", "b")
     )
@@ -100,7 +100,7 @@ def test_a_seed_makes_the_same_prices_again_and_another_makes_others() -> None:
     assert first.close != other.close
 
 
-def test_minutes_end_by_the_close_and_hours_lead_up_to_them() -> None:
+def test_minutes_end_at_the_close_and_hours_precede_them() -> None:
     minutes = market.minutes(7000, "a")
     hours = market.hours_before(minutes, 1)
     assert (minutes.stop, hours.stop) == (FRIDAY_CLOSE, minutes.start)
@@ -109,7 +109,7 @@ def test_minutes_end_by_the_close_and_hours_lead_up_to_them() -> None:
     assert last == next(market.walk(minutes)).time[0] // DAY * DAY - 2 * DAY + 20 * 60 * MINUTE
 
 
-def test_files_are_written_as_export_and_metatrader_write_them(tmp_path: Path) -> None:
+def test_files_have_the_formats_of_export_and_metatrader(tmp_path: Path) -> None:
     part = market.minutes(3, "a")
     market.write_csv(tmp_path / "plain", part, 3)
     market.write_mt5(tmp_path / "mt5", part, 3)
@@ -135,7 +135,7 @@ def test_files_are_written_as_export_and_metatrader_write_them(tmp_path: Path) -
         (None, 1.0, None),
     ],
 )
-def test_a_goal_is_reached_or_not(
+def test_goal_is_reached_or_not(
     goal: Goal | None, value: float | None, reached: bool | None
 ) -> None:
     assert Result("row", "what", value, "ms").reaches(goal) is reached
@@ -144,19 +144,19 @@ def test_a_goal_is_reached_or_not(
 @pytest.mark.parametrize(
     ("percent", "value"), [(0, 1), (1, 1), (50, 50), (99, 99), (99.5, 100), (100, 100)]
 )
-def test_a_percentile_is_one_of_the_values(percent: float, value: int) -> None:
+def test_percentile_is_one_of_the_values(percent: float, value: int) -> None:
     assert results.percentile([*range(100, 0, -1)], percent) == value
 
 
-def test_numbers_are_written_to_three_figures() -> None:
+def test_numbers_have_three_significant_digits() -> None:
     figure = Result(
         "row", "what", 1234567.8, "/s", Goal("≥", 0.5), Goal("<", 1.25, "x"), {"p": 0.0123}, "note"
     )
     table = report.describe(report.machine(), FULL, [figure]).splitlines()
     cells = [cell.strip() for cell in table[-1].strip("|").split("|")]
     assert cells == [
-        *("row", "what", "1 234 568/s", "≥ 0.5/s", "yes", "< 1.25/s (x)", "no"),
+        *("row", "what", "1,234,568/s", "≥ 0.5/s", "yes", "< 1.25/s (x)", "no"),
         "p 0.0123; note",
     ]
-    assert "Not the usual sizes" not in table[0]
-    assert "Not the usual sizes" in report.describe(report.machine(), QUICK, [figure])
+    assert "Other sizes than usual" not in table[0]
+    assert "Other sizes than usual" in report.describe(report.machine(), QUICK, [figure])

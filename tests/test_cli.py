@@ -1,4 +1,4 @@
-"""Tests of gfil/cli.py: what the commands say, where, and their exit statuses."""
+"""Tests of gfil/cli.py: output and exit statuses shared by the commands."""
 
 import subprocess
 import sys
@@ -22,26 +22,26 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "new" / "gfil.db"
 
 
-def test_init_makes_a_database_and_names_it(db: Path) -> None:
+def test_init_creates_a_database_and_names_it(db: Path) -> None:
     made = run("init", GFIL_DB=str(db))
-    assert (made.exit_code, made.stdout, made.stderr) == (0, f"{db}: made\n", "")
+    assert (made.exit_code, made.stdout, made.stderr) == (0, f"{db}: created\n", "")
     assert db.is_file()
 
 
-def test_init_does_nothing_where_there_is_one(db: Path) -> None:
+def test_init_keeps_an_existing_database(db: Path) -> None:
     run("init", GFIL_DB=str(db))
     before = db.read_bytes()
     again = run("init", GFIL_DB=str(db))
-    assert (again.exit_code, again.stdout) == (0, f"{db}: is there already\n")
+    assert (again.exit_code, again.stdout) == (0, f"{db}: exists already\n")
     assert db.read_bytes() == before
 
 
-def test_init_can_answer_in_json(db: Path) -> None:
+def test_init_prints_json(db: Path) -> None:
     assert run("init", "--json", GFIL_DB=str(db)).stdout == f'{{"db":"{db}","created":true}}\n'
     assert run("init", "--json", GFIL_DB=str(db)).stdout == f'{{"db":"{db}","created":false}}\n'
 
 
-def test_init_leaves_a_file_alone_that_is_no_database(tmp_path: Path) -> None:
+def test_init_refuses_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("my notes " * 1000)
     refused = run("init", GFIL_DB=str(path))
@@ -60,12 +60,12 @@ def test_init_leaves_a_file_alone_that_is_no_database(tmp_path: Path) -> None:
         (["init", "extra"], "Got unexpected extra argument (extra) (see `gfil init --help`)"),
     ],
 )
-def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str) -> None:
+def test_wrong_usage_is_one_line_and_exits_with_2(arguments: list[str], line: str) -> None:
     wrong = run(*arguments)
     assert (wrong.exit_code, wrong.stdout, wrong.stderr) == (2, "", f"gfil: {line}\n")
 
 
-def test_a_wrong_setting_is_one_line_and_status_1() -> None:
+def test_wrong_setting_is_one_line_and_exits_with_1() -> None:
     wrong = run("init", GFIL_WORKERS="lots")
     assert (wrong.exit_code, wrong.stdout, wrong.stderr) == (
         1,
@@ -106,14 +106,14 @@ def group_of(outcome: int | BaseException | None) -> click.Group:
         (KeyboardInterrupt(), 1, "gfil: stopped\n"),
     ],
 )
-def test_outcome_of_a_command_sets_its_exit_status(
+def test_result_of_a_command_is_its_exit_status(
     outcome: int | BaseException | None, status: int, stderr: str
 ) -> None:
     ended = run("work", group=group_of(outcome))
     assert (ended.exit_code, ended.stdout, ended.stderr.lstrip("\n")) == (status, "", stderr)
 
 
-def test_a_fault_of_the_program_itself_is_not_hidden() -> None:
+def test_unexpected_exception_is_not_hidden() -> None:
     ended = run("work", group=group_of(ZeroDivisionError()))
     assert isinstance(ended.exception, ZeroDivisionError)
 
@@ -126,9 +126,9 @@ def test_python_runs_the_package(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/a.db: made\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/a.db: created\n", "")
 
 
-def test_a_command_does_not_wait_for_the_web_framework() -> None:
+def test_commands_do_not_import_the_web_framework() -> None:
     loaded = "import sys, gfil.cli; sys.exit('flask' in sys.modules or 'gunicorn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], env=clean_environment()).returncode == 0

@@ -1,4 +1,4 @@
-"""The programs that docs/clients.md shows, run against a real server."""
+"""Runs the example programs of docs/clients.md against a real server."""
 
 import re
 import shutil
@@ -22,13 +22,13 @@ HOURS = "".join(
 
 
 class Example(NamedTuple):
-    """A server with a day of XAUUSD, and what makes the shown programs run against it."""
+    """Server with a day of XAUUSD for the example programs."""
 
     url: str
     key: str
 
     def program(self, language: str, word: str) -> str:
-        """The first program of a language in docs/clients.md that has a word, for this server."""
+        """Return the first example of a language that contains a word, changed to this server."""
         text = CLIENTS.read_text("utf-8")
         blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
         found = next(each for each in blocks if word in each)
@@ -64,18 +64,18 @@ def run(
     return done.stdout
 
 
-def test_shown_python_reads_every_candle(example: Example) -> None:
+def test_python_example_reads_every_candle(example: Example) -> None:
     told = run([sys.executable, "-c", example.program("python", "def read_candles")])
     assert len(told.splitlines()) == 7  # 24 hours from 03:00 to 03:00 on nyclose
     assert told.splitlines()[1].split()[1:] == ["1.0", "2.0", "0.5", "1.5", "28.0"]
 
 
-def test_shown_python_sends_ticks(example: Example) -> None:
+def test_python_example_sends_ticks(example: Example) -> None:
     told = run([sys.executable, "-c", example.program("python", "def post_ticks")])
     assert told == "1 stored, 0 refused []\n"
 
 
-def test_shown_python_follows_candles(example: Example) -> None:
+def test_python_example_follows_candles(example: Example) -> None:
     send = [sys.executable, "-c", example.program("python", "def post_ticks")]
     run(send)  # the symbol has to exist
     follow = [sys.executable, "-u", "-c", example.program("python", "/api/v1/stream")]
@@ -98,7 +98,7 @@ def test_shown_python_follows_candles(example: Example) -> None:
     assert re.match(r"\{'symbol': 'EURUSD', 'tf': 'M1', 'clock': 'UTC', 'candle': \[", line)
 
 
-def test_shown_javascript_reads_candles(example: Example) -> None:
+def test_javascript_example_reads_candles(example: Example) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")

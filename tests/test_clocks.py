@@ -1,4 +1,4 @@
-"""Tests of gfil/clocks.py; its buckets against a search through every quarter of an hour."""
+"""Tests of gfil/clocks.py; buckets are compared with a search in steps of 15 minutes."""
 
 import random
 from datetime import UTC, datetime
@@ -23,12 +23,12 @@ CHANGES = [
     ("Australia/Lord_Howe", "2024-10-06"),
     ("America/Sao_Paulo", "2018-11-04"),
     ("America/Sao_Paulo", "2018-02-18"),
-    ("America/St_Johns", "2006-10-29"),  # back at 00:01, into the day before
+    ("America/St_Johns", "2006-10-29"),  # set back at 00:01, into the previous day
     ("America/St_Johns", "2006-04-02"),
-    ("Africa/Cairo", "2024-04-26"),  # no midnight
+    ("Africa/Cairo", "2024-04-26"),  # without a midnight
     ("Africa/Cairo", "2024-10-31"),
     ("Asia/Kathmandu", "2024-02-29"),
-    ("Pacific/Apia", "2011-12-30"),  # a day that never was
+    ("Pacific/Apia", "2011-12-30"),  # a skipped day
     ("Asia/Pyongyang", "2018-05-05"),
     ("+05:30", "2024-01-01"),
     ("-03:30", "2024-12-31"),
@@ -73,7 +73,7 @@ def instant(text: str) -> int:
         ("Etc/GMT+3", "Etc/GMT+3"),
     ],
 )
-def test_a_clock_has_one_name(text: str, name: str) -> None:
+def test_spellings_give_one_clock_name(text: str, name: str) -> None:
     assert clocks.parse(text).name == name
     assert clocks.parse(text) == clocks.parse(name)
 
@@ -85,7 +85,7 @@ def test_a_clock_has_one_name(text: str, name: str) -> None:
      "/etc/localtime", "Europe/Athens\x00", "Europe/Athens+07:00+01:00", "nyclose+01:00",
      "localtime", "x" * 5000, "+١"],
 )  # fmt: skip
-def test_no_clock(text: str) -> None:
+def test_other_text_is_no_clock(text: str) -> None:
     with pytest.raises(UnknownClock) as refused:
         clocks.parse(text)
     assert refused.value.status == 400
@@ -93,8 +93,8 @@ def test_no_clock(text: str) -> None:
 
 
 @pytest.mark.parametrize(("clock", "day"), CHANGES)
-def test_every_bucket_is_what_a_search_finds(clock: str, day: str) -> None:
-    """Law 10, every timeframe, minute by minute around a change and at random further off."""
+def test_buckets_equal_those_of_a_search(clock: str, day: str) -> None:
+    """Law 10, every timeframe: each minute around a clock change, and random ones elsewhere."""
     parsed = clocks.parse(clock)
     rng = random.Random(f"{clock} {day}")
     near = [instant(day) + 60 * rng.randrange(-40 * 60, 40 * 60) for _ in range(60)]
@@ -107,7 +107,7 @@ def test_every_bucket_is_what_a_search_finds(clock: str, day: str) -> None:
 
 @pytest.mark.parametrize(("clock", "day"), CHANGES)
 @pytest.mark.parametrize("timeframe", TIMEFRAMES[3:], ids=lambda timeframe: timeframe.name)
-def test_buckets_of_a_span_are_each_once_and_leave_no_hole(clock, day, timeframe) -> None:
+def test_buckets_of_a_span_are_contiguous(clock, day, timeframe) -> None:
     parsed = clocks.parse(clock)
     start, stop = instant(day) - 3 * DAY - 1000, instant(day) + 3 * DAY + 500
     buckets = parsed.buckets(timeframe, start, stop)
@@ -125,7 +125,7 @@ def _walk(clock, timeframe, start: int, stop: int):
         start = clock.bucket(timeframe, start).stop
 
 
-def test_years_without_a_change_are_one_run() -> None:
+def test_years_without_a_clock_change_are_one_run() -> None:
     start, stop = instant("2000-01-03"), instant("2024-01-01")
     assert list(clocks.UTC.runs(W1, start, stop)) == [Run(start, stop, 7 * DAY)]
     assert list(clocks.parse("+05:30").runs(H1, start, start + DAY)) == [
@@ -152,12 +152,12 @@ def test_years_without_a_change_are_one_run() -> None:
         ("Pacific/Apia", D1, "2011-12-30T11:00", "2011-12-30T10:00", "2011-12-31T10:00"),
     ],
 )
-def test_days_that_a_change_makes_longer_or_shorter(clock, timeframe, within, start, stop) -> None:
+def test_clock_change_lengthens_or_shortens_days(clock, timeframe, within, start, stop) -> None:
     found = clocks.parse(clock).bucket(timeframe, instant(within))
     assert found == Bucket(instant(start), instant(stop))
 
 
-def test_no_two_real_hours_are_one_when_the_clocks_go_back() -> None:
+def test_repeated_hour_stays_two_buckets() -> None:
     start = instant("2024-11-03T04:00")
     hours = clocks.parse(NEW_YORK).buckets(H1, start, start + 4 * HOUR)
     assert hours == [Bucket(start + n * HOUR, start + (n + 1) * HOUR) for n in range(4)]
@@ -182,7 +182,7 @@ def test_no_two_real_hours_are_one_when_the_clocks_go_back() -> None:
         ("Pacific/Apia", "2011-12-30T12:00", []),
     ],
 )
-def test_the_instants_of_a_wall_time(clock: str, wall: str, instants: list[str]) -> None:
+def test_instants_of_a_wall_time(clock: str, wall: str, instants: list[str]) -> None:
     parsed = clocks.parse(clock)
     found = parsed.instants(instant(wall))
     assert found == [instant(text) for text in instants]
@@ -190,7 +190,7 @@ def test_the_instants_of_a_wall_time(clock: str, wall: str, instants: list[str])
 
 
 @pytest.mark.parametrize("clock", [*dict.fromkeys(clock for clock, _ in CHANGES), NEW_YORK])
-def test_offsets_are_those_of_the_time_zone_database(clock: str) -> None:
+def test_offsets_equal_the_time_zone_database(clock: str) -> None:
     parsed = clocks.parse(clock)
     rng = random.Random(clock)
     for _ in range(2000):
@@ -198,7 +198,7 @@ def test_offsets_are_those_of_the_time_zone_database(clock: str) -> None:
         assert parsed.offset(time) == buckets.offset(clock, time)
 
 
-def test_a_constant_offset_only_where_no_change_is_near() -> None:
+def test_constant_offset_needs_no_clock_change_nearby() -> None:
     athens = clocks.parse(ATHENS)
     assert athens.constant_offset(instant("2024-06-01"), instant("2024-06-30")) == 3 * HOUR
     assert athens.constant_offset(instant("2024-12-01"), instant("2024-12-30")) == 2 * HOUR
@@ -221,7 +221,7 @@ def test_a_constant_offset_only_where_no_change_is_near() -> None:
         ("Australia/Lord_Howe", "H1", "2024-01-01", False),
     ],
 )
-def test_which_clocks_cut_hours_like_utc(clock, name, since, is_alike) -> None:
+def test_clocks_with_hours_like_utc(clock, name, since, is_alike) -> None:
     found = clocks.parse(clock).cuts_like_utc(timeframes.parse(name), instant(since))
     assert found == is_alike
 
@@ -247,7 +247,7 @@ def test_clocks_are_equal_by_name() -> None:
         ("2024-03-31T01:02:03.2Z", "2024-03-31T01:02:04"),
     ],
 )
-def test_instants(text: str, time: str) -> None:
+def test_instants_are_parsed(text: str, time: str) -> None:
     assert clocks.parse_instant(text) == instant(time)
 
 
@@ -255,29 +255,29 @@ def test_instants(text: str, time: str) -> None:
     "text", ["", "x", "1e9", "100000000000", "-100000000000", "1711843200000", "2024-02-30",
              "2024-03-31T25:00", "12:00", "nan", "99999999999999999999"]
 )  # fmt: skip
-def test_no_instants(text: str) -> None:
+def test_other_text_is_no_instant(text: str) -> None:
     with pytest.raises(BadTime) as refused:
         clocks.parse_instant(text)
     assert refused.value.status == 400
 
 
-def test_milliseconds_are_guessed() -> None:
+def test_milliseconds_are_detected() -> None:
     with pytest.raises(BadTime, match=r"milliseconds\?"):
         clocks.parse_instant("1711843200000")
 
 
-def test_an_instant_is_written_in_utc() -> None:
+def test_instant_is_formatted_in_utc() -> None:
     assert clocks.format_instant(instant("2024-03-31T01:02:03")) == "2024-03-31T01:02:03Z"
     assert clocks.format_instant(-1) == "1969-12-31T23:59:59Z"
 
 
-def test_wall_starts_are_reached_once() -> None:
-    """The first instant of every wall time, which no later one may repeat."""
+def test_first_instant_is_never_repeated() -> None:
+    """No later instant repeats the first instant of a wall time."""
     for clock, day in CHANGES:
         parsed = clocks.parse(clock)
         for wall in range(instant(day) - DAY, instant(day) + 2 * DAY, HOUR):
             assert parsed.first_instant(wall) == buckets.first_instant(clock, wall)
 
 
-def test_the_timeframe_table_agrees_with_the_references() -> None:
+def test_timeframe_table_equals_the_reference() -> None:
     assert {t.name: t.seconds for t in timeframes.TIMEFRAMES} == buckets.SECONDS

@@ -10,7 +10,7 @@ from gfil.config import SETTINGS, Settings, read
 from gfil.errors import ConfigError
 
 
-def test_with_nothing_set_every_setting_has_its_default(tmp_path: Path) -> None:
+def test_unset_settings_have_their_defaults(tmp_path: Path) -> None:
     assert read({}, tmp_path) == Settings(
         db=tmp_path / "data/gfil.db",
         read=None,
@@ -26,7 +26,7 @@ def test_with_nothing_set_every_setting_has_its_default(tmp_path: Path) -> None:
     )
 
 
-def test_every_row_of_the_table_is_a_field() -> None:
+def test_every_setting_is_a_field() -> None:
     assert [setting.field for setting in SETTINGS] == [field.name for field in fields(Settings)][
         :-1
     ]
@@ -61,7 +61,7 @@ def test_every_row_of_the_table_is_a_field() -> None:
         ("GFIL_UNKNOWN", "x", "loopback", False),
     ],
 )
-def test_a_setting_is_read_from_the_environment(
+def test_setting_is_read_from_the_environment(
     tmp_path: Path, name: str, text: str, field: str, value: object
 ) -> None:
     assert read({name: text}, tmp_path) == replace(read({}, tmp_path), **{field: value})
@@ -88,7 +88,7 @@ def test_a_setting_is_read_from_the_environment(
     ],
 )
 @pytest.mark.parametrize("source", ["the environment", "gfil.env"])
-def test_a_wrong_value_is_refused_in_one_line_that_names_it(
+def test_wrong_value_is_refused_in_one_line_with_its_name(
     tmp_path: Path, name: str, text: str, word: str, source: str
 ) -> None:
     environ = {name: text} if source == "the environment" else {}
@@ -101,28 +101,28 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(
     assert "\n" not in caught.value.detail
 
 
-def test_a_wrong_secret_is_refused_without_repeating_it(tmp_path: Path) -> None:
+def test_wrong_secret_is_refused_without_showing_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read({"GFIL_SECRET": "hunter2"}, tmp_path)
     assert caught.value.detail == "GFIL_SECRET (in the environment) must be at least 32 characters"
 
 
-def test_streams_may_not_take_every_thread(tmp_path: Path) -> None:
+def test_streams_must_leave_threads(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read({"GFIL_THREADS": "100"}, tmp_path)
     assert caught.value.detail == (
-        "GFIL_STREAMS_MAX (100) must be below GFIL_THREADS (100), or streams leave no thread for "
-        "pages"
+        "GFIL_STREAMS_MAX (100) must be below GFIL_THREADS (100): streams must leave threads "
+        "for other requests"
     )
 
 
-def test_the_file_speaks_where_the_environment_is_silent(tmp_path: Path) -> None:
+def test_file_applies_where_the_environment_is_unset(tmp_path: Path) -> None:
     (tmp_path / "gfil.env").write_text("GFIL_WORKERS=4\nGFIL_PROXIES=1\nGFIL_READ=key\n")
     settings = read({"GFIL_WORKERS": "3", "GFIL_READ": ""}, tmp_path)
     assert (settings.workers, settings.proxies, settings.read) == (3, 1, "key")
 
 
-def test_the_file_may_have_comments_quotes_blanks_a_mark_and_other_line_ends(
+def test_file_may_have_comments_quotes_blanks_bom_and_crlf(
     tmp_path: Path,
 ) -> None:
     text = (
@@ -144,18 +144,16 @@ def test_the_file_may_have_comments_quotes_blanks_a_mark_and_other_line_ends(
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
-        ("GFIL_WORKER=2", "gfil.env line 1: 'GFIL_WORKER' is no setting"),
-        ("# one\n\nPATH=/bin", "gfil.env line 3: 'PATH' is no setting"),
-        ("export GFIL_WORKERS=2", "gfil.env line 1: 'export GFIL_WORKERS' is no setting"),
-        ("gfil_workers=2", "gfil.env line 1: 'gfil_workers' is no setting"),
+        ("GFIL_WORKER=2", "gfil.env line 1: 'GFIL_WORKER' is not a setting"),
+        ("# one\n\nPATH=/bin", "gfil.env line 3: 'PATH' is not a setting"),
+        ("export GFIL_WORKERS=2", "gfil.env line 1: 'export GFIL_WORKERS' is not a setting"),
+        ("gfil_workers=2", "gfil.env line 1: 'gfil_workers' is not a setting"),
         ("GFIL_WORKERS 2", "gfil.env line 1 is not NAME=VALUE: 'GFIL_WORKERS 2'"),
-        ("=2", "gfil.env line 1: '' is no setting"),
-        ("GFIL_SERVE_LOOPBACK=1", "gfil.env line 1: 'GFIL_SERVE_LOOPBACK' is no setting"),
+        ("=2", "gfil.env line 1: '' is not a setting"),
+        ("GFIL_SERVE_LOOPBACK=1", "gfil.env line 1: 'GFIL_SERVE_LOOPBACK' is not a setting"),
     ],
 )
-def test_a_line_of_the_file_that_sets_nothing_is_refused(
-    tmp_path: Path, text: str, detail: str
-) -> None:
+def test_invalid_line_of_the_file_is_refused(tmp_path: Path, text: str, detail: str) -> None:
     (tmp_path / "gfil.env").write_text(text)
     with pytest.raises(ConfigError) as caught:
         read({}, tmp_path)
@@ -163,20 +161,20 @@ def test_a_line_of_the_file_that_sets_nothing_is_refused(
 
 
 @pytest.mark.parametrize("content", [b"GFIL_DB=\xff\xfe", None])
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_unreadable_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "gfil.env"
     path.write_bytes(content) if content else path.mkdir()
     with pytest.raises(ConfigError, match=r"gfil.env cannot be read"):
         read({}, tmp_path)
 
 
-def test_a_name_with_a_nul_is_refused(tmp_path: Path) -> None:
+def test_path_with_a_nul_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gfil.env").write_text("GFIL_DB=a\0b\n")
     with pytest.raises(ConfigError, match=r"GFIL_DB \(in gfil.env\) must name a file"):
         read({}, tmp_path)
 
 
-def test_the_sample_file_explains_every_setting() -> None:
+def test_sample_file_describes_every_setting() -> None:
     lines = (config.ROOT / "gfil.env").read_text("utf-8").splitlines()
     names = [line.lstrip("#").partition("=")[0] for line in lines if "GFIL_" in line]
     assert names == [setting.name for setting in SETTINGS]

@@ -1,4 +1,4 @@
-"""Tests of scripts/deploy/: what it names exists, and the programs it is for take it as it is."""
+"""Tests of scripts/deploy/: named files exist, and systemd, nginx and Caddy accept the files."""
 
 import argparse
 import re
@@ -29,12 +29,12 @@ from tests.conftest import Server, clean_environment, wait_for
 DEPLOY = ROOT / "scripts" / "deploy"
 HOME = "/opt/gfil"
 BACKUPS = "/var/backups/gfil"
-OF_OTHERS = {"MALLOC_ARENA_MAX"}  # glibc's
+OF_OTHERS = {"MALLOC_ARENA_MAX"}  # read by glibc
 MIGRATING = (ROOT / "docs" / "migrating.md").read_text("utf-8")
 
 
 def unit() -> dict[str, list[str]]:
-    """The lines of the service, by their name."""
+    """Lines of the service file by name."""
     lines: dict[str, list[str]] = {}
     for line in (DEPLOY / "gfil.service").read_text().splitlines():
         name, equals, value = line.partition("=")
@@ -44,13 +44,13 @@ def unit() -> dict[str, list[str]]:
 
 
 def cron_lines() -> list[list[str]]:
-    """The jobs: minute, hour, day, month, weekday, user and command of each."""
+    """Cron jobs: minute, hour, day, month, weekday, user and command."""
     lines = (DEPLOY / "gfil.cron").read_text().splitlines()
     return [line.split(maxsplit=6) for line in lines if re.match("[0-9*]", line)]
 
 
 def evening() -> list[str]:
-    """The commands of the evening of the move, as docs/migrating.md has them."""
+    """Commands of the migration in docs/migrating.md."""
     section = MIGRATING.partition("The evening of the move")[2]
     block = section.partition("```\n")[2].partition("```")[0]
     return [line.partition(" # ")[0].strip() for line in block.splitlines() if line.strip()]
@@ -70,7 +70,7 @@ def check_usage(words: list[str]) -> str:
 
 
 def needs(program: str) -> str:
-    """The path of a program; the test is skipped without."""
+    """Return the path of a program, or skip the test."""
     path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
     if path is None:
         pytest.skip(f"{program} is not installed")
@@ -78,7 +78,7 @@ def needs(program: str) -> str:
 
 
 def run(*words: str | Path, **extra: object) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; what it says comes as one text."""
+    """Run a program; stdout and stderr are one text."""
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": 60, **extra}
     return subprocess.run([*map(str, words)], text=True, **both)  # type: ignore[call-overload,no-any-return]
 
@@ -86,12 +86,12 @@ def run(*words: str | Path, **extra: object) -> subprocess.CompletedProcess[str]
 # The service
 
 
-def test_the_service_names_only_settings_that_there_are() -> None:
+def test_service_names_existing_settings_only() -> None:
     names = {line.partition("=")[0] for line in unit()["Environment"]}
     assert names - OF_OTHERS <= {setting.name for setting in config.SETTINGS}
 
 
-def test_the_service_starts_what_is_in_the_checkout() -> None:
+def test_service_starts_the_server_of_the_checkout() -> None:
     [before], [start] = unit()["ExecStartPre"], unit()["ExecStart"]
     script, *words = shlex.split(before.replace(HOME, str(ROOT)))
     assert Path(script).stat().st_mode & 0o111
@@ -105,7 +105,7 @@ def test_the_service_starts_what_is_in_the_checkout() -> None:
     assert unit()["ReadWritePaths"] == unit()["RequiresMountsFor"] == [str(data)]
 
 
-def test_the_service_leaves_time_to_drain_and_room_for_every_connection() -> None:
+def test_service_allows_time_to_drain_and_enough_files() -> None:
     assert gunicorn_conf.graceful_timeout <= 25 < int(unit()["TimeoutStopSec"][0])
     files = (
         gunicorn_conf.worker_connections
@@ -115,7 +115,7 @@ def test_the_service_leaves_time_to_drain_and_room_for_every_connection() -> Non
     assert files < int(unit()["LimitNOFILE"][0])
 
 
-def test_the_service_is_sound_and_shut_in_as_far_as_systemd_can_tell(tmp_path: Path) -> None:
+def test_service_passes_the_checks_of_systemd(tmp_path: Path) -> None:
     program = needs("systemd-analyze")
     there = tmp_path / "gfil.service"
     text = (DEPLOY / "gfil.service").read_text()
@@ -129,7 +129,7 @@ def test_the_service_is_sound_and_shut_in_as_far_as_systemd_can_tell(tmp_path: P
     assert judged.returncode == 0, judged.stdout
 
 
-def test_service_reports_readiness_requires_a_key_and_ends(
+def test_service_reports_ready_needs_a_key_and_stops(
     db_path: Path,
 ) -> None:
     words = shlex.split(unit()["ExecStart"][0].replace("127.0.0.1:8000", "127.0.0.1:0"))
@@ -158,10 +158,10 @@ def test_service_reports_readiness_requires_a_key_and_ends(
             server.communicate()
 
 
-# The nights
+# The nightly jobs
 
 
-def test_the_nights_are_pruned_backed_up_and_looked_at_in_this_order() -> None:
+def test_nightly_jobs_run_prune_backup_and_doctor_in_order() -> None:
     named, times = [], []
     for minute, hour, *days, user, command in cron_lines():
         [(words, log)] = re.findall(r"date; scripts/gfil ([^;]*); } >>(\S+) 2>&1 \|\|", command)
@@ -169,13 +169,13 @@ def test_the_nights_are_pruned_backed_up_and_looked_at_in_this_order() -> None:
         times.append((int(hour), int(minute)))
         assert (days, user, log) == (["*"] * 3, unit()["User"][0], "data/cron.log")
         assert command.startswith(f"cd {HOME} && ")
-        assert "%" not in command  # cron would make a new line of it
+        assert "%" not in command  # cron replaces it with a newline
     assert named == ["prune", "backup", "doctor"]
     assert times == sorted(times)
 
 
 def run_night(home: Path, command: str) -> str:
-    """Run a job of cron as cron does, in a checkout of a kind; return what would be mailed."""
+    """Run a cron job in a temporary checkout; return the text that cron would mail."""
     (home / "scripts").mkdir(exist_ok=True)
     script = home / "scripts" / "gfil"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m gfil "$@"\n')
@@ -186,14 +186,14 @@ def run_night(home: Path, command: str) -> str:
     return run("env", *clean, "/bin/sh", "-c", command, cwd="/").stdout
 
 
-def test_a_night_goes_to_the_log_and_only_what_fails_is_mailed(tmp_path: Path) -> None:
+def test_nightly_output_is_logged_and_only_failures_are_mailed(tmp_path: Path) -> None:
     connection.create(tmp_path / "data" / "gfil.db")
     prune, backup, doctor = (line[-1] for line in cron_lines())
     log = tmp_path / "data" / "cron.log"
     assert run_night(tmp_path, prune) == ""
     assert "0 days pruned" in log.read_text()
     mailed = run_night(tmp_path, backup)
-    assert "gfil: --keep is for a folder of backups" in mailed
+    assert "gfil: --keep needs a folder of backups" in mailed
     (tmp_path / "backups").mkdir()
     assert run_night(tmp_path, backup) == ""
     assert len([*(tmp_path / "backups").iterdir()]) == 1
@@ -206,7 +206,7 @@ def test_a_night_goes_to_the_log_and_only_what_fails_is_mailed(tmp_path: Path) -
 # The proxies
 
 
-def test_the_proxies_go_where_the_service_listens_with_what_gfil_takes() -> None:
+def test_proxies_forward_to_the_address_of_the_service() -> None:
     nginx, caddy = (DEPLOY / "nginx.conf").read_text(), (DEPLOY / "Caddyfile").read_text()
     bind = shlex.split(unit()["ExecStart"][0])[4]
     assert f"server {bind};" in nginx
@@ -219,14 +219,14 @@ def test_the_proxies_go_where_the_service_listens_with_what_gfil_takes() -> None
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate that nobody vouches for, and its key."""
+    """Self-signed certificate and its key."""
     made, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     words = shlex.split("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=charts.example.com")
     done = run(needs("openssl"), *words, "-keyout", key, "-out", made)
@@ -235,7 +235,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def nginx_words(folder: Path, certificate: tuple[Path, Path], server: str, port: int) -> list[str]:
-    """Return the command for nginx with the shipped file, free ports and a temporary folder."""
+    """Command that starts nginx with the shipped file, on free ports in its own folder."""
     text = (DEPLOY / "nginx.conf").read_text()
     for old, new in (
         ("/etc/letsencrypt/live/charts.example.com/fullchain.pem", str(certificate[0])),
@@ -256,12 +256,12 @@ def nginx_words(folder: Path, certificate: tuple[Path, Path], server: str, port:
     return [needs("nginx"), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
 
 
-def test_nginx_takes_its_file(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+def test_nginx_accepts_its_file(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     words = nginx_words(tmp_path, certificate, "127.0.0.1:8000", free_port())
     assert "test is successful" in run(*words, "-t").stdout
 
 
-def test_through_nginx_pages_are_gzipped_once_logins_are_secure_and_streams_flow(
+def test_nginx_gzips_once_keeps_logins_secure_and_streams(
     tmp_path: Path, certificate: tuple[Path, Path], server: Callable[..., Server]
 ) -> None:
     behind = server(GFIL_PROXIES="1", GFIL_READ="key")
@@ -299,7 +299,7 @@ def test_through_nginx_pages_are_gzipped_once_logins_are_secure_and_streams_flow
             process.wait(30)
 
 
-def test_caddy_takes_its_file(tmp_path: Path) -> None:
+def test_caddy_accepts_its_file(tmp_path: Path) -> None:
     words = [needs("caddy"), "validate", "--adapter", "caddyfile", "--config", DEPLOY / "Caddyfile"]
     environment = {**clean_environment(), "HOME": str(tmp_path)}
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
@@ -309,10 +309,10 @@ def test_caddy_takes_its_file(tmp_path: Path) -> None:
     assert "not formatted" not in done.stdout
 
 
-# Documents
+# The documents
 
 
-def test_the_evening_of_the_move_is_eight_commands_that_there_are(
+def test_migration_in_the_documents_uses_existing_commands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     named = []

@@ -17,7 +17,7 @@ import pytest
 from gfil import create_app
 from gfil.cli import cli
 from gfil.config import ROOT, SETTINGS, read
-from gfil.web.request import metrics
+from gfil.web.api import metrics
 from tests.pump.options_table import pump_options
 
 README = ROOT / "README.md"
@@ -85,9 +85,8 @@ def routes_table() -> str:
         view = app.view_functions[rule.endpoint]
         sentence = (view.__doc__ or "").split("\n\n")[0]
         for method in sorted((rule.methods or set()) - UNLISTED_METHODS):
-            rows.append(
-                (f"`{method} {rule.rule}`", getattr(view, "scope", ""), " ".join(sentence.split()))
-            )
+            declared = view.route  # type: ignore[attr-defined]
+            rows.append((f"`{method} {rule.rule}`", declared.scope, " ".join(sentence.split())))
     return table(("route", "scope", "does"), *sorted(rows, key=lambda row: row[0].split(" ")[::-1]))
 
 

@@ -1,11 +1,11 @@
-"""Tests of gfil/errors.py."""
+"""Error classes: status, exit status, fields and sentences."""
 
 from pathlib import Path
 
 import pytest
 
 from gfil import errors
-from gfil.errors import GfilError
+from gfil.errors import GfilError, Option
 
 
 def kinds(kind: type[GfilError] = GfilError) -> list[type[GfilError]]:
@@ -54,7 +54,7 @@ HERE = [kind for kind in kinds() if kind.__module__ == errors.__name__]
         (errors.ConfigError("GFIL_X is bad"), 500, 1, "bad_setting", "GFIL_X is bad"),
     ],
 )
-def test_an_error_says_what_to_answer(
+def test_error_has_status_exit_status_and_detail(
     error: GfilError, status: int, exit_status: int, slug: str, detail: str
 ) -> None:
     said = (error.status, error.exit_status, error.type, error.detail)
@@ -62,14 +62,14 @@ def test_an_error_says_what_to_answer(
 
 
 @pytest.mark.parametrize("kind", HERE)
-def test_every_kind_has_a_title_and_a_slug_a_program_can_compare(kind: type[GfilError]) -> None:
+def test_every_error_class_has_a_title_and_a_type(kind: type[GfilError]) -> None:
     assert kind.title == kind.title.strip() != ""
     assert kind.type.replace("_", "").isalpha()
     assert kind.type.islower()
 
 
 @pytest.mark.parametrize("kind", HERE)
-def test_no_client_input_makes_a_500(kind: type[GfilError]) -> None:
+def test_no_error_of_a_client_is_a_500(kind: type[GfilError]) -> None:
     by_design = {GfilError, errors.ConfigError}
     assert (
         kind.status in {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507}
@@ -77,7 +77,7 @@ def test_no_client_input_makes_a_500(kind: type[GfilError]) -> None:
     )
 
 
-def test_errors_carry_what_a_program_wants_to_know() -> None:
+def test_errors_carry_their_fields() -> None:
     assert errors.SymbolUnknown("XAU").symbol == "XAU"
     assert errors.Busy("an import runs", retry_after_s=5).retry_after_s == 5
     assert errors.NoDatabase(Path("/x")).path == Path("/x")
@@ -86,5 +86,15 @@ def test_errors_carry_what_a_program_wants_to_know() -> None:
     assert errors.BadRequest("no").extra == {}
 
 
-def test_a_very_long_symbol_is_not_repeated_in_full() -> None:
+def test_sentence_names_options_for_each_front_end() -> None:
+    error = errors.BadParameter(("rows are 1 day apart; ", Option("force_tf"), " takes --x-y"))
+    assert error.detail == str(error) == "rows are 1 day apart; force_tf takes --x-y"
+    assert error.line == "rows are 1 day apart; --force-tf takes --x-y"
+    assert (error.options, error.extra) == (("force_tf",), {"parameter": "force_tf"})
+    error.append("; 3 rows before are stored")
+    assert error.line.endswith("takes --x-y; 3 rows before are stored")
+    assert str(error) == error.detail
+
+
+def test_long_symbol_is_shortened_in_the_sentence() -> None:
     assert errors.SymbolUnknown("X" * 10_000).detail == f"unknown symbol {'X' * 64!r}"

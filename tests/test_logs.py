@@ -1,4 +1,4 @@
-"""Tests of gfil/logs.py: what a line looks like, and what never stands in one."""
+"""Tests of gfil/logs.py: the form of the lines, and secrets."""
 
 import logging
 import sys
@@ -26,7 +26,7 @@ def record(message: str, *args: object, name: str = "gfil", **extra: object) -> 
     return made
 
 
-def test_an_event_is_one_object_of_its_facts() -> None:
+def test_event_is_one_object_with_its_facts() -> None:
     facts = {"status": 503, "ms": 1.5, "refused": {"future": 2}}
     assert line_of(record("x", event="request", facts=facts)) == {
         "level": "warning",
@@ -38,12 +38,12 @@ def test_an_event_is_one_object_of_its_facts() -> None:
 @pytest.mark.parametrize(
     ("name", "event"), [("gfil", "failstop"), ("gunicorn.error", "gunicorn"), ("py", "failstop")]
 )
-def test_any_other_message_is_a_detail(name: str, event: str) -> None:
+def test_other_message_is_a_detail(name: str, event: str) -> None:
     found = line_of(record("the disk of %s\nfailed", "a.db", name=name))
     assert found == {"level": "warning", "event": event, "detail": "the disk of a.db\nfailed"}
 
 
-def test_a_traceback_stands_in_the_same_line() -> None:
+def test_traceback_is_part_of_the_line() -> None:
     try:
         raise ValueError("broken\nin two")
     except ValueError:
@@ -54,7 +54,7 @@ def test_a_traceback_stands_in_the_same_line() -> None:
     assert found == {"level": "warning", "event": "failstop", "detail": "it failed"}
 
 
-def test_an_endless_traceback_is_cut_to_its_end() -> None:
+def test_long_traceback_keeps_its_end() -> None:
     try:
         raise ValueError("x" * 100_000)
     except ValueError:
@@ -65,8 +65,8 @@ def test_an_endless_traceback_is_cut_to_its_end() -> None:
 @pytest.mark.parametrize(
     "text", [SECRET, f"/api/{SECRET}?x", f"a {SECRET}\n{SECRET}", f'{{"key":"{SECRET}"}}']
 )
-def test_no_line_contains_a_secret(text: str, caplog: pytest.LogCaptureFixture) -> None:
-    """In any field of a line; the key's id, which is no secret, stays."""
+def test_lines_contain_no_secret(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The id of a key is no secret and stays."""
     for made in (record(text), record("%s", text), record("x", event="e", facts={"a": text})):
         line = orjson.dumps(line_of(made)).decode()
         assert "S3cr-t_" not in line
@@ -76,11 +76,11 @@ def test_no_line_contains_a_secret(text: str, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00\x1b[31m", "\u2028", "‮", '"}{"a":"b', "%s %d"])
-def test_request_with_any_characters_is_one_line_of_json(text: str) -> None:
+def test_text_of_a_client_stays_one_line_of_json(text: str) -> None:
     found = line_of(record("x", event="request", facts={"path": text}))
     assert found["path"] == text.replace("\ud800", "?")
 
 
-def test_without_a_server_a_line_is_for_people(caplog: pytest.LogCaptureFixture) -> None:
+def test_line_without_a_server_is_plain_text(caplog: pytest.LogCaptureFixture) -> None:
     logs.say(logging.WARNING, "request", status=401, path="/x%s", key=None)
     assert caplog.records[-1].getMessage() == "request status=401 path=/x%s"

@@ -1,6 +1,5 @@
-"""Tests of gfil/counting.py: a folder for each server, and what the dead have counted."""
+"""Tests of gfil/prometheus_dir.py."""
 
-import fcntl
 import os
 import shutil
 import struct
@@ -18,17 +17,17 @@ from tests.conftest import clean_environment, wait_for
 
 ENTRY = "iii4s8xdd"
 DAMAGED = [
-    pytest.param(b"", id="never finished"),
-    pytest.param(struct.pack(ENTRY, 40, 0, 9999, b"name", 0.0, 0.0), id="beyond its end"),
+    pytest.param(b"", id="not complete"),
+    pytest.param(struct.pack(ENTRY, 40, 0, 9999, b"name", 0.0, 0.0), id="length beyond the end"),
     pytest.param(struct.pack(ENTRY, 4000, 0, 4, b"name", 0.0, 0.0), id="cut off"),
-    pytest.param(struct.pack(ENTRY, 40, 0, 4, b"\xff" * 4, 0.0, 0.0), id="no text"),
+    pytest.param(struct.pack(ENTRY, 40, 0, 4, b"\xff" * 4, 0.0, 0.0), id="not UTF-8"),
 ]
-"""Files of counts that cannot be read."""
+"""Contents of metrics files that cannot be read."""
 
 
 @pytest.fixture(autouse=True)
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A memory of its own for each test."""
+    """Use a separate memory folder for each test."""
     monkeypatch.setattr(prometheus_dir, "MEMORY", tmp_path)
     monkeypatch.delenv(prometheus_dir.VARIABLE, raising=False)
     yield tmp_path
@@ -41,9 +40,9 @@ def folders(memory: Path) -> set[Path]:
 
 def begin() -> Path:
     prometheus_dir.create()
-    made = prometheus_dir.find()
-    assert made is not None
-    return made
+    created = prometheus_dir.find()
+    assert created is not None
+    return created
 
 
 def write(path: Path, **counts: float) -> None:
@@ -58,9 +57,9 @@ def read(path: Path) -> dict[str, float]:
     return {name: value for name, value, _, _ in found}
 
 
-def test_each_start_makes_a_folder_of_its_own(memory: Path) -> None:
+def test_each_start_creates_its_own_directory(memory: Path) -> None:
     first, second = begin(), begin()
-    assert folders(memory) == {first, second}  # the first is held by this process
+    assert folders(memory) == {first, second}  # this process holds the first
     assert second.stat().st_mode & 0o777 == 0o700
     prometheus_dir.remove()
     assert folders(memory) == {first}
@@ -77,7 +76,7 @@ time.sleep(60)
 """
 
 
-def test_folder_of_a_killed_server_is_removed_and_that_of_a_running_one_kept(memory: Path) -> None:
+def test_start_removes_directories_of_killed_servers_only(memory: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(memory)]
     with subprocess.Popen(
         command, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE
@@ -89,12 +88,12 @@ def test_folder_of_a_killed_server_is_removed_and_that_of_a_running_one_kept(mem
         ours = begin()
         assert folders(memory) == {theirs, ours}
         other.kill()
-    wait_for(lambda: other.poll() is not None, "its end")
+    wait_for(lambda: other.poll() is not None, "the end of the other server")
     following = begin()
     assert folders(memory) == {ours, following}
 
 
-def test_files_in_the_way_are_left_alone(memory: Path) -> None:
+def test_start_ignores_other_files_and_folders(memory: Path) -> None:
     (memory / f"{prometheus_dir.PREFIX}file").touch()
     (memory / "gfil-other").mkdir()
     ours = begin()
@@ -103,81 +102,34 @@ def test_files_in_the_way_are_left_alone(memory: Path) -> None:
     }
 
 
-def test_the_dead_add_up_in_one_file_of_each_kind(memory: Path) -> None:
+def test_counters_of_a_dead_worker_stay_and_its_live_gauges_go(memory: Path) -> None:
     folder = begin()
-    write(folder / "counter_11.db", a=1, b=2)
-    write(folder / "counter_12.db", b=3, c=4)
-    write(folder / "counter_111.db", a=100)
-    write(folder / "histogram_11.db", h=0.5)
-    write(folder / "gauge_max_11.db", g=7)
-    write(folder / "gauge_max_12.db", g=5)
-    for dead in (11, 12, 13):
-        prometheus_dir.keep(dead)
-    assert {path.name: read(path) for path in folder.glob("*.db")} == {
-        "counter_0.db": {"a": 1, "b": 5, "c": 4},
-        "counter_111.db": {"a": 100},
-        "histogram_0.db": {"h": 0.5},
-        "gauge_max_0.db": {"g": 7},
+    for name in ("counter_11", "histogram_11", "gauge_max_11", "gauge_livesum_11"):
+        write(folder / f"{name}.db", a=1)
+    write(folder / "gauge_livesum_111.db", a=1)
+    prometheus_dir.mark_worker_dead(11)
+    assert {path.name for path in folder.glob("*.db")} == {
+        *("counter_11.db", "histogram_11.db", "gauge_max_11.db", "gauge_livesum_111.db")
     }
+    assert read(folder / "counter_11.db") == {"a": 1}
 
 
-def test_a_file_that_was_never_finished_counts_nothing(memory: Path) -> None:
-    folder = begin()
-    (folder / "counter_11.db").touch()
-    prometheus_dir.keep(11)
-    assert [path.name for path in folder.glob("*_11.db")] == []
-
-
-@pytest.mark.parametrize("content", DAMAGED)
-def test_damaged_files_of_ended_workers_are_removed_and_later_ones_add_up(
-    memory: Path, content: bytes
-) -> None:
-    folder = begin()
-    (folder / "counter_11.db").write_bytes(content)
-    (folder / "counter_0.db").write_bytes(content)
-    write(folder / "counter_12.db", a=1)
-    write(folder / "counter_13.db", a=2)
-    prometheus_dir.keep(11)
-    assert not (folder / "counter_11.db").exists()
-    prometheus_dir.keep(12)
-    prometheus_dir.keep(13)
-    assert {path.name: read(path) for path in folder.glob("*.db")} == {"counter_0.db": {"a": 3}}
-
-
-def test_nothing_moves_while_it_is_read(memory: Path) -> None:
-    folder = begin()
-    write(folder / "counter_11.db", a=1)
-    with prometheus_dir.reading() as seen:
-        assert seen == folder
-        prometheus_dir.keep(11)
-        assert (folder / "counter_11.db").exists()
-    with (
-        folder / prometheus_dir.LOCK
-    ).open() as lock:  # a scrape that hangs does not stop the next one
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with prometheus_dir.reading() as seen:
-            assert seen == folder
-
-
-def test_without_a_server_there_is_nothing_to_keep_or_end() -> None:
-    with prometheus_dir.reading() as seen:
-        assert seen is None
-    prometheus_dir.keep(11)
+def test_without_a_server_nothing_is_marked_or_removed() -> None:
+    assert prometheus_dir.find() is None
+    prometheus_dir.mark_worker_dead(11)
     prometheus_dir.remove()
     assert prometheus_dir.find() is None
 
 
-def test_a_folder_that_somebody_removed_stops_nobody(memory: Path) -> None:
+def test_a_deleted_directory_is_restored(memory: Path) -> None:
     ours = begin()
     shutil.rmtree(ours)
-    prometheus_dir.keep(11)
-    with prometheus_dir.reading() as seen:
-        assert seen is None
+    prometheus_dir.mark_worker_dead(11)
+    assert prometheus_dir.find() is None
     prometheus_dir.remove()
     for _ in range(2):
         prometheus_dir.repair()
-        with prometheus_dir.reading() as seen:
-            assert seen == ours
+        assert prometheus_dir.find() == ours
     assert ours.stat().st_mode & 0o777 == 0o700
     following = begin()
     assert folders(memory) == {ours, following}

@@ -1,4 +1,4 @@
-"""Tests of scripts/serve, scripts/gfil and scripts/test: from nothing to a working environment."""
+"""Tests of scripts/serve, scripts/gfil and scripts/test: set-up of the environment."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ SCRIPTS = ["serve", "gfil", "test", "environment.sh", "set_up.py"]
 
 
 def make_wheel(folder: Path, version: str) -> None:
-    """Put a package `word` of one module into the folder that pip searches."""
+    """Build a package `word` of one module in the folder that pip searches."""
     info = f"word-{version}.dist-info"
     with zipfile.ZipFile(folder / f"word-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr("word.py", f"SAID = {version!r}\n")
@@ -31,7 +31,7 @@ def make_wheel(folder: Path, version: str) -> None:
 
 
 class Checkout:
-    """A copy of the scripts around a package that says what it was given; pip asks no network."""
+    """Copy of the scripts with a package that prints its arguments; pip uses no network."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a checkout"
@@ -90,19 +90,19 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_the_second_run_says_nothing_of_itself(ready: Checkout) -> None:
+def test_second_run_prints_no_set_up_line(ready: Checkout) -> None:
     assert ready.run("gfil", "x") == (0, "1.0 False ['x']\n", "")
     assert ready.run("serve", "--demo") == (0, "1.0 False ['serve', '--demo']\n", "")
 
 
-def test_a_script_works_through_a_link(ready: Checkout, tmp_path: Path) -> None:
+def test_script_works_through_a_symbolic_link(ready: Checkout, tmp_path: Path) -> None:
     link = tmp_path / "linked"
     link.symlink_to(ready.root / "scripts" / "gfil")
     done = subprocess.run([link, "x"], capture_output=True, text=True, env=clean_environment())
     assert (done.returncode, done.stdout) == (0, "1.0 False ['x']\n")
 
 
-def test_the_folder_one_stands_in_hides_no_module(ready: Checkout, tmp_path: Path) -> None:
+def test_working_directory_hides_no_module(ready: Checkout, tmp_path: Path) -> None:
     (tmp_path / "word.py").write_text("SAID = 'mine'\n")
     script = ready.root / "scripts" / "gfil"
     done = subprocess.run(
@@ -141,7 +141,7 @@ def fake(folder: Path, name: str, text: str) -> None:
 
 @pytest.fixture
 def path_without_python(tmp_path: Path) -> Path:
-    """A folder with the plain tools the scripts call, to be the whole PATH."""
+    """Folder with the tools that the scripts call, used as the whole PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("env", "bash", "sh", "uname", "dirname", "readlink", "cat"):
@@ -150,7 +150,9 @@ def path_without_python(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("script", ["serve", "gfil", "test"])
-def test_no_python_is_one_line(checkout: Checkout, path_without_python: Path, script: str) -> None:
+def test_missing_python_is_one_line(
+    checkout: Checkout, path_without_python: Path, script: str
+) -> None:
     (checkout.root / "requirements-dev.txt").write_text("")
     assert checkout.run(script, PATH=str(path_without_python), PYTHON="") == (
         1,
@@ -159,7 +161,7 @@ def test_no_python_is_one_line(checkout: Checkout, path_without_python: Path, sc
     )
 
 
-def test_an_old_python_is_one_line(checkout: Checkout, path_without_python: Path) -> None:
+def test_old_python_is_one_line(checkout: Checkout, path_without_python: Path) -> None:
     fake(path_without_python, "python3", 'case "$2" in *exit*) exit 1;; *print*) echo 3.9;; esac')
     assert checkout.run("gfil", PATH=str(path_without_python), PYTHON="") == (
         1,
@@ -168,7 +170,7 @@ def test_an_old_python_is_one_line(checkout: Checkout, path_without_python: Path
     )
 
 
-def test_a_python_without_venv_is_one_line(checkout: Checkout, path_without_python: Path) -> None:
+def test_python_without_venv_is_one_line(checkout: Checkout, path_without_python: Path) -> None:
     fake(path_without_python, "python3", 'case "$2" in *ensurepip*) exit 1;; esac')
     assert checkout.run("gfil", PATH=str(path_without_python), PYTHON="") == (
         1,
@@ -188,7 +190,7 @@ def test_windows_is_one_line(checkout: Checkout, path_without_python: Path) -> N
     )
 
 
-def test_a_newer_python_is_found_beside_an_old_one_and_a_dead_shim(
+def test_newer_python_is_found_next_to_an_old_one(
     checkout: Checkout, path_without_python: Path
 ) -> None:
     fake(path_without_python, "python3", 'case "$2" in *exit*) exit 1;; *print*) echo 3.9;; esac')
@@ -202,7 +204,7 @@ def test_a_newer_python_is_found_beside_an_old_one_and_a_dead_shim(
     )
 
 
-def test_the_real_requirements_are_pinned_exactly() -> None:
+def test_requirements_are_pinned_exactly() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         lines = (ROOT / name).read_text().splitlines()
         loose = [line for line in lines if line and line[0] != "#" and line.count("==") != 1]

@@ -15,21 +15,21 @@ def instant(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
-def test_there_are_eighteen_from_a_minute_to_a_month() -> None:
+def test_table_has_eighteen_timeframes() -> None:
     assert " ".join(timeframe.name for timeframe in TIMEFRAMES) == NAMES
     assert tuple(timeframe.seconds for timeframe in TIMEFRAMES) == tuple(60 * m for m in MINUTES)
 
 
-def test_their_numbers_in_the_database_never_change() -> None:
+def test_numbers_in_the_database_are_fixed() -> None:
     assert [timeframe.number for timeframe in TIMEFRAMES] == list(range(18))
 
 
-def test_the_chain_is_kept() -> None:
+def test_materialised_timeframes_are_fixed() -> None:
     assert [timeframe.name for timeframe in CHAIN] == ["M1", "M5", "M15", "M30", "H1", "H4", "D1"]
 
 
 @pytest.mark.parametrize("name", NAMES.split())
-def test_every_name_is_read_back(name: str) -> None:
+def test_every_name_is_parsed(name: str) -> None:
     assert timeframes.parse(name).name == name
 
 
@@ -58,7 +58,7 @@ def test_every_name_is_read_back(name: str) -> None:
         (" H1 ", "H1"),
     ],
 )
-def test_other_spellings(text: str, name: str | None) -> None:
+def test_other_spellings_are_parsed(text: str, name: str | None) -> None:
     if name is None:
         with pytest.raises(UnknownTimeframe):
             timeframes.parse(text)
@@ -66,7 +66,7 @@ def test_other_spellings(text: str, name: str | None) -> None:
         assert timeframes.parse(text).name == name
 
 
-def test_only_m_is_a_matter_of_case() -> None:
+def test_case_matters_for_m_only() -> None:
     assert timeframes.parse("1m").name == "M1"
     assert timeframes.parse("1M").name == "MN1"
 
@@ -76,13 +76,13 @@ def test_only_m_is_a_matter_of_case() -> None:
     ["", " ", "0", "01", "-5", "4", "7m", "7", "5h", "2d", "2w", "3M", "M4", "m", "5M", "1s", "1y",
      "H", "W2", "MN2", "M1 M5", "60s", "1.5h", "99999", "999999999999", "H1\n H2", "é", "M１"],
 )  # fmt: skip
-def test_anything_else_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(UnknownTimeframe, match="use one of M1 M2") as refused:
         timeframes.parse(text)
     assert refused.value.status == 400
 
 
-def test_a_refusal_repeats_no_more_than_a_little_of_the_text() -> None:
+def test_error_shows_a_limited_part_of_the_text() -> None:
     with pytest.raises(UnknownTimeframe) as refused:
         timeframes.parse("x" * 10_000)
     assert len(refused.value.detail) < 200
@@ -106,21 +106,21 @@ def test_a_refusal_repeats_no_more_than_a_little_of_the_text() -> None:
         ("MN1", "1968-02-29T00:00", "1968-02-01T00:00", "1968-03-01T00:00"),
     ],
 )
-def test_buckets_on_a_wall(name: str, wall: str, start: str, following: str) -> None:
+def test_buckets_in_wall_time(name: str, wall: str, start: str, following: str) -> None:
     timeframe = timeframes.parse(name)
     assert timeframe.floor(instant(wall)) == instant(start)
     assert timeframe.following(instant(start)) == instant(following)
 
 
 @pytest.mark.parametrize("timeframe", TIMEFRAMES, ids=lambda timeframe: timeframe.name)
-def test_a_start_is_its_own_floor_and_the_second_before_it_is_not(timeframe) -> None:
+def test_floor_of_a_start_is_the_start(timeframe) -> None:
     for month in range(1, 13):
         start = timeframe.floor(instant(f"2023-{month:02}-17T13:47:11"))
         assert timeframe.floor(start) == start
         assert timeframe.following(timeframe.floor(start - 1)) == start
 
 
-def test_intraday_ends_with_the_hour() -> None:
+def test_intraday_timeframes_end_with_h1() -> None:
     intraday = [timeframe.name for timeframe in TIMEFRAMES if timeframe.intraday]
     assert intraday == NAMES.split()[:9]
 
@@ -138,6 +138,6 @@ def test_intraday_ends_with_the_hour() -> None:
         ("MN1", "D1 H4 H1 M30 M15 M5 M1"),
     ],
 )
-def test_materialised_timeframes_below_one_are_listed_longest_first(name: str, below: str) -> None:
+def test_materialised_timeframes_below_are_longest_first(name: str, below: str) -> None:
     found = timeframes.chain_below(timeframes.parse(name))
     assert " ".join(timeframe.name for timeframe in found) == below

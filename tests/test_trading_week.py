@@ -1,4 +1,4 @@
-"""Tests of gfil/market_week.py: which weeks are a market's, and whose clock stamped them."""
+"""Tests of gfil/trading_week.py."""
 
 import gzip
 from collections import Counter
@@ -13,11 +13,11 @@ from gfil.trading_week import count_hours, describe, fit_clocks
 
 HOUR, DAY = 3600, 86400
 MONDAY = 1_704_067_200  # 2024-01-01
-WEEKS = 40  # in which clocks change twice in America and in Europe
+WEEKS = 40  # with two clock changes in America and in Europe
 
 
 def trades(stamped_on: str = "UTC", weeks: int = WEEKS, quiet: int = 0) -> Counter[int]:
-    """The hours of a currency as stamps of some clock say, taken for UTC."""
+    """Hours of a currency with the times of a clock read as UTC."""
     new_york, wall = clocks.parse("America/New_York"), clocks.parse(stamped_on)
     hours = Counter[int]()
     for time in range(MONDAY, MONDAY + weeks * 7 * DAY, HOUR):
@@ -28,30 +28,30 @@ def trades(stamped_on: str = "UTC", weeks: int = WEEKS, quiet: int = 0) -> Count
     return hours
 
 
-def test_a_currency_in_utc_is_a_market() -> None:
+def test_currency_in_utc_fits_a_market() -> None:
     assert fit_clocks(trades(), UTC) == (True, ())
     assert fit_clocks(trades(quiet=1), UTC) == (True, ())
 
 
 @pytest.mark.parametrize("clock", ["nyclose", "America/New_York"])
-def test_the_clock_of_the_stamps_is_found(clock: str) -> None:
+def test_clock_of_the_times_is_found(clock: str) -> None:
     fits, better = fit_clocks(trades(clock), UTC)
     assert (fits, better[0]) == (False, clock)
 
 
-def test_a_clock_whose_summer_begins_on_another_day_is_named_beside() -> None:
+def test_clocks_with_other_summer_times_are_named_too() -> None:
     fits, better = fit_clocks(trades("nyclose"), UTC)
     assert not fits
     assert better == ["nyclose", "Europe/Athens", "EET"]
 
 
-def test_of_a_few_weeks_all_clocks_that_fit_are_named() -> None:
+def test_few_weeks_give_every_clock_that_fits() -> None:
     fits, better = fit_clocks(trades("nyclose", weeks=4), UTC)
     assert not fits
     assert better == ["nyclose", "Europe/Athens", "EET", "+02:00"]
 
 
-def test_stamps_read_on_their_own_clock_are_a_market() -> None:
+def test_times_read_on_their_own_clock_fit_a_market() -> None:
     for name in ("nyclose", "Europe/Athens"):
         clock = clocks.parse(name)
         shown = trades(name)
@@ -59,13 +59,13 @@ def test_stamps_read_on_their_own_clock_are_a_market() -> None:
         assert fit_clocks(hours, clock) == (True, ())
 
 
-def test_a_clock_that_is_wrong_the_other_way_is_corrected() -> None:
+def test_clock_wrong_in_the_other_direction_is_corrected() -> None:
     nyclose = clocks.parse("nyclose")
     hours = Counter({nyclose.first_instant(h * HOUR) // HOUR: n for h, n in trades().items()})
     assert fit_clocks(hours, nyclose) == (False, ["UTC"])
 
 
-def test_markets_that_never_close_or_open_by_day_are_markets() -> None:
+def test_markets_that_never_close_or_open_by_day_fit() -> None:
     crypto = count_hours(range(MONDAY, MONDAY + 9 * 7 * DAY, HOUR))
     assert fit_clocks(crypto, UTC).fits
     shares = count_hours(
@@ -77,11 +77,11 @@ def test_markets_that_never_close_or_open_by_day_are_markets() -> None:
     assert fit_clocks(shares, UTC).fits
 
 
-def test_too_few_hours_tell_nothing() -> None:
+def test_too_few_hours_fit() -> None:
     assert fit_clocks(count_hours(range(MONDAY + 5 * DAY, MONDAY + 6 * DAY - HOUR, HOUR)), UTC).fits
 
 
-def test_a_week_that_no_clock_explains_says_so() -> None:
+def test_week_that_no_clock_explains_has_no_better_clock() -> None:
     odd = count_hours(
         MONDAY + day * DAY + hour * HOUR
         for day in range(90)
@@ -91,9 +91,9 @@ def test_a_week_that_no_clock_explains_says_so() -> None:
     assert fit_clocks(odd, UTC) == (False, [])
 
 
-def test_week_is_described_day_by_day() -> None:
+def test_week_is_described_by_day() -> None:
     assert describe(trades(weeks=8)) == "Mon-Thu 00-24; Fri 00-22; Sun 22-24"
-    assert describe(Counter()) == "no hour usually"
+    assert describe(Counter()) == "no regular hours"
     assert (
         describe(count_hours([MONDAY, MONDAY + 5 * HOUR, MONDAY + 6 * HOUR])) == "Mon 00-01, 05-07"
     )
@@ -113,7 +113,7 @@ def test_week_is_described_day_by_day() -> None:
         ("bulk/frxEURUSD_M1_2017_2019.csv", "UTC", True, None),
     ],
 )
-def test_clock_of_brokers_files_is_recognised(
+def test_clocks_of_broker_files_are_found(
     shared_hours: Path, name: str, clock: str, fits: bool, first: str | None
 ) -> None:
     data = gzip.decompress((shared_hours / f"{name}.gz").read_bytes())[:8_000_000]

@@ -64,3 +64,11 @@ def test_ages_have_one_unit(seconds: float, text: str) -> None:
 def test_long_lists_are_counted() -> None:
     assert wording.format_list(["A", "B"], 2) == "A, B"
     assert wording.format_list(["A", "B", "C", "D"], 2) == "A, B and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("price", "before", "text"),
+    [(101.0, 100.0, "+1.00%"), (99.0, 100.0, "−1.00%"), (5.0, -10.0, "+150.00%"), (1.0, 0.0, "")],
+)
+def test_change_of_a_price_is_a_signed_percentage(price: float, before: float, text: str) -> None:
+    assert wording.format_change(price, before) == text

@@ -1,4 +1,4 @@
-"""The benchmark: the figures the product promises, measured on this machine."""
+"""The benchmark: throughput, latency, memory and size, measured on this machine."""
 
 import shutil
 import tempfile
@@ -8,10 +8,10 @@ from time import perf_counter
 
 from gfil.bench import browser, importing, live, page, pumping, reading, report, ticking, writing
 from gfil.bench.results import Result
-from gfil.bench.workspace import Sizes, Workspace, say
+from gfil.bench.workspace import Sizes, Workspace, log
 from gfil.errors import BadParameter
 
-# In this order: what is small first, and the largest database last.
+# Run in this order: small databases first, the largest last.
 ROWS: dict[str, Callable[[Workspace], Iterator[Result]]] = {
     "write": writing.measure_write,
     "size": writing.measure_size,
@@ -34,28 +34,28 @@ ROWS: dict[str, Callable[[Workspace], Iterator[Result]]] = {
 
 
 def run(rows: Sequence[str], sizes: Sizes, parent: Path, keep: Path | None) -> list[Result]:
-    """Measure some rows, all where none is named, and tell on stderr how far it is.
+    """Measure the given rows, or all of them, and report progress on stderr.
 
-    All that is written lies in a folder below `parent` and goes at the end; with `keep` it lies
-    there, and the databases stay for another run to use again.
+    Files are written to a folder below `parent` and deleted at the end. With `keep` they are
+    written there, and the databases stay for the next run.
 
     Raises:
-        BadParameter: a row is named that there is not.
+        BadParameter: a row does not exist.
     """
     if unknown := [row for row in rows if row not in ROWS]:
-        raise BadParameter(f"no row {unknown[0]!r} in the benchmark: use {' '.join(ROWS)}")
-    figures: list[Result] = []
+        raise BadParameter(f"unknown row {unknown[0]!r}: use {' '.join(ROWS)}")
+    results: list[Result] = []
     folder = keep or parent
     folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
-    place = Workspace(keep or scratch, scratch, sizes)
+    workspace = Workspace(keep or scratch, scratch, sizes)
     try:
         for number, row in enumerate(rows or ROWS, start=1):
-            say(f"{number} of {len(rows or ROWS)}: {row} …")
+            log(f"{number} of {len(rows or ROWS)}: {row} …")
             start = perf_counter()
-            measured = list(ROWS[row](place))
-            figures += measured
-            say(f"  {report.sentence(measured)} (took {perf_counter() - start:.0f} s)")
+            measured = list(ROWS[row](workspace))
+            results += measured
+            log(f"  {report.summarise(measured)} (took {perf_counter() - start:.0f} s)")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return figures
+    return results

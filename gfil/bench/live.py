@@ -1,4 +1,4 @@
-"""Live: how soon many viewers are shown a tick, and what the server does beside, pages or none."""
+"""Live rows: latency from a tick to many viewers, alone and while chart pages are requested."""
 
 import math
 import shutil
@@ -35,15 +35,15 @@ from gfil.store.engine import connection
 
 RATE = 60.0
 CONNECTIONS = 4
-WARM_UPS = 4  # of every page
-REST_S = 1.0  # until the last tick has been shown
-# Each tick is a point above all before it: a close tells which it includes.
+WARM_UPS = 4  # requests of every page
+SETTLE_S = 1.0  # until the last tick has reached the viewers
+# Each tick is one point above the previous one: a close shows the last tick it includes.
 FIRST_POINTS = 1_000_000
 VIEWS = [*product(("M1", "H1", "D1", "W1", "MN1"), ("UTC", market.CLOCK.name))]
 
 
 class _Followed(NamedTuple):
-    # What one viewer watches: every ticking symbol has some, on each timeframe and clock in turn.
+    # Subscription of one viewer; all symbols, timeframes and clocks take turns.
 
     name: str
     timeframe: str
@@ -55,7 +55,7 @@ class _Followed(NamedTuple):
 
 
 class _Round(NamedTuple):
-    # What was answered under one load. The processor is in seconds per second.
+    # Answers under one load; CPU is in seconds per second.
 
     ticks: Sequence[load.Answer]
     pages: Sequence[load.Answer]
@@ -64,7 +64,7 @@ class _Round(NamedTuple):
 
 
 class _Run(NamedTuple):
-    # One server and its viewers; the first round warms up.
+    # One server and its viewers; the first round is the warm-up.
 
     rounds: Sequence[_Round]
     watched: Watched
@@ -72,74 +72,76 @@ class _Run(NamedTuple):
 
     @property
     def server_cpu(self) -> float:
-        return median(each.server_cpu for each in self.rounds[1:])
+        return median(round_.server_cpu for round_ in self.rounds[1:])
 
     def pages_ms(self, percent: float) -> float:
         return median(
-            percentile([answer.late_ms for answer in each.pages], percent)
-            for each in self.rounds[1:]
+            percentile([answer.late_ms for answer in round_.pages], percent)
+            for round_ in self.rounds[1:]
         )
 
     def ticks_ms(self) -> list[float]:
-        return [tick.server_ms for each in self.rounds[1:] for tick in each.ticks]
+        return [tick.server_ms for round_ in self.rounds[1:] for tick in round_.ticks]
 
-    # From each tick until each viewer that follows its symbol was shown a candle that includes it.
+    # From each tick to the first candle that includes it, for every viewer of its symbol.
     def arrivals_ms(self) -> tuple[list[float], list[float]]:
-        ticks = list(chain.from_iterable(each.ticks for each in self.rounds))
+        ticks = list(chain.from_iterable(round_.ticks for round_ in self.rounds))
         since_answered, since_due = [], []
         for number, shown in enumerate(self.watched.shown):
             points = [*accumulate((round(close * market.POINTS) for _, close in shown), max)]
             for at in range(len(self.rounds[0].ticks), len(ticks)):
                 if at % len(LIVE) != number % len(LIVE):
                     continue
-                place = bisect_left(points, FIRST_POINTS + at)
-                arrived = shown[place][0] if place < len(shown) else math.inf
+                index = bisect_left(points, FIRST_POINTS + at)
+                arrived = shown[index][0] if index < len(shown) else math.inf
                 since_answered.append((arrived - ticks[at].ended) * 1000)
                 since_due.append((arrived - ticks[at].due) * 1000)
         return since_answered, since_due
 
-    # What may have disturbed the figures.
+    # Possible disturbances of the results.
     def note(self) -> str:
-        load_cpu = median(each.load_cpu for each in self.rounds[1:])
+        load_cpu = median(round_.load_cpu for round_ in self.rounds[1:])
         resets = f"; {self.watched.resets} resets" if self.watched.resets else ""
         return f"the load takes {load_cpu + self.watched.cpu:.2f} of a core{resets}"
 
 
-def measure_live(place: Workspace) -> Iterator[Result]:
-    """Send ticks to a server of two workers that many viewers watch."""
+def measure_live(workspace: Workspace) -> Iterator[Result]:
+    """Post ticks to a server of two workers with many viewers."""
     bounds = whole_machine()
-    run = _measure(place, bounds, has_pages=False)
+    run = _measure(workspace, bounds, has_pages=False)
     since_answered, since_due = run.arrivals_ms()
-    while_ = f"{RATE:.0f} ticks/s of {len(LIVE)} symbols, {place.sizes.viewers} viewers"
+    while_ = f"{RATE:.0f} ticks/s of {len(LIVE)} symbols, {workspace.sizes.viewers} viewers"
     what = f"commit (its 2xx) → arrival, {while_}"
     upper = f"since the tick was due: p99 {percentile(since_due, 99):.0f} ms; {run.note()}"
-    yield Result("live", f"{what}, p50", percentile(since_answered, 50), "ms", note=bounds.how)
+    yield Result(
+        "live", f"{what}, p50", percentile(since_answered, 50), "ms", note=bounds.description
+    )
     p99 = percentile(since_answered, 99)
     yield Result("live", f"{what}, p99", p99, "ms", Goal("<", 300), note=upper)
-    sync = sync_ms(place.scratch, place.sizes.writes)
+    sync = sync_ms(workspace.scratch, workspace.sizes.writes)
     goal = Goal("<", 2 + sync, f"2 ms and one fdatasync of {sync:.2f} ms")
     what = f"one tick posted, server side, {while_}"
     yield Result("live", f"{what}, p50", percentile(run.ticks_ms(), 50), "ms")
     yield Result("live", f"{what}, p99", percentile(run.ticks_ms(), 99), "ms", goal)
     yield Result(
         "live",
-        "the whole server, two workers, meanwhile (PSS)",
+        "memory of the server, two workers, meanwhile (PSS)",
         run.size_mb,
         "MB",
         Goal("<", 200),
         Goal("<", 120),
-        note="" if run.size_mb is not None else "this system does not tell",
+        note="" if run.size_mb is not None else "not available on this system",
     )
-    yield Result("live", "the processor that the server takes meanwhile", run.server_cpu, "cores")
+    yield Result("live", "CPU of the server meanwhile", run.server_cpu, "cores")
 
 
-def measure_live_page(place: Workspace) -> Iterator[Result]:
-    """Ask a small server for pages of symbols that tick, while many viewers watch."""
+def measure_live_page(workspace: Workspace) -> Iterator[Result]:
+    """Request pages of ticking symbols from a small server with many viewers."""
     with small_server() as bounds:
-        run = _measure(place, bounds, has_pages=True)
-    while_ = f"{RATE:.0f} ticks/s and {place.sizes.viewers} viewers"
-    what = f"`/chart/S`, 300 candles inline, {page.RATE:.0f} pages/s beside {while_}"
-    note = f"{bounds.how}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
+        run = _measure(workspace, bounds, has_pages=True)
+    while_ = f"{RATE:.0f} ticks/s and {workspace.sizes.viewers} viewers"
+    what = f"`/chart/S`, 300 candles inline, {page.RATE:.0f} pages/s during {while_}"
+    note = f"{bounds.description}; gzipped, M1 H1 D1 W1 MN1 on UTC and the symbol's clock in turn"
     p50, p99 = run.pages_ms(50), run.pages_ms(99)
     yield Result("live-page", f"{what}, p50", p50, "ms", Goal("<", 5), note=note)
     yield Result(
@@ -151,32 +153,32 @@ def measure_live_page(place: Workspace) -> Iterator[Result]:
     yield Result("live-page", what, arrived, "ms", Goal("<", 300))
     what = "the same, one tick posted, server side, p99"
     yield Result("live-page", what, percentile(run.ticks_ms(), 99), "ms")
-    yield Result("live-page", "the processor that the server takes", run.server_cpu, "cores")
+    yield Result("live-page", "CPU of the server", run.server_cpu, "cores")
 
 
-def _measure(place: Workspace, bounds: Bounds, *, has_pages: bool) -> _Run:
-    path = Path(tempfile.mkdtemp(dir=place.scratch)) / "watched.db"
-    shutil.copy(place.live, path)
-    connection.create(path)  # what was kept may be of an older schema
+def _measure(workspace: Workspace, bounds: Bounds, *, has_pages: bool) -> _Run:
+    path = Path(tempfile.mkdtemp(dir=workspace.scratch)) / "watched.db"
+    shutil.copy(workspace.live, path)
+    connection.create(path)  # upgrades a kept database of an older schema
     key = add_key(path)
     followed = [
         _Followed(LIVE[number % len(LIVE)], *VIEWS[(number + number // len(LIVE)) % len(VIEWS)])
-        for number in range(place.sizes.viewers)
+        for number in range(workspace.sizes.viewers)
     ]
-    pages = [each.page() for each in followed] if has_pages else []
+    pages = [view.page() for view in followed] if has_pages else []
     warm_up_s = WARM_UPS * len(followed) / page.RATE
     rounds: list[_Round] = []
     with (
         server(SERVE, path, bounds) as measured,
         running_on(all_but(bounds)),
-        watching(measured.address, [",".join(each) for each in followed]) as watched,
+        watching(measured.address, [",".join(view) for view in followed]) as watched,
     ):
-        for seconds in (warm_up_s, *[place.sizes.load_s] * place.sizes.loads):
-            sent = sum(len(each.ticks) for each in rounds)
+        for seconds in (warm_up_s, *[workspace.sizes.load_s] * workspace.sizes.loads):
+            sent = sum(len(round_.ticks) for round_ in rounds)
             rounds.append(_load(measured, _posts(key, sent, seconds), pages, seconds))
-        time.sleep(REST_S)
+        time.sleep(SETTLE_S)
         size = proportional_mb(measured.process)
-    shutil.rmtree(path.parent)  # with what lies beside it
+    shutil.rmtree(path.parent)  # with its WAL
     return _Run(rounds, watched, size)
 
 

@@ -1,4 +1,4 @@
-"""Requests over kept connections: so many a second whatever happens, or as many as go."""
+"""Load generator over kept-alive connections: at a fixed rate, or as fast as possible."""
 
 import contextlib
 import http.client
@@ -40,11 +40,11 @@ class _Connection:
         self.head, self._missing = b"", None
         self.socket.sendall(request)
 
-    # Takes what has come; true when the answer is whole.
+    # Reads received bytes; true when the answer is complete.
     def receive(self) -> bool:
         data = self.socket.recv(RECEIVE_BYTES)
         if not data:
-            raise GfilError("the server that is measured closed a connection")
+            raise GfilError("the measured server closed a connection")
         if self._missing is None:
             self.head += data
             head, end, body = self.head.partition(b"\r\n\r\n")
@@ -64,22 +64,22 @@ class _Connection:
 def _content_length(head: bytes) -> int:
     status, _, fields = head.partition(b"\r\n")
     if b" 200 " not in status:
-        raise GfilError(f"the server that is measured answers {status.decode('latin-1')}")
+        raise GfilError(f"the measured server answers {status.decode('latin-1')}")
     for field in fields.split(b"\r\n"):
         name, _, value = field.partition(b":")
         if name.lower() == b"content-length":
             return int(value)
-    raise GfilError("the server that is measured names no Content-Length")
+    raise GfilError("the measured server sends no Content-Length")
 
 
 def request(path: str, *, gzipped: bool = False) -> bytes:
-    """Return the bytes of a GET."""
+    """Return the bytes of a GET request."""
     encoding = "Accept-Encoding: gzip\r\n" if gzipped else ""
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{encoding}\r\n".encode()
 
 
 def post(path: str, body: bytes, content_type: str, key: str) -> bytes:
-    """Return the bytes of a POST."""
+    """Return the bytes of a POST request."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n"
         f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -88,7 +88,7 @@ def post(path: str, body: bytes, content_type: str, key: str) -> bytes:
 
 
 def size_bytes(address: Address, asked: bytes) -> int:
-    """Return the length of the body that one request brings."""
+    """Return the length of the body of the answer to a request."""
     with _Connection(address) as connection:
         connection.send(asked)
         head = b""
@@ -98,7 +98,7 @@ def size_bytes(address: Address, asked: bytes) -> int:
 
 
 class Answer(NamedTuple):
-    """One answer: when its request was due, when it was whole, and what its head says."""
+    """One answer: when its request was due, when it was complete, and its head."""
 
     due: float
     ended: float
@@ -106,22 +106,22 @@ class Answer(NamedTuple):
 
     @property
     def late_ms(self) -> float:
-        """How long it took since it was due."""
+        """Time from when the request was due to the complete answer."""
         return (self.ended - self.due) * 1000
 
     @property
     def server_ms(self) -> float:
-        """How long it took, as the server says."""
+        """Duration reported by the server."""
         found = SERVER_TIMING.search(self.head)
         if found is None:
-            raise GfilError("the server that is measured does not tell how long it took")
+            raise GfilError("the measured server sends no Server-Timing")
         return float(found[1])
 
 
 def ask_evenly(
     address: Address, requests: Sequence[bytes], rate: float, seconds: float, connections: int
 ) -> list[Answer]:
-    """Send `rate` requests a second at even times, and return the answers in that order."""
+    """Send `rate` requests per second at even times, and return the answers in that order."""
     count = max(int(rate * seconds), 1)
     start = time.monotonic() + LEAD_S
     answers: dict[int, Answer] = {}
@@ -149,17 +149,17 @@ def latencies_ms(
     *,
     by_server: bool = False,
 ) -> list[float]:
-    """Send `rate` requests a second at even times, and return how long each took.
+    """Send `rate` requests per second at even times, and return the latency of each.
 
-    The time runs from the moment a request was due, so a server that stalls pays for those that
-    had to wait (an open loop). `by_server`: the time is what the server says it took.
+    Latency counts from when a request was due, so a stalled server is charged for requests that
+    waited (open loop). `by_server` uses the duration reported by the server instead.
     """
     answers = ask_evenly(address, requests, rate, seconds, connections)
     return [answer.server_ms if by_server else answer.late_ms for answer in answers]
 
 
 def seconds_for_all(address: Address, requests: Sequence[bytes], connections: int) -> float:
-    """Send every request once, each connection its share one after another; return how long."""
+    """Send every request once, split over the connections, and return the total time."""
 
     def ask_some(first: int) -> None:
         with _Connection(address) as connection:
@@ -173,7 +173,7 @@ def seconds_for_all(address: Address, requests: Sequence[bytes], connections: in
 
 
 def upload(address: Address, path: str, file: Path, key: str) -> tuple[bytes, float]:
-    """Post a file, read as it is sent; return the answer and how many seconds it took."""
+    """Stream a file as a POST; return the answer and the duration in seconds."""
     start = time.perf_counter()
     connection = http.client.HTTPConnection(*address, timeout=UPLOAD_MAX_S)
     with contextlib.closing(connection), file.open("rb") as body:
@@ -182,14 +182,14 @@ def upload(address: Address, path: str, file: Path, key: str) -> tuple[bytes, fl
         response = connection.getresponse()
         answer = response.read()
     if response.status != 200:
-        raise GfilError(f"the upload that is measured is answered {response.status}")
+        raise GfilError(f"the measured upload is answered {response.status}")
     return answer, time.perf_counter() - start
 
 
 def per_second(
     address: Address, requests: Sequence[bytes], seconds: float, connections: int
 ) -> float:
-    """Ask again as soon as an answer is there, on every connection; return answers per second."""
+    """Send the next request as soon as an answer arrives; return answers per second."""
     with ExitStack() as stack:
         waiting = stack.enter_context(selectors.DefaultSelector())
         number = 0

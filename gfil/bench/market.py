@@ -1,4 +1,4 @@
-"""Made-up prices that move like a market, the same for the same seed."""
+"""Generated prices that move like a market; the same seed gives the same prices."""
 
 import random
 from collections.abc import Iterator
@@ -13,46 +13,46 @@ from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import D1, DAY, H1, M1, MINUTE, W1, WEEK, Timeframe
 
 SEED = 20250627
-CLOCK = clocks.parse("nyclose")  # its weeks are the market's: open for the first five days
-STOP = 1751058000  # Friday 2025-06-27, the close: made-up data has no future
+CLOCK = clocks.parse("nyclose")  # on it a market is open on the first five days of a week
+STOP = 1751058000  # the close of Friday 2025-06-27, so no row is in the future
 PRICE_POINTS = 112_000  # a point is 0.00001
 POINTS = 100_000
-MINUTE_POINTS = 7.0  # how far a price moves in a minute
+MINUTE_POINTS = 7.0  # standard deviation of the move in a minute
 WEEK_MINUTES = 5 * DAY // MINUTE
 YEARS_ROWS = 3_000_000  # eight years of M1
-WEEK_SILENT = WEEK_MINUTES // 50  # minutes in which nobody trades
+WEEK_SILENT = WEEK_MINUTES // 50  # minutes without trades
 _GRADES = [(grade + 0.5) / 256 for grade in range(256)]
 
 
 class Part(NamedTuple):
-    """Made-up candles of one timeframe, one week after another; prices in points."""
+    """Generated candles of one timeframe, week by week; prices in points."""
 
     timeframe: Timeframe
     start: int
     stop: int
     price: int
     seed: str
-    every: int = 1  # one of so many; the others are left out
+    every: int = 1  # generate every n-th candle only
 
 
 def minutes(count: int, seed: str) -> Part:
-    """Return the M1 of as many weeks as `count` candles need, up to the close of the last."""
+    """Return M1 for as many weeks as `count` candles need, up to the last close."""
     weeks = -(-count // (WEEK_MINUTES - WEEK_SILENT))
     start = CLOCK.bucket(W1, STOP - (weeks - 1) * WEEK).start
     return Part(M1, start, STOP, PRICE_POINTS, seed)
 
 
 def hours_before(part: Part, years: float, every: int = 1) -> Part:
-    """Return the H1 that lead up to another part, so that both reach back so many years.
+    """Return H1 before another part, so that both together cover `years`.
 
-    `every`: only one of so many, where no more is wanted than candles of longer timeframes.
+    `every` thins them out where only longer timeframes are needed.
     """
     start = CLOCK.bucket(W1, part.stop - int(years * 365 * DAY)).start
     return Part(H1, start, part.start, PRICE_POINTS, part.seed, every)
 
 
 def minutes_after(seed: str) -> Part:
-    """Return the M1 of the weeks that follow on every other part."""
+    """Return M1 of the weeks after all other parts."""
     start = CLOCK.bucket(W1, STOP).stop
     return Part(M1, start, start + 4 * WEEK, PRICE_POINTS, seed)
 
@@ -69,7 +69,7 @@ class Points(NamedTuple):
 
 
 def walk(part: Part, count: int | None = None) -> Iterator[Points]:
-    """Yield the weeks of a part; with `count` no more than so many candles."""
+    """Yield the weeks of a part, with at most `count` candles in total."""
     step, price, left = part.timeframe.seconds, part.price, count
     width = MINUTE_POINTS * (step / MINUTE) ** 0.5
     steps = [round(NormalDist(0, width).inv_cdf(grade)) for grade in _GRADES]
@@ -96,14 +96,14 @@ def walk(part: Part, count: int | None = None) -> Iterator[Points]:
 
 
 def rows(points: Points) -> CandleColumns:
-    """Turn points into what the store writes."""
+    """Convert points to the columns that the store writes."""
     opens, highs, lows, closes = ([price / POINTS for price in column] for column in points[1:5])
     volumes = [float(number) for number in points.volume]
     return CandleColumns(points.time, [0] * len(points.time), opens, highs, lows, closes, volumes)
 
 
 def write_csv(path: Path, part: Part, count: int) -> None:
-    """Write candles as `gfil export` does."""
+    """Write candles in the format of `gfil export`."""
     with path.open("w", encoding="ascii") as file:
         file.write("time,open,high,low,close,volume\n")
         for points in walk(part, count):
@@ -111,7 +111,7 @@ def write_csv(path: Path, part: Part, count: int) -> None:
 
 
 def write_symbols_csv(path: Path, size_bytes: int) -> int:
-    """Write M1 of several symbols, a week of each in turn, to so many bytes; return the rows."""
+    """Write M1 of several symbols, week by week, up to a size; return the number of rows."""
     written = rows = 0
     with path.open("w", encoding="ascii") as file:
         written += file.write("symbol,time,open,high,low,close,volume\n")
@@ -127,7 +127,7 @@ def write_symbols_csv(path: Path, size_bytes: int) -> int:
 
 
 def write_mt5(path: Path, part: Part, count: int) -> None:
-    """Write candles as MetaTrader 5 exports them."""
+    """Write candles in the export format of MetaTrader 5."""
     with path.open("w", encoding="ascii") as file:
         names = ("DATE", "TIME", "OPEN", "HIGH", "LOW", "CLOSE", "TICKVOL")
         file.write("\t".join(f"<{name}>" for name in names) + "\n")

@@ -1,4 +1,4 @@
-"""The processes that are measured: their start on some of the cores, their memory, their end."""
+"""Measured processes: start them on chosen cores, read their memory and CPU, stop them."""
 
 import contextlib
 import math
@@ -41,9 +41,9 @@ HELLO = (
 
 
 class Bounds(NamedTuple):
-    """What a process may use: some cores, or what a control group allows; `how` tells which."""
+    """Resources of a process: some cores or a control group; `description` names them."""
 
-    how: str
+    description: str
     cores: frozenset[int] | None = None
     group: Path | None = None
 
@@ -62,28 +62,28 @@ def whole_machine() -> Bounds:
 
 
 def all_but_the_last_core() -> tuple[Bounds, Bounds]:
-    """Return bounds for a server and its client that keep them from each other's cores."""
+    """Return bounds that place a server and its client on different cores."""
     *cores, last = sorted(os.sched_getaffinity(0))
     if not cores:
         return Bounds("the only core"), Bounds("the same")
-    how = "one core" if len(cores) == 1 else f"{len(cores)} cores"
-    return Bounds(how, frozenset(cores)), Bounds("another", frozenset([last]))
+    description = "one core" if len(cores) == 1 else f"{len(cores)} cores"
+    return Bounds(description, frozenset(cores)), Bounds("another", frozenset([last]))
 
 
 def all_but(bounds: Bounds) -> Bounds:
-    """Return bounds for a client that keep it from a server's cores, where there are others."""
+    """Return bounds that keep a client off the cores of a server, if there are other cores."""
     ours = os.sched_getaffinity(0) - (bounds.cores or set())
     return Bounds("the other cores", frozenset(ours) or None)
 
 
 @contextmanager
 def small_server() -> Iterator[Bounds]:
-    """Bound what is started inside to one core and 1 GB, as far as this machine lets us."""
+    """Limit processes started in the block to one core and 1 GB, as far as possible."""
     group = _make_group(CONTROL_GROUPS / f"gfil-bench-{os.getpid()}")
     try:
         if group is None:
             core = min(os.sched_getaffinity(0))
-            yield Bounds("pinned to one core, memory not bounded", cores=frozenset([core]))
+            yield Bounds("pinned to one core, memory not limited", cores=frozenset([core]))
         else:
             yield Bounds("a control group of one core and 1 GB", group=group)
     finally:
@@ -97,7 +97,7 @@ def _make_group(path: Path) -> Path | None:
         if not {"cpu", "memory"} <= {*controllers}:
             return None
         path.mkdir()
-    except OSError:  # no control groups of version 2, or not ours to make
+    except OSError:  # no control groups version 2, or no permission
         return None
     try:
         (path / "cpu.max").write_text("100000 100000")
@@ -110,7 +110,7 @@ def _make_group(path: Path) -> Path | None:
 
 @contextmanager
 def running_on(bounds: Bounds) -> Iterator[None]:
-    """Keep this thread, and the threads and processes it starts, to the cores of some bounds."""
+    """Run this thread, and threads and processes it starts, on the cores of the bounds."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, bounds.cores or before)
     try:
@@ -120,10 +120,10 @@ def running_on(bounds: Bounds) -> Iterator[None]:
 
 
 def environment(database: Path) -> dict[str, str]:
-    """Return an environment in which the settings are the defaults, on a database of ours."""
+    """Return an environment with default settings and the given database."""
     defaults = {setting.name: setting.default for setting in SETTINGS}
-    ours = {"GFIL_DB": str(database), "GFIL_READ": "public", "GFIL_WORKERS": str(WORKERS)}
-    return {**os.environ, **defaults, **ours, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    changed = {"GFIL_DB": str(database), "GFIL_READ": "public", "GFIL_WORKERS": str(WORKERS)}
+    return {**os.environ, **defaults, **changed, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
@@ -155,20 +155,20 @@ def server(arguments: Sequence[str], database: Path, bounds: Bounds) -> Iterator
 def _read_url(process: subprocess.Popen[str]) -> str:
     lines: queue.Queue[str | None] = queue.Queue()
 
-    def read() -> None:  # to the end: a full pipe would stop the server
+    def read() -> None:  # until the end: a full pipe would block the server
         assert process.stdout is not None
         for line in process.stdout:
             lines.put(line)
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    said = []
+    printed = []
     with contextlib.suppress(queue.Empty):
         while (line := lines.get(timeout=START_MAX_S)) is not None:
-            said.append(line.strip())
+            printed.append(line.strip())
             if match := re.search(r"http://\S+", line):
                 return match[0]
-    raise GfilError(f"the server to measure does not start: {' '.join(said[-1:])}")
+    raise GfilError(f"the measured server does not start: {' '.join(printed[-1:])}")
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -195,7 +195,7 @@ def proportional_mb(process: subprocess.Popen[str]) -> float | None:
 
 
 def cpu_seconds(process: subprocess.Popen[str]) -> float:
-    """Return the processor time that a process and its children have had; NaN if unknown."""
+    """Return the CPU time of a process and its children; NaN if unknown."""
     ticks = 0
     try:
         for pid in [process.pid, *_children(process)]:
@@ -212,7 +212,7 @@ def _children(process: subprocess.Popen[str]) -> list[str]:
 
 @dataclass
 class Growth:
-    """How much the memory of the worker that grew most has grown, at most; None if unknown."""
+    """Largest growth of memory of any worker; None if unknown."""
 
     mb: float | None = None
 
@@ -254,7 +254,7 @@ def _read_kib(path: Path, name: str) -> int:
 
 
 class Run(NamedTuple):
-    """A command that has ended: how long it took, its largest memory, what it printed."""
+    """Finished command: its duration, CPU time, peak memory and output."""
 
     seconds: float
     cpu_s: float
@@ -265,7 +265,7 @@ class Run(NamedTuple):
 
 
 def run(command: Sequence[str], database: Path, variables: Mapping[str, str] | None = None) -> Run:
-    """Run a Python program to its end, watching its memory; `variables` is more environment."""
+    """Run a Python program and watch its memory; `variables` extend the environment."""
     peak_kib: int | None = None
     before = os.times()
     start = time.perf_counter()
@@ -278,13 +278,13 @@ def run(command: Sequence[str], database: Path, variables: Mapping[str, str] | N
         stderr=subprocess.PIPE,
     ) as process:
         while process.poll() is None:
-            # Not rusage: that counts this process, whose copy the other one was before it began.
+            # Not rusage: its peak includes the copy of this process before exec.
             with contextlib.suppress(OSError):
                 peak_kib = _read_kib(Path(f"/proc/{process.pid}/status"), "VmHWM")
             time.sleep(POLL_S)
         seconds = time.perf_counter() - start
         output, errors = process.communicate()
     after = os.times()
-    cpu_s = sum(after[2:4]) - sum(before[2:4])  # of children that have ended, user and system
+    cpu_s = sum(after[2:4]) - sum(before[2:4])  # of finished children, user and system
     peak_mb = None if peak_kib is None else peak_kib * _KIB / _MB
     return Run(seconds, cpu_s, peak_mb, process.returncode, output, errors)

@@ -1,4 +1,4 @@
-"""The history of a symbol that comes through the pump, from a stand-in for the terminal."""
+"""Pump row: the MT5 pump sends the history of a symbol from a simulated terminal."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -20,24 +20,36 @@ TERMINAL = ROOT / "scripts/bench/terminal"
 PUMP = ROOT / "scripts/mt5_pump.py"
 
 
-def measure_pump(place: Workspace) -> Iterator[Result]:
-    """Start the pump on an unknown symbol and wait until all of its history is stored."""
-    count, path, folder = place.sizes.pumped, place.scratch / "pump.db", place.scratch / "pump"
-    bars = place.scratch / "bars.json"
+def measure_pump(workspace: Workspace) -> Iterator[Result]:
+    """Run the pump once for an unknown symbol until its whole history is stored."""
+    count, path, folder = (
+        workspace.sizes.pumped,
+        workspace.scratch / "pump.db",
+        workspace.scratch / "pump",
+    )
+    bars = workspace.scratch / "bars.json"
     _write_bars(bars, count)
     connection.create(path)
     variables = {"GFIL_KEY": add_key(path), "BENCH_BARS": str(bars), "PYTHONPATH": str(TERMINAL)}
     with server(SERVE, path, whole_machine()) as measured:
-        told = ["--url", measured.url, "--clock", market.CLOCK.name, "--dir", str(folder), "--once"]
-        done = run([str(PUMP), *told], path, variables)
+        options = [
+            "--url",
+            measured.url,
+            "--clock",
+            market.CLOCK.name,
+            "--dir",
+            str(folder),
+            "--once",
+        ]
+        done = run([str(PUMP), *options], path, variables)
         if done.status:
-            raise GfilError(f"the pump to measure fails: {done.errors.strip()}")
+            raise GfilError(f"the measured pump failed: {done.errors.strip()}")
         with urlopen(f"{measured.url}/api/v1/symbols/{NAME}") as answer:
-            (held,) = (each["count"] for each in orjson.loads(answer.read())["timeframes"][:1])
-    if held != count:
-        raise GfilError(f"of {count} M1 the pump has brought {held}")
+            stored = orjson.loads(answer.read())["timeframes"][0]["count"]
+    if stored != count:
+        raise GfilError(f"the pump stored {stored:,} of {count:,} M1")
     what = f"{count:,} M1 of one symbol through the pump"
-    note = f"the pump takes {done.cpu_s:.1f} s of CPU of it"
+    note = f"of it {done.cpu_s:.1f} s of CPU of the pump"
     yield Result("pump", what, done.seconds, "s", Goal("<", 10), note=note)
 
 

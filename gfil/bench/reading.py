@@ -1,4 +1,4 @@
-"""What charts ask of the store: kept candles, candles rolled up on demand, and how both grow."""
+"""Reading rows: stored candles, candles rolled up on demand, and growth with the database."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ from gfil.store.engine import connection
 from gfil.timeframes import D1, H1, H4, W1, Timeframe
 
 CHART_CANDLES = 300
-HELD_MIN = 50
+CANDLES_MIN = 50
 ONLY_MINUTES_FIT = clocks.parse("+00:01")
-UNKEPT = [
+OTHER_CLOCKS = [
     clocks.parse(name)
     for name in (
         "Asia/Kolkata",
@@ -34,7 +34,7 @@ GROWTH_CLOCKS = (UTC, market.CLOCK, clocks.parse("Asia/Kolkata"))
 
 
 class Query(NamedTuple):
-    """One question a chart asks about the first symbol of a database."""
+    """Query of a chart page for the first symbol of a database."""
 
     timeframe: Timeframe
     clock: Clock
@@ -49,10 +49,10 @@ Prepare = Callable[[Query], Callable[[], int]]
 
 
 @contextmanager
-def asking(path: Path, name: str) -> Iterator[Prepare]:
-    """Open a database as the server does; lend what turns a query into a call that asks it.
+def open_reader(path: Path, name: str) -> Iterator[Prepare]:
+    """Open a database as the server does; provide a function that prepares a query.
 
-    Each call is one snapshot and returns the number of candles.
+    A prepared query reads in one snapshot and returns the number of candles.
     """
     db = connection.connect(path, readonly=True)
     symbol = symbols.read(db, name)
@@ -71,33 +71,32 @@ def asking(path: Path, name: str) -> Iterator[Prepare]:
         yield prepare
     finally:
         db.close()
-        connection.connect(
-            path
-        ).close()  # the last one to close takes the WAL away, if it may write
+        # The last writable connection deletes the WAL when it closes.
+        connection.connect(path).close()
 
 
-def measure_hours(place: Workspace) -> Iterator[Result]:
-    """Read 100 H1 that are kept, and 100 that only M1 can make."""
-    times, what = place.sizes.times, "100 H1 from the store"
-    with asking(place.charts, OWN_CLOCK) as prepare:
-        kept_ms = median_ms(prepare(Query(H1, UTC, None, 100)), 10 * times)
+def measure_hours(workspace: Workspace) -> Iterator[Result]:
+    """Read 100 stored H1, and 100 H1 rolled up from M1."""
+    times, what = workspace.sizes.times, "100 H1 from the store"
+    with open_reader(workspace.charts, OWN_CLOCK) as prepare:
+        stored_ms = median_ms(prepare(Query(H1, UTC, None, 100)), 10 * times)
         demanded_ms = median_ms(prepare(Query(H1, ONLY_MINUTES_FIT, None, 100)), times)
-    yield Result("h1", f"{what}, kept", kept_ms, "ms", Goal("<", 0.2), Goal("<", 0.1))
-    note = "on the clock +00:01, whose hours only M1 tiles"
+    yield Result("h1", f"{what}, stored", stored_ms, "ms", Goal("<", 0.2), Goal("<", 0.1))
+    note = "on clock +00:01, whose hours consist of M1 only"
     what = f"{what}, on demand from M1"
     yield Result("h1", what, demanded_ms, "ms", Goal("<", 6), Goal("<", 3), note=note)
 
 
-def measure_clocks(place: Workspace) -> Iterator[Result]:
-    """Read 300 candles of long timeframes on clocks that nothing is kept for."""
+def measure_clocks(workspace: Workspace) -> Iterator[Result]:
+    """Read 300 candles of long timeframes on clocks without stored candles."""
     medians = {}
-    with asking(place.charts, ON_UTC) as prepare:
-        for clock in UNKEPT:
+    with open_reader(workspace.charts, ON_UTC) as prepare:
+        for clock in OTHER_CLOCKS:
             for timeframe in (H4, D1, W1):
                 query = Query(timeframe, clock, None, CHART_CANDLES)
                 ask = prepare(query)
                 name = f"{query}" if (n := ask()) == CHART_CANDLES else f"{query}, {n} candles"
-                medians[name] = median_ms(ask, place.sizes.times)
+                medians[name] = median_ms(ask, workspace.sizes.times)
     worst = max(medians, key=lambda name: medians[name])
     yield Result(
         "clocks",
@@ -105,22 +104,25 @@ def measure_clocks(place: Workspace) -> Iterator[Result]:
         medians[worst],
         "ms",
         Goal("<", 30),
-        note=f"worst median: {worst}; of {', '.join(clock.name for clock in UNKEPT)}",
+        note=f"worst median: {worst}; of {', '.join(clock.name for clock in OTHER_CLOCKS)}",
     )
 
 
-def measure_growth(place: Workspace) -> Iterator[Result]:
-    """Ask the same chart queries of a large and of a small database, in turn."""
+def measure_growth(workspace: Workspace) -> Iterator[Result]:
+    """Run the same chart queries on a large and a small database, in turn."""
     ratios = {}
-    with asking(place.few, OWN_CLOCK) as small, asking(place.many, OWN_CLOCK) as large:
+    with (
+        open_reader(workspace.few, OWN_CLOCK) as small,
+        open_reader(workspace.many, OWN_CLOCK) as large,
+    ):
         for query in _growth_queries(small):
-            ms = median_pair(small(query), large(query), place.sizes.times)
+            ms = median_pair(small(query), large(query), workspace.sizes.times)
             ratios[f"{query}, {ms.first:.2f} ms and {ms.second:.2f} ms"] = ms.ratio
     worst = max(ratios, key=lambda name: ratios[name])
-    few, many = place.sizes.few_candles, place.sizes.candles
+    few, many = workspace.sizes.few_candles, workspace.sizes.candles
     yield Result(
         "growth",
-        f"any chart query at {many:,} candles against {few:,}",
+        f"any chart query at {many:,} candles, relative to {few:,}",
         ratios[worst],
         "×",
         Goal("≤", 1.3),
@@ -128,10 +130,10 @@ def measure_growth(place: Workspace) -> Iterator[Result]:
     )
 
 
-# The larger database must not have to answer more than the smaller one can.
+# Both databases must return equally many candles: the small one sets the limit.
 def _growth_queries(small: Prepare) -> Iterator[Query]:
     for timeframe in timeframes.TIMEFRAMES:
         for clock in GROWTH_CLOCKS:
             held = small(Query(timeframe, clock, None, 2 * CHART_CANDLES))()
-            if held >= HELD_MIN:
+            if held >= CANDLES_MIN:
                 yield Query(timeframe, clock, None, min(held * 2 // 3, CHART_CANDLES))

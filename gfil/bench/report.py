@@ -1,4 +1,4 @@
-"""The table of figures for people, the same as JSON, and the machine they were measured on."""
+"""Report of the benchmark: the results as a table and as JSON, and the machine."""
 
 import os
 import platform
@@ -13,13 +13,14 @@ import apsw
 from gfil.bench.results import Goal, Result
 from gfil.bench.workspace import FULL, Sizes
 from gfil.config import VERSION
+from gfil.wording import format_number
 
-HEAD = ("row", "what", "result", "to reach", "reached", "stretch", "reached", "beside it")
+HEAD = ("row", "what", "result", "goal", "reached", "stretch", "reached", "notes")
 REACHED = {None: "", True: "yes", False: "no"}
 
 
 def machine() -> dict[str, Any]:
-    """Tell what machine this is, and how busy it was when the run began."""
+    """Describe this machine, with its load at the start of the run."""
     pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": _cpu_model(),
@@ -43,37 +44,37 @@ def _cpu_model() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def describe(facts: dict[str, Any], sizes: Sizes, figures: Sequence[Result]) -> str:
-    """Return what people read: the machine, the sizes, and the figures as a Markdown table."""
+def describe(facts: dict[str, Any], sizes: Sizes, results: Sequence[Result]) -> str:
+    """Return the report as text: the machine, the sizes, and a Markdown table of the results."""
     machine = (
         f"Measured on {facts['date']}: {facts['cpu']}, {facts['cores']} cores, "
         f"{facts['memory_mb'] / 1000:.0f} GB, {facts['system']}, Python {facts['python']}, "
         f"SQLite {facts['sqlite']}, GFIL {facts['gfil']}; load {facts['load']} at the start."
     )
     if sizes != FULL:
-        machine += f" Not the usual sizes: {_sizes(sizes)}."
-    lines = [HEAD, *map(_cells, figures)]
+        machine += f" Other sizes than usual: {_format_sizes(sizes)}."
+    lines = [HEAD, *map(_cells, results)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [_line(cells, widths) for cells in lines]
     rule = _line(["-" * width for width in widths], widths)
     return "\n".join([machine, "", body[0], rule, *body[1:]])
 
 
-def names(facts: dict[str, Any], sizes: Sizes, figures: Sequence[Result]) -> dict[str, Any]:
-    """Return the same for programs: `machine`, `sizes` and `rows`."""
-    return {"machine": facts, "sizes": asdict(sizes), "rows": [*map(_names, figures)]}
+def as_json(facts: dict[str, Any], sizes: Sizes, results: Sequence[Result]) -> dict[str, Any]:
+    """Return the report as one JSON object: `machine`, `sizes` and `rows`."""
+    return {"machine": facts, "sizes": asdict(sizes), "rows": [*map(_result_as_json, results)]}
 
 
-def _sizes(sizes: Sizes) -> str:
+def _format_sizes(sizes: Sizes) -> str:
     usual = asdict(FULL)
     return ", ".join(
         f"{name} {size:,}" for name, size in asdict(sizes).items() if size != usual[name]
     )
 
 
-def sentence(figures: Sequence[Result]) -> str:
+def summarise(results: Sequence[Result]) -> str:
     """Return the results of one row on one line."""
-    return "; ".join(f"{figure.what}: {_result(figure)}" for figure in figures)
+    return "; ".join(f"{result.what}: {_format_value(result)}" for result in results)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -81,56 +82,54 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
-def _cells(figure: Result) -> tuple[str, ...]:
+def _cells(result: Result) -> tuple[str, ...]:
     return (
-        figure.row,
-        figure.what,
-        _result(figure),
-        _goal(figure.goal, figure.unit),
-        REACHED[figure.reaches(figure.goal)],
-        _goal(figure.stretch, figure.unit),
-        REACHED[figure.reaches(figure.stretch)],
+        result.row,
+        result.what,
+        _format_value(result),
+        _format_goal(result.goal, result.unit),
+        REACHED[result.reaches(result.goal)],
+        _format_goal(result.stretch, result.unit),
+        REACHED[result.reaches(result.stretch)],
         "; ".join(
             [
-                *(f"{name} {_number(value)}" for name, value in figure.peers.items()),
-                *filter(None, [figure.note]),
+                *(f"{name} {_format_number(value)}" for name, value in result.peers.items()),
+                *filter(None, [result.note]),
             ]
         ),
     )
 
 
-def _result(figure: Result) -> str:
-    return "not measured" if figure.value is None else _amount(figure.value, figure.unit)
+def _format_value(result: Result) -> str:
+    return "not measured" if result.value is None else _format_amount(result.value, result.unit)
 
 
-def _goal(goal: Goal | None, unit: str) -> str:
+def _format_goal(goal: Goal | None, unit: str) -> str:
     if goal is None:
         return ""
-    bound = f"{goal.sign} {_amount(goal.bound, unit)}"
+    bound = f"{goal.sign} {_format_amount(goal.bound, unit)}"
     return f"{bound} ({goal.note})" if goal.note else bound
 
 
-def _amount(value: float, unit: str) -> str:
+def _format_amount(value: float, unit: str) -> str:
     space = "" if unit.startswith("/") else " "
-    return f"{_number(value)}{space}{unit}"
+    return f"{_format_number(value)}{space}{unit}"
 
 
-def _number(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.3g}"
+def _format_number(value: float) -> str:
+    return format_number(value) if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _names(figure: Result) -> dict[str, Any]:
+def _result_as_json(result: Result) -> dict[str, Any]:
     return {
-        "row": figure.row,
-        "what": figure.what,
-        "value": figure.value,
-        "unit": figure.unit,
-        "target": _goal(figure.goal, figure.unit) or None,
-        "reached": figure.reaches(figure.goal),
-        "stretch": _goal(figure.stretch, figure.unit) or None,
-        "stretch_reached": figure.reaches(figure.stretch),
-        "peers": dict(figure.peers),
-        "note": figure.note,
+        "row": result.row,
+        "what": result.what,
+        "value": result.value,
+        "unit": result.unit,
+        "target": _format_goal(result.goal, result.unit) or None,
+        "reached": result.reaches(result.goal),
+        "stretch": _format_goal(result.stretch, result.unit) or None,
+        "stretch_reached": result.reaches(result.stretch),
+        "peers": dict(result.peers),
+        "note": result.note,
     }

@@ -1,4 +1,4 @@
-"""Ticks over HTTP: one at a time, many at a time, and one at a time beside a large upload."""
+"""Tick rows: single ticks over HTTP, batches of ticks, and single ticks during a large upload."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,36 +21,36 @@ BATCH_TICKS = 1000
 BATCH_NAMES = 4
 BATCH_CONNECTIONS = 2
 PAGE_RATE = 20.0
-ROUND_S = 4.0  # of load beside the upload, again until it has ended
+ROUND_S = 4.0  # of load during the upload, repeated until it has ended
 PAGES = [load.request(f"/chart/{ON_UTC}?tf={tf}", gzipped=True) for tf in ("M1", "H1", "D1", "W1")]
 
 
-def measure_tick(place: Workspace) -> Iterator[Result]:
-    """Post one tick after another, as many a second as a market has."""
-    path, key = _make(place, "tick.db")
-    posts = [_post(key, [tick]) for tick in _ticks(2 * place.sizes.ticks, NAMES, RATE)]
-    first, second = posts[: place.sizes.ticks], posts[place.sizes.ticks :]
+def measure_tick(workspace: Workspace) -> Iterator[Result]:
+    """Post single ticks at the rate of a market."""
+    path, key = _create(workspace, "tick.db")
+    posts = [_post(key, [tick]) for tick in _ticks(2 * workspace.sizes.ticks, NAMES, RATE)]
+    first, second = posts[: workspace.sizes.ticks], posts[workspace.sizes.ticks :]
     with server(SERVE, path, whole_machine()) as measured:
         _send(measured, first)
         took = _send(measured, second)
-    sync = sync_ms(place.scratch, place.sizes.writes)
+    sync = sync_ms(workspace.scratch, workspace.sizes.writes)
     goal = Goal("<", 2 + sync, f"2 ms and one fdatasync of {sync:.2f} ms")
-    what = f"one tick posted, {RATE:.0f} a second of {len(NAMES)} symbols, server side"
+    what = f"one tick posted, {RATE:.0f}/s of {len(NAMES)} symbols, server side"
     yield Result("tick", f"{what}, p50", percentile(took, 50), "ms")
     yield Result("tick", f"{what}, p99", percentile(took, 99), "ms", goal)
 
 
-def measure_ticks(place: Workspace) -> Iterator[Result]:
-    """Post batches as fast as they are taken."""
-    path, key = _make(place, "ticks.db")
-    count = place.sizes.tick_batches * BATCH_TICKS
+def measure_ticks(workspace: Workspace) -> Iterator[Result]:
+    """Post batches as fast as the server accepts them."""
+    path, key = _create(workspace, "ticks.db")
+    count = workspace.sizes.tick_batches * BATCH_TICKS
     ticks = _ticks(count, NAMES[:BATCH_NAMES], 200.0)
     posts = [_post(key, ticks[at : at + BATCH_TICKS]) for at in range(0, count, BATCH_TICKS)]
     with server(SERVE, path, whole_machine()) as measured:
         seconds = load.seconds_for_all(measured.address, posts, BATCH_CONNECTIONS)
     yield Result(
         "ticks",
-        f"ticks over HTTP in batches of {BATCH_TICKS}, with all derived",
+        f"ticks over HTTP in batches of {BATCH_TICKS}, with all derived candles",
         count / seconds,
         "/s",
         Goal("≥", 20_000),
@@ -59,12 +59,12 @@ def measure_ticks(place: Workspace) -> Iterator[Result]:
     )
 
 
-def measure_upload(place: Workspace) -> Iterator[Result]:
-    """Upload a large CSV of several symbols while single ticks come and charts are read."""
-    path, key = _make(place, "upload.db")
-    fill(path, [ON_UTC], place.sizes.few_candles)
-    file = place.scratch / "upload.csv"
-    rows = market.write_symbols_csv(file, place.sizes.upload_bytes)
+def measure_upload(workspace: Workspace) -> Iterator[Result]:
+    """Upload a large CSV of several symbols during single ticks and page requests."""
+    path, key = _create(workspace, "upload.db")
+    fill(path, [ON_UTC], workspace.sizes.few_candles)
+    file = workspace.scratch / "upload.csv"
+    rows = market.write_symbols_csv(file, workspace.sizes.upload_bytes)
     with server(SERVE, path, whole_machine()) as measured, ThreadPoolExecutor(4) as pool:
         _load(pool, measured, key, 0)
         with watch_growth_mb(measured.process) as growth:
@@ -74,21 +74,21 @@ def measure_upload(place: Workspace) -> Iterator[Result]:
     counts = orjson.loads(answer)
     size_mb = file.stat().st_size / 1e6
     what = f"an upload of {size_mb:,.0f} MB CSV over HTTP"
-    note = f"{counts['inserted']:,} of {rows:,} candles stored; {RATE:.0f} ticks/s beside"
+    note = f"{counts['inserted']:,} of {rows:,} candles stored; {RATE:.0f} ticks/s during it"
     yield Result("upload", what, rows / seconds, "/s", note=note)
-    yield Result("upload", f"{what}: a worker grows", growth.mb, "MB", Goal("<", 32))
+    yield Result("upload", f"{what}: memory growth of a worker", growth.mb, "MB", Goal("<", 32))
     yield Result(
         "upload",
-        "one tick beside it, server side, p99",
+        "one tick during it, server side, p99",
         percentile(ticks, 99),
         "ms",
         Goal("<", 100),
     )
-    yield Result("upload", "`/chart/S` beside it, p99", percentile(pages, 99), "ms", Goal("<", 50))
+    yield Result("upload", "`/chart/S` during it, p99", percentile(pages, 99), "ms", Goal("<", 50))
 
 
-def _make(place: Workspace, name: str) -> tuple[Path, str]:
-    path = place.scratch / name
+def _create(workspace: Workspace, name: str) -> tuple[Path, str]:
+    path = workspace.scratch / name
     connection.create(path)
     return path, add_key(path)
 

@@ -1,4 +1,4 @@
-"""Viewers of live streams beside what is measured: their process, and when each was shown what."""
+"""Viewers of live streams in a separate process, with the time of every received candle."""
 
 import subprocess
 import sys
@@ -17,9 +17,9 @@ END_MAX_S = 60
 
 @dataclass
 class Watched:
-    """What the viewers were shown, once they have gone: `shown` has for each the times and closes.
+    """Record of the viewers after their end: `shown` has the times and closes for each viewer.
 
-    `cpu` is what their process took of one core.
+    `cpu` is the CPU of their process, in cores.
     """
 
     shown: list[list[tuple[float, float]]] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Watched:
 
 @contextmanager
 def watching(address: Address, subs: Sequence[str]) -> Iterator[Watched]:
-    """Have a viewer for each sub until the block ends; all have been welcomed when it begins."""
+    """Run a viewer for each subscription; the block starts when all have their first event."""
     host, port = address
     process = subprocess.Popen(
         [sys.executable, "-P", str(ROOT / "scripts/bench/viewers.py"), host, str(port), *subs],
@@ -43,10 +43,10 @@ def watching(address: Address, subs: Sequence[str]) -> Iterator[Watched]:
         if process.stdout.readline() != b"watching\n":
             raise _failure(process)
         yield watched
-        told, _ = process.communicate(b"\n", END_MAX_S)
+        output, _ = process.communicate(b"\n", END_MAX_S)
         if process.returncode:
             raise _failure(process)
-        vars(watched).update(orjson.loads(told))
+        vars(watched).update(orjson.loads(output))
     finally:
         process.kill()
         process.wait()
@@ -54,5 +54,5 @@ def watching(address: Address, subs: Sequence[str]) -> Iterator[Watched]:
 
 def _failure(process: subprocess.Popen[bytes]) -> GfilError:
     assert process.stderr
-    said = b"" if process.stderr.closed else process.stderr.read()
-    return GfilError(f"the viewers fail: {said.decode(errors='replace').strip()}")
+    text = b"" if process.stderr.closed else process.stderr.read()
+    return GfilError(f"the viewers failed: {text.decode(errors='replace').strip()}")

@@ -1,4 +1,4 @@
-"""Where the benchmark works: its folder, its sizes, and the databases it fills there."""
+"""Workspace of the benchmark: its folders, sizes and databases."""
 
 import os
 import sys
@@ -18,21 +18,21 @@ from gfil.store.candles import write
 from gfil.store.candles.write import CandleColumns
 from gfil.store.engine import connection
 
-OWN_CLOCK = "EURUSD"  # drawn on the clock most brokers run, so that H4 and D1 are kept twice
+OWN_CLOCK = "EURUSD"  # on the clock of most brokers, so H4 and D1 are stored twice
 ON_UTC = "GBPUSD"
 FURTHER = ("AUDUSD", "NZDUSD")
 LIVE = tuple(f"LIVE{number:02}" for number in range(30))
-LIVE_HOURS = 6  # of their past one H1 in so many: it is there for D1, W1 and MN1
-OWN_CLOCKED = {OWN_CLOCK, *LIVE}
+LIVE_HOURS = 6  # their history has every sixth H1, enough for D1, W1 and MN1
+WITH_OWN_CLOCK = {OWN_CLOCK, *LIVE}
 PAGE = b"\1" * 4096
-BATCH_WEEKS = 3  # some 21 000 candles in one transaction
+BATCH_WEEKS = 3  # about 21,000 candles in one transaction
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured; `candles` are the M1 of the largest database, in four symbols.
+    """Sizes of a run; `candles` is the number of M1 in the largest database, in four symbols.
 
-    `years` is how far H1 reach back before them: 300 months and a few.
+    `years` is the span of the H1 before them: a little more than 300 months.
     """
 
     candles: int = 10_000_000
@@ -78,7 +78,7 @@ QUICK = Sizes(
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders of one run: what a later run may use again, and what goes at the end."""
+    """Folders of a run: `kept` for databases of later runs, `scratch` is deleted at the end."""
 
     kept: Path
     scratch: Path
@@ -86,56 +86,56 @@ class Workspace:
 
     @cached_property
     def charts(self) -> Path:
-        """Two symbols: one on a clock of its own, one on UTC, with years of candles each."""
+        """Database of two symbols, one with its own clock, one on UTC, with years of candles."""
         return self._fill("charts.db", (OWN_CLOCK, ON_UTC), self.sizes.candles // 4)
 
     @cached_property
     def many(self) -> Path:
-        """All the candles there are: the charts' database and two more symbols in it."""
+        """The `charts` database with two more symbols: the largest one."""
         return self._fill(self.charts.name, FURTHER, self.sizes.candles // 4)
 
     @cached_property
     def few(self) -> Path:
-        """The same first symbol with few M1."""
+        """Database of the first symbol of `charts` with few M1."""
         return self._fill("few.db", (OWN_CLOCK,), self.sizes.few_candles)
 
     @cached_property
     def live(self) -> Path:
-        """Many symbols, each on a clock of its own and with years of candles."""
+        """Database of many symbols, each with its own clock and years of candles."""
         return self._fill("live.db", LIVE, self.sizes.live_candles)
 
     def _fill(self, name: str, names: tuple[str, ...], count: int) -> Path:
         ends = dict.fromkeys([names[0], names[-1]])
         path, marker = self.kept / name, self.kept / ".".join([name, *ends])
-        made = f"{market.SEED} {count} {self.sizes.years}"
-        if marker.exists() and marker.read_text() == made:
+        content = f"{market.SEED} {count} {self.sizes.years}"
+        if marker.exists() and marker.read_text() == content:
             return path
         if path.exists() and names != FURTHER:
-            raise GfilError(f"{path} is there and not of this run: name another folder to --keep")
+            raise GfilError(f"{path} exists and is of another run: use another folder with --keep")
         start = perf_counter()
         fill(path, names, count, self.sizes.years)
-        marker.write_text(made)
-        say(f"{name}: {count:,} M1 each of {len(names)} symbols in {perf_counter() - start:.0f} s")
+        marker.write_text(content)
+        log(f"{name}: {count:,} M1 each of {len(names)} symbols in {perf_counter() - start:.0f} s")
         return path
 
 
 def sync_ms(folder: Path, times: int) -> float:
     """Return the median time of an fdatasync on the disk of a folder."""
-    took = []
+    times_ms = []
     with (folder / "synced").open("wb", buffering=0) as file:
         for _ in range(times):
             file.write(PAGE)
-            took.append(time_ms(lambda: os.fdatasync(file.fileno())))
-    return median(took)
+            times_ms.append(time_ms(lambda: os.fdatasync(file.fileno())))
+    return median(times_ms)
 
 
-def say(line: str) -> None:
-    """Tell on stderr how far the run has come."""
+def log(line: str) -> None:
+    """Print a line of progress on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 def add_key(path: Path) -> str:
-    """Return a new key with which ticks may be sent to a database."""
+    """Create a key of scope `write` in a database and return its secret."""
     db = connection.connect(path)
     with connection.transaction(db):
         _, key = api_keys.create(db, "bench", "write", now=market.STOP)
@@ -144,13 +144,13 @@ def add_key(path: Path) -> str:
 
 
 def fill(path: Path, names: Sequence[str], count: int, years: float = 0) -> None:
-    """Give symbols so many M1 each, and H1 before them until they reach back so many years."""
+    """Write `count` M1 for each symbol, and H1 before them for `years`."""
     connection.create(path)
     db = connection.connect(path)
     for name in names:
         with connection.transaction(db):
             symbol = symbols.ensure(db, name)
-            if name in OWN_CLOCKED:
+            if name in WITH_OWN_CLOCK:
                 symbol = symbol_settings.set_clock(db, symbol, market.CLOCK)
         newest = market.minutes(count, name)
         before = market.hours_before(newest, years, LIVE_HOURS if name in LIVE else 1)
@@ -158,7 +158,7 @@ def fill(path: Path, names: Sequence[str], count: int, years: float = 0) -> None
             for batch in _batches(part, limit, BATCH_WEEKS * part.every**2):
                 with connection.transaction(db):
                     write.write_candles(db, symbol, part.timeframe, batch)
-    db.close()  # the last one to close empties the WAL into the file
+    db.close()  # checkpoints the WAL
 
 
 def _batches(part: market.Part, count: int | None, size: int) -> Iterator[CandleColumns]:

@@ -1,4 +1,4 @@
-"""What a write costs: one candle that is safe on the disk, and the bytes that candles take."""
+"""Write rows: the time of a durable write of one candle, and bytes per candle."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -13,10 +13,10 @@ from gfil.store.engine import connection
 from gfil.timeframes import M1
 
 
-def measure_write(place: Workspace) -> Iterator[Result]:
-    """Append one minute after another, each in a transaction of its own."""
-    path = place.scratch / "writes.db"
-    fill(path, [OWN_CLOCK], place.sizes.few_candles)
+def measure_write(workspace: Workspace) -> Iterator[Result]:
+    """Append single minutes, each in its own transaction."""
+    path = workspace.scratch / "writes.db"
+    fill(path, [OWN_CLOCK], workspace.sizes.few_candles)
     db = connection.connect(path)
     symbol = symbols.read(db, OWN_CLOCK)
     writes = []
@@ -25,12 +25,12 @@ def measure_write(place: Workspace) -> Iterator[Result]:
         with connection.transaction(db):
             candle_write.write_candles(db, symbol, M1, row)
 
-    for points in market.walk(market.minutes_after(OWN_CLOCK), place.sizes.writes):
+    for points in market.walk(market.minutes_after(OWN_CLOCK), workspace.sizes.writes):
         for values in zip(*market.rows(points), strict=True):
             row = CandleColumns(*([value] for value in values))
             writes.append(time_ms(write))
     db.close()
-    yield from _writes(writes, sync_ms(place.scratch, place.sizes.writes))
+    yield from _writes(writes, sync_ms(workspace.scratch, workspace.sizes.writes))
 
 
 def _writes(writes: list[float], sync_ms: float) -> Iterator[Result]:
@@ -41,10 +41,10 @@ def _writes(writes: list[float], sync_ms: float) -> Iterator[Result]:
     yield Result("write", f"{what}, p99", percentile(writes, 99), "ms")
 
 
-def measure_size(place: Workspace) -> Iterator[Result]:
-    """Weigh the file of one symbol on UTC, with all that is derived."""
-    count = place.sizes.csv_rows
-    path = place.scratch / "size.db"
+def measure_size(workspace: Workspace) -> Iterator[Result]:
+    """Measure the file size of one symbol on UTC with all derived candles."""
+    count = workspace.sizes.csv_rows
+    path = workspace.scratch / "size.db"
     fill(path, [ON_UTC], count)
     yield Result(
         "size",

@@ -1,1 +1,1 @@
-"""Clients of the HTTP API that the command line uses."""
+"""HTTP clients of a GFIL server."""

@@ -1,4 +1,4 @@
-"""A file of ticks posted to a server as a pump would: at its own pace, or so many times as fast."""
+"""Replay: post a file of ticks to a server at a multiple of its original speed."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,22 +10,24 @@ from typing import Any, NamedTuple
 from gfil.client.tick_poster import Poster, Tick
 from gfil.errors import BadParameter, BadRequest, GfilError, Refused
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
-from gfil.ingest.load.bucketing import NumberedTicks
+from gfil.ingest.options import Options
+from gfil.ingest.parse.rows import NumberedTicks
 from gfil.ingest.report import ERRORS_MAX, Report
+from gfil.wording import format_count
 
-WINDOW_MSC = 250  # ticks due within it go in one request, when the last of them is due
-BATCH_TICKS_MAX = 5000  # of those that are overdue
+WINDOW_MSC = 250  # ticks due within it go in one request, sent when the last one is due
+BATCH_TICKS_MAX = 5000  # of overdue ticks
 SPEED_MAX = 1e6
 
 Progress = Callable[[int, str], object]
-"""Takes how many more bytes of the file were posted, and the last stamp as a text."""
+"""Receives the number of bytes posted since the last call, and the last tick's time as text."""
 
 
 class Pace(NamedTuple):
-    """How fast ticks go: `speed` times as fast as they came, None is as fast as the server can.
+    """Speed of a replay: a multiple of the original speed; None is as fast as the server accepts.
 
-    `to_now` moves the stamps: the first tick is now, the others as far apart as they are posted.
+    `to_now` shifts the times: the first tick is now, the others keep the distance they are posted
+    with.
     """
 
     speed: float | None = 1.0
@@ -33,58 +35,59 @@ class Pace(NamedTuple):
 
 
 class Stopped(GfilError):
-    """A replay that ended before its file did."""
+    """A replay that ended before the end of its file."""
 
 
 class _Timetable:
-    # When a tick is due, in ms since the first was; from when the first is asked for.
+    # Due times in ms since the first tick; the clock starts when the first tick is read.
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._first_msc: int | None = None
-        self._began_s = 0.0
-        self._began_msc = 0
+        self._start_s = 0.0
+        self._start_msc = 0
 
     def due(self, tick: Tick) -> int:
         if self._first_msc is None:
             self._first_msc = tick.time_msc
-            self._began_s, self._began_msc = time.monotonic(), time.time_ns() // 1_000_000
+            self._start_s, self._start_msc = time.monotonic(), time.time_ns() // 1_000_000
         since_first = tick.time_msc - self._first_msc
         return 0 if self._pace.speed is None else int(since_first // self._pace.speed)
 
-    def stamp(self, tick: Tick, due_msc: int) -> Tick:
-        return tick._replace(time_msc=self._began_msc + due_msc) if self._pace.to_now else tick
+    def shift(self, tick: Tick, due_msc: int) -> Tick:
+        return tick._replace(time_msc=self._start_msc + due_msc) if self._pace.to_now else tick
 
     def elapsed_msc(self) -> int:
-        return int((time.monotonic() - self._began_s) * 1000)
+        return int((time.monotonic() - self._start_s) * 1000)
 
     def wait_for(self, due_msc: int) -> None:
-        ahead_s = due_msc / 1000 - (time.monotonic() - self._began_s)
+        ahead_s = due_msc / 1000 - (time.monotonic() - self._start_s)
         if ahead_s > 0:
             time.sleep(ahead_s)
 
 
 class _Source:
-    # The ticks of a file in its order. Of the bytes of a piece each of its ticks makes up a share.
+    # The ticks of a file in its order. Each tick of a batch stands for an equal share of its bytes.
     def __init__(self, chunks: Iterable[bytes], options: Options, name: str) -> None:
-        self._taken_bytes = 0
-        self.given_bytes = 0.0
-        self.report, self._pieces = importer.read_ticks(self._take(chunks), options, name=name)
+        self._read_bytes = 0
+        self.posted_bytes = 0.0
+        self.report, self._batches = importer.read_ticks(self._count(chunks), options, name=name)
 
-    def _take(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def _count(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self._taken_bytes += len(chunk)
+            self._read_bytes += len(chunk)
             yield chunk
 
     def __iter__(self) -> Iterator[Tick]:
-        for piece in self._pieces:
-            count = sum(len(rows.row) for _, rows in piece)
-            share = (self._taken_bytes - self.given_bytes) / max(count, 1)
-            for tick in merge(*(_ticks_of(*each) for each in piece), key=attrgetter("row")):
-                self.given_bytes += share
+        for batch in self._batches:
+            count = sum(len(rows.row) for _, rows in batch)
+            share = (self._read_bytes - self.posted_bytes) / max(count, 1)
+            series = (_list_ticks(symbol, rows) for symbol, rows in batch)
+            for tick in merge(*series, key=attrgetter("row")):
+                self.posted_bytes += share
                 yield tick
 
 
-def _ticks_of(symbol: str, rows: NumberedTicks) -> Iterator[Tick]:
+def _list_ticks(symbol: str, rows: NumberedTicks) -> Iterator[Tick]:
     for row, *fields in zip(*rows, strict=True):
         yield Tick(row, symbol, *fields)
 
@@ -96,39 +99,40 @@ def run(
     pace: Pace,
     *,
     name: str = "-",
-    progress: Progress = lambda _bytes, _stamp: None,
+    progress: Progress = lambda _bytes, _time: None,
 ) -> Report:
-    """Post the ticks of a file, each when it is due, and return what became of them.
+    """Post the ticks of a file, each when it is due, and return the counts of the server.
 
-    Without `to_now` stamps stay as they are. With it none ever lies in the future: a request goes
-    out when the last of its ticks is due. Ticks of one millisecond stay in one request.
+    Without `to_now` the times stay unchanged. With it no time lies in the future, because a request
+    is sent when the last of its ticks is due. Ticks of one millisecond stay in one request.
 
     Raises:
         UnknownFormat, BadParameter: as `importer.load`; or `to_now` without a speed.
-        Stopped: the server refuses, is away for too long, or somebody ends it; it tells how many
-            ticks were taken before.
+        Stopped: the server refuses, is unreachable for too long, or the user interrupts; the detail
+            says how many ticks were accepted before.
     """
     if pace.to_now and pace.speed is None:
-        raise BadParameter("--now needs a --speed: at most one tick can be now")
+        raise BadParameter("--now needs a --speed other than max: only one tick can be now")
     source, timetable = _Source(chunks, options, name), _Timetable(pace)
-    told = 0
-    with _telling_what_was_taken(source.report):
+    reported_bytes = 0
+    with _stopping_with_counts(source.report):
         for batch, due_msc in _batches(source, timetable):
             timetable.wait_for(due_msc)
             for ticks, answer in poster.post(batch):
                 _count(source.report, ticks, answer)
-            told, before = round(source.given_bytes), told
-            progress(told - before, _show(batch[-1].time_msc))
+            posted_bytes = round(source.posted_bytes)
+            progress(posted_bytes - reported_bytes, _format_time(batch[-1].time_msc))
+            reported_bytes = posted_bytes
     return source.report
 
 
-# Cuts ticks into requests, each with when it is due: what is due within a window, or overdue.
+# Cuts ticks into requests with their due times: ticks due within a window, or overdue ones.
 def _batches(ticks: Iterable[Tick], timetable: _Timetable) -> Iterator[tuple[list[Tick], int]]:
     batch: list[Tick] = []
     until_msc = last_due_msc = 0
     for read in ticks:
         due_msc = timetable.due(read)
-        tick = timetable.stamp(read, due_msc)
+        tick = timetable.shift(read, due_msc)
         is_full = len(batch) >= BATCH_TICKS_MAX or due_msc >= until_msc
         if batch and is_full and tick.time_msc != batch[-1].time_msc:
             yield batch, last_due_msc
@@ -143,15 +147,17 @@ def _batches(ticks: Iterable[Tick], timetable: _Timetable) -> Iterator[tuple[lis
 
 
 @contextmanager
-def _telling_what_was_taken(report: Report) -> Iterator[None]:
+def _stopping_with_counts(report: Report) -> Iterator[None]:
     try:
         yield
     except (GfilError, KeyboardInterrupt) as error:
         detail = error.detail if isinstance(error, GfilError) else "stopped"
-        taken = report.inserted + report.duplicates
-        if not taken and isinstance(error, BadParameter | BadRequest | Refused):
+        accepted = report.inserted + report.duplicates
+        if not accepted and isinstance(error, BadParameter | BadRequest | Refused):
             raise
-        raise Stopped(f"{detail}; {taken} ticks before were taken" if taken else detail) from None
+        if accepted:
+            detail += f"; {format_count(accepted, 'tick')} accepted before"
+        raise Stopped(detail) from None
 
 
 def _count(report: Report, ticks: Any, answer: dict[str, Any]) -> None:
@@ -160,8 +166,8 @@ def _count(report: Report, ticks: Any, answer: dict[str, Any]) -> None:
     report.duplicates += answer["duplicates"]
     report.rejected += answer["rejected"]
     report.reasons.update(answer["reasons"])
-    room = ERRORS_MAX - len(report.errors)
-    report.errors += [error | {"row": ticks[error["row"]].row} for error in answer["errors"][:room]]
+    free = ERRORS_MAX - len(report.errors)
+    report.errors += [error | {"row": ticks[error["row"]].row} for error in answer["errors"][:free]]
     for warning in answer["warnings"]:
         report.warn(warning)
     report.last_ticks.update(answer["last"])
@@ -169,5 +175,5 @@ def _count(report: Report, ticks: Any, answer: dict[str, Any]) -> None:
     report.change = answer["change"]
 
 
-def _show(time_msc: int) -> str:
+def _format_time(time_msc: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time_msc // 1000))

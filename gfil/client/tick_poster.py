@@ -1,4 +1,4 @@
-"""Ticks to a server through its public door, as a pump posts them: each batch until it is taken."""
+"""HTTP client that posts ticks and retries each batch until the server accepts it."""
 
 import http.client
 import ipaddress
@@ -19,14 +19,14 @@ from gfil.errors import BadParameter, Forbidden, GfilError, TooLarge, Unauthoriz
 PATH = "/api/v1/ticks"
 ANSWER_MAX_S = 30
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
-PATIENCE_S = 120.0  # with a server that has answered before, and is away or too busy now
-REST_FIRST_S, REST_MAX_S = 0.25, 10.0
+RETRY_S = 120.0  # for a server that has answered before and is unreachable or busy now
+WAIT_FIRST_S, WAIT_MAX_S = 0.25, 10.0
 RETRY_AFTER_MAX_S = 60.0
-SHOWN_MAX = 200  # characters of what a server says
+SHOWN_MAX = 200  # characters of an error text of the server
 
 
 class Tick(NamedTuple):
-    """One tick to be posted, and the row of its source that it was. `time_msc` is UNIX ms."""
+    """Tick to post, with its row number in the source. `time_msc` is UNIX ms."""
 
     row: int
     symbol: str
@@ -42,7 +42,7 @@ FIELDS = Tick._fields[1:]
 
 
 class Server(NamedTuple):
-    """Where ticks are posted to; `base` is the path in front of its routes, mostly none."""
+    """Address of a server; `base` is the path prefix of its routes, usually empty."""
 
     scheme: str
     host: str
@@ -51,7 +51,7 @@ class Server(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Its address, for a person."""
+        """The address as a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port is not None else ""
         return f"{self.scheme}://{host}{port}{self.base}"
@@ -67,8 +67,8 @@ def parse_url(text: str, *, insecure: bool = False) -> Server:
     """Return the server of a URL such as `http://127.0.0.1:8000`.
 
     Raises:
-        BadParameter: it is no such URL; or a key would go to another machine in the clear, and
-            `insecure` does not allow that.
+        BadParameter: the text is not such a URL; or the key would be sent unencrypted to another
+            machine and `insecure` is false.
     """
     try:
         parts = urlsplit(text.strip())
@@ -77,11 +77,13 @@ def parse_url(text: str, *, insecure: bool = False) -> Server:
         host = ""
     is_plain = host and text.isascii() and text.strip().isprintable() and " " not in text.strip()
     if not is_plain or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise BadParameter(f"--url {text[:64]!r} is no address such as http://127.0.0.1:8000")
+        raise BadParameter(f"--url {text[:64]!r} is not a URL such as http://127.0.0.1:8000")
     if parts.username is not None:
-        raise BadParameter("--url takes no user or password: the key comes from --key-file")
+        raise BadParameter(
+            "--url must not contain a user or password: give the key with --key-file"
+        )
     if parts.scheme == "http" and not insecure and not _is_loopback(host):
-        raise BadParameter(f"the key would go to {host} in the clear: use https, or --insecure")
+        raise BadParameter(f"the key would be sent to {host} unencrypted: use https, or --insecure")
     return Server(parts.scheme, host, port, parts.path.removesuffix(PATH).rstrip("/"))
 
 
@@ -93,11 +95,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class Poster:
-    """Posts ticks to one server, over one connection that is kept.
+    """Posts ticks to one server over a kept-alive connection.
 
-    What is not taken for now is sent again, ever more slowly and under the same Idempotency-Key,
-    for `patience_s` from when it was first sent; a server that was never reached yet is given
-    `first_patience_s`. `tell` hears when that begins and ends, `rest` waits.
+    A request that fails for now is retried with a growing delay and the same Idempotency-Key, for
+    `retry_s` since it was first sent. Until the server has answered once, the limit is
+    `first_retry_s`. `report` receives a line when retrying begins and ends; `sleep` waits.
     """
 
     def __init__(
@@ -105,32 +107,32 @@ class Poster:
         server: Server,
         key: str,
         *,
-        patience_s: float = PATIENCE_S,
-        first_patience_s: float = 0.0,
-        tell: Callable[[str], object] = lambda _: None,
-        rest: Callable[[float], None] = time.sleep,
+        retry_s: float = RETRY_S,
+        first_retry_s: float = 0.0,
+        report: Callable[[str], object] = lambda _: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._server = server
         self._key = key
-        self._patience_s = patience_s
-        self._first_patience_s = first_patience_s
-        self._tell = tell
-        self._rest = rest
+        self._retry_s = retry_s
+        self._first_retry_s = first_retry_s
+        self._report = report
+        self._sleep = sleep
         self._has_answered = False
-        self._in_trouble = False
-        kind = http.client.HTTPSConnection if server.scheme == "https" else None
-        make = kind or http.client.HTTPConnection
-        self._connection = make(server.host, server.port, timeout=ANSWER_MAX_S)
+        self._is_retrying = False
+        is_tls = server.scheme == "https"
+        connect = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+        self._connection = connect(server.host, server.port, timeout=ANSWER_MAX_S)
 
     def post(self, ticks: Sequence[Tick]) -> Iterator[tuple[Sequence[Tick], dict[str, Any]]]:
-        """Post ticks in one request; where the server takes less, in several: yield each answer.
+        """Post ticks and yield each answer; split the request if the server answers 413.
 
-        Ticks of one millisecond that follow one another stay in one request.
+        Consecutive ticks of one millisecond stay in one request.
 
         Raises:
-            Unauthorized, Forbidden: the key is not valid, or may not write.
-            TooLarge: a single millisecond is more than the server takes.
-            GfilError: the server refuses the request, or was away for too long.
+            Unauthorized, Forbidden: the key is not valid or lacks the scope `write`.
+            TooLarge: the ticks of a single millisecond exceed the limit of the server.
+            GfilError: the server refuses the request, or the retries ran out.
         """
         rows = [dict(zip(FIELDS, tick[1:], strict=True)) for tick in ticks]
         try:
@@ -152,18 +154,18 @@ class Poster:
             "Content-Type": "application/json",
             "Idempotency-Key": uuid.uuid4().hex,
         }
-        began, rest_s = time.monotonic(), REST_FIRST_S
+        started, delay_s = time.monotonic(), WAIT_FIRST_S
         while True:
-            trouble, least_s = self._try(body, headers)
-            if isinstance(trouble, dict):
-                self._end_trouble()
-                return trouble
-            wait_s = max(rest_s * random.uniform(0.5, 1), least_s)
-            self._check_patience(trouble, time.monotonic() - began + wait_s)
-            self._rest(wait_s)
-            rest_s = min(2 * rest_s, REST_MAX_S)
+            answer, retry_after_s = self._try(body, headers)
+            if isinstance(answer, dict):
+                self._end_retrying()
+                return answer
+            wait_s = max(delay_s * random.uniform(0.5, 1), retry_after_s)
+            self._check_retry_limit(answer, time.monotonic() - started + wait_s)
+            self._sleep(wait_s)
+            delay_s = min(2 * delay_s, WAIT_MAX_S)
 
-    # Returns what the server answered; or why to try again, and after how long at the earliest.
+    # Returns the answer of the server; or the error as text and the least delay before a retry.
     def _try(self, body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any] | str, float]:
         try:
             answer = self._ask(body, headers)
@@ -171,17 +173,17 @@ class Poster:
             raise GfilError(f"{self._server.url}: {error.verify_message}") from None
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            return f"cannot reach {self._server.url}: {_say(error)}", 0.0
+            return f"cannot reach {self._server.url}: {_describe(error)}", 0.0
         self._has_answered = True
         if 200 <= answer.status < 300:
             return self._check(answer.body), 0.0
-        why = _reason(answer)
+        reason = _describe_refusal(answer)
         if answer.status >= 500 or answer.status in (408, 429):
-            told = answer.headers.get("Retry-After", "")
-            least_s = float(told) if told.isascii() and told.isdigit() else 0.0
-            return f"{self._server.url}: {why}", min(least_s, RETRY_AFTER_MAX_S)
+            header = answer.headers.get("Retry-After", "")
+            retry_after_s = float(header) if header.isascii() and header.isdigit() else 0.0
+            return f"{self._server.url}: {reason}", min(retry_after_s, RETRY_AFTER_MAX_S)
         kinds = {401: Unauthorized, 403: Forbidden, 413: TooLarge}
-        raise kinds.get(answer.status, GfilError)(f"{self._server.url} refuses: {why}")
+        raise kinds.get(answer.status, GfilError)(f"{self._server.url} refuses: {reason}")
 
     def _ask(self, body: bytes, headers: Mapping[str, str]) -> _Answer:
         is_kept = self._connection.sock is not None
@@ -191,53 +193,54 @@ class Poster:
             self._connection.close()
             if not is_kept:
                 raise
-        return self._exchange(body, headers)  # one that was kept may be closed: that is no trouble
+        # The server may close a kept-alive connection at any time: a new one is no retry.
+        return self._exchange(body, headers)
 
     def _exchange(self, body: bytes, headers: Mapping[str, str]) -> _Answer:
         self._connection.request("POST", self._server.base + PATH, body, dict(headers))
         with self._connection.getresponse() as response:
-            said = response.read(ANSWER_BYTES_MAX)
+            text = response.read(ANSWER_BYTES_MAX)
             try:
-                parsed = orjson.loads(said)
+                parsed = orjson.loads(text)
             except orjson.JSONDecodeError:
                 parsed = None
             return _Answer(response.status, response.headers, parsed)
 
     def _check(self, answer: Any) -> dict[str, Any]:
         if not isinstance(answer, dict) or not {"rows", "inserted", "change"} <= answer.keys():
-            raise GfilError(f"{self._server.url} is no GFIL: it takes ticks and counts none")
+            raise GfilError(f"{self._server.url} is not a GFIL server: its answer has no counts")
         return answer
 
-    def _check_patience(self, trouble: str, waited_s: float) -> None:
-        limit_s = self._patience_s if self._has_answered else self._first_patience_s
+    def _check_retry_limit(self, error: str, waited_s: float) -> None:
+        limit_s = self._retry_s if self._has_answered else self._first_retry_s
         if waited_s > limit_s:
-            tried = f"; tried for {math.ceil(limit_s)} s" if limit_s else ""
-            raise GfilError(f"{trouble}{tried}")
-        if not self._in_trouble:
-            self._tell(f"{trouble}; trying again")
-        self._in_trouble = True
+            tried = f"; gave up after {math.ceil(limit_s)} s" if limit_s else ""
+            raise GfilError(f"{error}{tried}")
+        if not self._is_retrying:
+            self._report(f"{error}; retrying")
+        self._is_retrying = True
 
-    def _end_trouble(self) -> None:
-        if self._in_trouble:
-            self._tell(f"{self._server.url} takes ticks again")
-        self._in_trouble = False
+    def _end_retrying(self) -> None:
+        if self._is_retrying:
+            self._report(f"{self._server.url} accepts ticks again")
+        self._is_retrying = False
 
 
 def _find_middle(ticks: Sequence[Tick]) -> int:
-    # Where the half nearest to the middle begins that splits no millisecond; 0 where none does.
-    places = (at for at in range(1, len(ticks)) if ticks[at].time_msc != ticks[at - 1].time_msc)
-    return min(places, key=lambda at: abs(2 * at - len(ticks)), default=0)
+    # The split nearest to the middle that keeps each millisecond together; 0 without such a split.
+    splits = (at for at in range(1, len(ticks)) if ticks[at].time_msc != ticks[at - 1].time_msc)
+    return min(splits, key=lambda at: abs(2 * at - len(ticks)), default=0)
 
 
-def _say(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(reason.split())[:SHOWN_MAX]
 
 
-def _reason(answer: _Answer) -> str:
+def _describe_refusal(answer: _Answer) -> str:
     if 300 <= answer.status < 400:
-        to = answer.headers.get("Location", "elsewhere")[:SHOWN_MAX]
-        return f"{answer.status}, ask {to}"
-    told = answer.body.get("detail") if isinstance(answer.body, dict) else None
+        target = answer.headers.get("Location", "an unnamed address")[:SHOWN_MAX]
+        return f"{answer.status}, redirects to {target}"
+    detail = answer.body.get("detail") if isinstance(answer.body, dict) else None
     phrase = http.client.responses.get(answer.status, "")
-    return f"{answer.status}, {str(told or phrase)[:SHOWN_MAX]}"
+    return f"{answer.status}, {str(detail or phrase)[:SHOWN_MAX]}"

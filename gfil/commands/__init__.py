@@ -1,5 +1,7 @@
-"""What every command shares: failing in one line, and saying what was done."""
+"""Shared by all commands: one-line errors, exit statuses, results and progress bars."""
 
+import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import apsw
@@ -8,14 +10,14 @@ import orjson
 
 from gfil import config
 from gfil.errors import GfilError
-from gfil.store.engine.connection import translate
+from gfil.store.engine.sqlite_errors import translate
 
 
 class Commands(click.Group):
-    """A group whose commands return their exit status, None for 0, and fail in one line."""
+    """Group of commands that return their exit status (None is 0) and fail in one line."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run the command that the arguments name, and exit with its status."""
+        """Run the command named by the arguments and exit with its status."""
         try:
             status: int | None = super().main(*args, **{**extra, "standalone_mode": False})
             raise SystemExit(status)
@@ -27,12 +29,12 @@ class Commands(click.Group):
         except click.Abort:
             _fail("stopped", 1)
         except GfilError as error:
-            _fail(error.detail, error.exit_status)
+            _fail(error.line, error.exit_status)
         except apsw.Error as error:
             known = translate(error, config.read().db)
             if not isinstance(known, GfilError):
                 raise
-            _fail(known.detail, known.exit_status)
+            _fail(known.line, known.exit_status)
         except OSError as error:
             _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
 
@@ -51,6 +53,19 @@ def _fail(detail: str, status: int) -> NoReturn:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-def say(line: str, as_json: bool, **names: Any) -> None:
-    """Print a command's result: the line for people, or the names as one JSON object."""
-    click.echo(orjson.dumps(names, default=str).decode() if as_json else line)
+def print_result(text: str, as_json: bool, **fields: Any) -> None:
+    """Print the result of a command on stdout: the text, or the fields as one JSON object."""
+    click.echo(orjson.dumps(fields, default=str).decode() if as_json else text)
+
+
+def progress_bar(
+    length: int, label: str, show_item: Callable[[Any], str | None] | None = None
+) -> Any:
+    """Return a progress bar on stderr; it stays hidden where stderr is not a terminal.
+
+    `show_item` formats the item that `update` was called with last.
+    """
+    hidden = not length or not sys.stderr.isatty()
+    return click.progressbar(
+        length=length, file=sys.stderr, hidden=hidden, label=label, item_show_func=show_item
+    )

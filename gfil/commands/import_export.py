@@ -1,4 +1,4 @@
-"""The commands that take candles and ticks from files and put them into files."""
+"""The commands `import` and `export`."""
 
 import sys
 import time
@@ -9,34 +9,38 @@ from typing import Any
 import click
 
 from gfil import clocks, config, timeframes
-from gfil.commands import json_option, say
+from gfil.commands import json_option, print_result, progress_bar
+from gfil.wording import format_count
 
-TICKS = "ticks"  # in place of a timeframe
+TICKS = "ticks"  # accepted where a timeframe is
 
 
 @click.command(name="import")
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-@click.option("--symbol", help="Whose rows; without it columns or the file's name tell.")
-@click.option("--tf", help="Their timeframe, or ticks; without it columns or the file's name tell.")
+@click.option("--symbol", help="Symbol of the rows (default: from a column or the file name).")
+@click.option(
+    "--tf", help="Timeframe of the rows, or ticks (default: from a column or the file name)."
+)
 @click.option(
     "--clock",
     show_default="UTC",
-    help="Clock of the stamps: UTC, a zone, an offset, nyclose; without it a JSON head tells.",
+    help="Clock of the times: UTC, a zone, an offset or nyclose, unless a JSON head names it.",
 )
-@click.option("--format", "format_", help="The format; without it the content tells.")
+@click.option("--format", "format_", help="Format of the file (default: detected).")
 @click.option(
     "--columns",
-    help="What the cells hold: time,open,close,high,low,volume, or time,bid,ask; _ skips one.",
+    help="Column names in order, such as time,open,high,low,close,volume or time,bid,ask; "
+    "_ skips a column.",
 )
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "abort"]),
     default="skip",
-    help="Pass over a bad row, or store nothing of its file.",
+    help="Skip a bad row, or refuse its whole file.",
 )
-@click.option("--fill", is_flag=True, help="Only add what is missing; stored candles stay.")
-@click.option("--dry-run", is_flag=True, help="Tell what would be done, and store nothing.")
-@click.option("--force-tf", is_flag=True, help="Even if the rows contradict the timeframe.")
+@click.option("--fill", is_flag=True, help="Add missing candles only; keep stored ones unchanged.")
+@click.option("--dry-run", is_flag=True, help="Report the result without storing anything.")
+@click.option("--force-tf", is_flag=True, help="Import even if the rows contradict the timeframe.")
 @json_option
 def import_(
     sources: tuple[str, ...],
@@ -51,9 +55,9 @@ def import_(
     force_tf: bool,
     as_json: bool,
 ) -> int:
-    """Import candles and ticks from files, folders and standard input (-), gzipped or not."""
-    from gfil.ingest import formats
-    from gfil.ingest.importer import Options
+    """Import candles or ticks from files, folders or standard input (-), gzipped or not."""
+    from gfil.ingest import file_import, formats
+    from gfil.ingest.options import Options
     from gfil.ingest.parse import columns as column_names
     from gfil.ingest.source import files
 
@@ -71,38 +75,39 @@ def import_(
     )
     found = files.find(sources)
     path = config.read().db
-    outcome = files.Outcome(path, dry_run)
-    with _progress(sum(map(files.size, found)) * (1 + options.abort)) as progress:
-        files.load_all(path, found, options, outcome, now=time.time(), progress=progress.update)
+    outcome = file_import.Outcome(path, dry_run)
+    length = sum(map(files.size, found)) * (1 + options.abort)  # abort reads each file twice
+    with progress_bar(length, "importing") as progress:
+        file_import.load_all(
+            path, found, options, outcome, now=time.time(), progress=progress.update
+        )
     for line in outcome.failures:
         click.echo(f"gfil: {line}", err=True)
-    say("\n".join(outcome.describe()), as_json, **outcome.as_json())
+    print_result("\n".join(outcome.describe()), as_json, **outcome.as_json())
     return outcome.exit_status
 
 
-def _progress(length: int) -> Any:
-    # A bar for people to watch, on the terminal only.
-    hidden = not length or not sys.stderr.isatty()
-    return click.progressbar(length=length, file=sys.stderr, hidden=hidden, label="importing")
-
-
 @click.command()
-@click.option("--symbol", "names", multiple=True, help="Whose rows; may be given again.")
-@click.option("--all", "everything", is_flag=True, help="All symbols.")
+@click.option("--symbol", "names", multiple=True, help="Symbol to export (repeatable).")
+@click.option("--all", "everything", is_flag=True, help="Export every symbol.")
+@click.option("--tf", "tfs", multiple=True, required=True, help="Timeframe, or ticks (repeatable).")
 @click.option(
-    "--tf", "tfs", multiple=True, required=True, help="Timeframe, or ticks; may be given again."
+    "--from", "from_", metavar="TIME", help="Start of the range (default: the first row)."
 )
-@click.option("--from", "from_", metavar="TIME", help="From here on; without it from the first.")
-@click.option("--to", metavar="TIME", help="Up to here; without it to the last.")
-@click.option("--clock", default="UTC", help="On whose days: UTC, a zone, an offset, nyclose.")
+@click.option("--to", metavar="TIME", help="End of the range, exclusive (default: the last row).")
+@click.option(
+    "--clock", default="UTC", help="Clock of the buckets: UTC, a zone, an offset or nyclose."
+)
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["csv", "ndjson", "json", "parquet"]),
     default="csv",
-    help="What the files are.",
+    help="Format of the files.",
 )
-@click.option("-o", "--output", metavar="FILE|DIR", help="Where to; without it standard output.")
+@click.option(
+    "-o", "--output", metavar="FILE|DIR", help="File or folder to write (default: standard output)."
+)
 @json_option
 def export(
     names: tuple[str, ...],
@@ -115,9 +120,9 @@ def export(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Export candles or ticks; what was exported imports back to the same.
+    """Export candles or ticks in a form that imports back unchanged.
 
-    Import candles with the same --clock: only JSON names it in its head.
+    Import exported candles with the same --clock: only JSON files name the clock in their head.
     """
     from gfil.ingest import export as exporter
     from gfil.store import symbols
@@ -127,9 +132,8 @@ def export(
         raise click.UsageError("name symbols with --symbol, or --all", click.get_current_context())
     start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
     stop = clocks.parse_instant(to) if to else clocks.TIME_MAX
-    wanted = [
-        None if tf == TICKS else timeframes.parse(tf) for given in tfs for tf in given.split(",")
-    ]
+    names_of_tfs = [name for given in tfs for name in given.split(",")]
+    wanted = [None if name == TICKS else timeframes.parse(name) for name in names_of_tfs]
     path = config.read().db
     db = connection.connect(path, readonly=True)
     chosen = symbols.list_symbols(db) if everything else [symbols.read(db, n) for n in names]
@@ -142,21 +146,29 @@ def export(
         _export_to_stdout(db, path, many, format_, as_json)
         return
     written = list(exporter.write_files(db, many, format_, Path(output)))
-    lines = [f"{done.file}: {done.rows} {_rows_of(done.series)}" for done in written]
+    lines = [f"{done.file}: {_count_rows(done.rows, [done.series])}" for done in written]
+    lines.append(f"{path}: {format_count(len(written), 'file')} exported")
     listed = [
         {
             "file": done.file,
             "symbol": done.series.symbol.name,
             "tf": done.series.tf,
-            _rows_of(done.series): done.rows,
+            _row_kind(done.series): done.rows,
         }
         for done in written
     ]
-    say("\n".join([*lines, f"{path}: {len(written)} exported"]), as_json, db=path, files=listed)
+    print_result("\n".join(lines), as_json, db=path, files=listed)
 
 
-def _rows_of(series: Any) -> str:
+def _row_kind(series: Any) -> str:
     return "candles" if series.timeframe else TICKS
+
+
+def _count_rows(rows: int, many: Sequence[Any]) -> str:
+    kinds = {_row_kind(series) for series in many} or {"candles"}
+    if kinds == {"candles", TICKS}:
+        return format_count(rows, "candle and tick", "candles and ticks")
+    return format_count(rows, "tick" if kinds == {TICKS} else "candle")
 
 
 def _export_to_stdout(
@@ -166,13 +178,12 @@ def _export_to_stdout(
 
     context = click.get_current_context()
     if as_json or format_ == "parquet":
-        raise click.UsageError("-o must name a file or folder for this", context)
+        raise click.UsageError("--json and Parquet need -o to name a file or folder", context)
     if len(many) != 1 and format_ != "ndjson":
-        raise click.UsageError("-o must name a folder for more than one file", context)
-    numbers: list[int] = []
+        raise click.UsageError("more than one file needs -o to name a folder", context)
+    row_counts: list[int] = []
     output = sys.stdout.buffer
     for series in many:
-        for piece in exporter.stream(connection, series, format_, numbers.append):
-            output.write(piece)
-    kinds = " and ".join(dict.fromkeys(map(_rows_of, many))) or "candles"
-    click.echo(f"{path}: {sum(numbers)} {kinds} exported", err=True)
+        for chunk in exporter.stream(connection, series, format_, row_counts.append):
+            output.write(chunk)
+    click.echo(f"{path}: {_count_rows(sum(row_counts), many)} exported", err=True)

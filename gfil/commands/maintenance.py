@@ -1,62 +1,68 @@
-"""The commands that copy the database, put a copy in its place, and say whether all is well."""
+"""The commands `backup`, `restore` and `doctor`."""
 
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
 from gfil import config
-from gfil.commands import json_option, say
-
-MB = 1_000_000
+from gfil.commands import json_option, print_result, progress_bar
+from gfil.wording import format_count, format_size
 
 
 @click.command()
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option("--keep", type=click.IntRange(1), help="So many in the folder DEST; older ones go.")
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Keep the newest N backups in DEST and delete older ones.",
+)
 @json_option
 def backup(dest: Path, keep: int | None, as_json: bool) -> None:
-    """Make a checked copy, while the server runs; into a folder under a name with the date."""
+    """Write a verified copy of the database while the server runs.
+
+    If DEST is a folder, the name of the copy contains the date and time.
+    """
     from gfil.maintenance.backup import write
 
     path = config.read().db
     made = write(path, dest, keep=keep, now=time.time())
-    line = f"{path}: backed up to {made.path}, {made.bytes / MB:.1f} MB, checked"
+    line = f"{path}: backed up to {made.path}, {format_size(made.bytes)}, verified"
     if made.removed:
-        line += f"; {len(made.removed)} older removed"
-    say(line, as_json, db=path, **made.as_json())
+        line += f"; {format_count(len(made.removed), 'older backup')} deleted"
+    print_result(line, as_json, db=path, **made.as_json())
 
 
 @click.command()
 @click.argument("src", type=click.Path(path_type=Path))
 @json_option
 def restore(src: Path, as_json: bool) -> None:
-    """Put a backup, verified first, in the place of the database, which is kept beside it."""
+    """Replace the database with a verified backup and keep the old one next to it."""
     from gfil.maintenance.restore import run
 
     path = config.read().db
     done = run(src, path, now=time.time())
     line = f"{path}: restored from {src}"
-    line += f"; what was there is now {done.kept}" if done.kept else ""
-    line += f"; {done.revoked} keys revoked since stay revoked" if done.revoked else ""
-    say(line, as_json, db=path, source=src, **done._asdict())
+    line += f"; the previous database is now {done.kept}" if done.kept else ""
+    if done.revoked:
+        line += f"; {format_count(done.revoked, 'key')} revoked since the backup stayed revoked"
+    print_result(line, as_json, db=path, source=src, **done._asdict())
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="In seconds: of the data only the last days.")
-@click.option("--repair", is_flag=True, help="Derive wrong candles again from their base.")
+@click.option("--quick", is_flag=True, help="Check only the last days of data; takes seconds.")
+@click.option("--repair", is_flag=True, help="Derive wrong candles again from their finer candles.")
 @json_option
 def doctor(quick: bool, repair: bool, as_json: bool) -> int:
-    """Tell whether all is well: the file, the laws of the data, the disk, what cron should do."""
+    """Check the file, the laws of the data, the disk, backups, prunes and stale symbols."""
     from gfil.maintenance.doctor import CHECKS, run
 
     settings = config.read()
-    with _progress(len(CHECKS)) as bar:
+    with progress_bar(len(CHECKS), "checking", lambda step: step) as bar:
 
-        def tell(what: str) -> None:
-            bar.update(what in CHECKS, what)
+        def show(step: str) -> None:
+            bar.update(step in CHECKS, step)
 
         found = run(
             settings.db,
@@ -64,24 +70,13 @@ def doctor(quick: bool, repair: bool, as_json: bool) -> int:
             free_mb_min=settings.min_free_mb,
             quick=quick,
             repair=repair,
-            progress=tell,
+            progress=show,
         )
     wrong = [check.name for check in found if not check.ok]
     lines = [
         f"{'ok   ' if check.ok else 'WRONG'} {check.name:8}  {check.detail}" for check in found
     ]
-    summary = f"{settings.db}: {'wrong: ' + ' '.join(wrong) if wrong else 'all is well'}"
-    told = [check._asdict() for check in found]
-    say("\n".join([*lines, summary]), as_json, db=settings.db, ok=not wrong, checks=told)
+    lines.append(f"{settings.db}: {'wrong: ' + ' '.join(wrong) if wrong else 'all is well'}")
+    checks = [check._asdict() for check in found]
+    print_result("\n".join(lines), as_json, db=settings.db, ok=not wrong, checks=checks)
     return 1 if wrong else 0
-
-
-def _progress(length: int) -> Any:
-    # On a terminal only, as of an import.
-    return click.progressbar(
-        length=length,
-        file=sys.stderr,
-        hidden=not sys.stderr.isatty(),
-        label="looking",
-        item_show_func=lambda what: what,
-    )

@@ -1,14 +1,12 @@
-"""The command that moves over from the old JSON files."""
+"""The command `migrate`."""
 
 import math
-import sys
 import time
-from typing import Any
 
 import click
 
 from gfil import clocks, config
-from gfil.commands import json_option, say
+from gfil.commands import json_option, print_result, progress_bar
 from gfil.errors import BadParameter
 
 NEVER = "never"
@@ -17,28 +15,26 @@ KEEP_HOURS_MAX = 24 * 366
 
 @click.command()
 @click.argument("source", metavar="DIR|FILE.db")
-@click.option(
-    "--dry-run", is_flag=True, help="Tell what is there and would be done; store nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Report on the files without storing anything.")
 @click.option(
     "--clock",
     show_default="UTC",
-    help="Clock of the stamps: UTC, a zone, an offset, nyclose; without it a JSON head tells.",
+    help="Clock of the times: UTC, a zone, an offset or nyclose, unless a JSON head names it.",
 )
 @click.option(
     "--keep-hours",
     show_default="72",
     metavar="HOURS|never",
-    help="How long the old files stay once they are verified.",
+    help="Hours to keep the old files after verification.",
 )
 @json_option
 def migrate(
     source: str, dry_run: bool, clock: str | None, keep_hours: str | None, as_json: bool
 ) -> int:
-    """Move over from the old system: a folder of SYMBOL_TF.json files, or its SQLite file.
+    """Import the files of the old system: a folder of SYMBOL_TF.json files, or its SQLite file.
 
-    What is stored already stays as it is. Stopped at any moment and run again it goes on; a second
-    run does nothing.
+    Stored candles stay unchanged. An interrupted migration resumes when it is run again; a second
+    run of a finished migration changes nothing.
     """
     from gfil.migration import dry_run as migration_dry_run
     from gfil.migration import legacy_files
@@ -46,27 +42,27 @@ def migrate(
     from gfil.migration.report import MigrationReport
     from gfil.store.engine import connection
 
-    told_clock = None if clock is None else clocks.parse(clock)
+    known_clock = None if clock is None else clocks.parse(clock)
     hours = _parse_hours("72" if keep_hours is None else keep_hours)
     found = legacy_files.find(source)
     path = config.read().db
-    moved = MigrationReport(path, found.foreign, dry_run, hours)
-    length = sum(original.size for original in found.originals)
-    with _progress(length * (1 if dry_run else 2)) as progress:
+    report = MigrationReport(path, found.foreign, dry_run, hours)
+    size_bytes = sum(file.size for file in found.files)
+    with progress_bar(size_bytes * (1 if dry_run else 2), "migrating") as progress:
         if dry_run:
             db = connection.connect(path, readonly=True) if path.exists() else None
-            how = legacy_files.ReadOptions(told_clock, time.time())
-            migration_dry_run.run(db, found, how, moved, progress.update)
+            read_options = legacy_files.ReadOptions(known_clock, time.time())
+            migration_dry_run.run(db, found, read_options, report, progress.update)
         else:
-            wishes = migration.MigrationOptions(told_clock, hours, keep_hours is not None)
+            options = migration.MigrationOptions(known_clock, hours, keep_hours is not None)
             migration.migrate(
-                path, found, wishes, moved, tell_time=time.time, progress=progress.update
+                path, found, options, report, read_time=time.time, progress=progress.update
             )
-    for file in moved.files:
+    for file in report.files:
         if file.error:
             click.echo(f"gfil: {file.name}: {file.error}", err=True)
-    say("\n".join(moved.describe()), as_json, **moved.as_json())
-    return moved.exit_status
+    print_result("\n".join(report.describe()), as_json, **report.as_json())
+    return report.exit_status
 
 
 def _parse_hours(text: str) -> float | None:
@@ -77,11 +73,6 @@ def _parse_hours(text: str) -> float | None:
     except ValueError:
         hours = math.nan
     if not 0 <= hours <= KEEP_HOURS_MAX:
-        raise BadParameter(f"--keep-hours {text[:32]!r}: a number up to {KEEP_HOURS_MAX}, or never")
+        limits = f"a number from 0 to {KEEP_HOURS_MAX}, or never"
+        raise BadParameter(f"--keep-hours must be {limits}, not {text[:32]!r}")
     return hours
-
-
-def _progress(length: int) -> Any:
-    # A bar for people to watch, on the terminal only.
-    hidden = not length or not sys.stderr.isatty()
-    return click.progressbar(length=length, file=sys.stderr, hidden=hidden, label="migrating")

@@ -1,87 +1,87 @@
-"""The commands that keep the database small: how long what is kept, and the nightly prune."""
+"""The commands `retention` and `prune`."""
 
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import apsw
 import click
 
 from gfil import clocks, config
-from gfil.commands import json_option, say
+from gfil.commands import json_option, print_result
 from gfil.errors import BadParameter
 from gfil.store import symbols
 from gfil.store.engine import connection
 from gfil.store.retention import rules
-from gfil.store.retention.rules import FOREVER, WHATS, Period
+from gfil.store.retention.backdated_days import BackdatedDays
+from gfil.store.retention.rules import FOREVER, SUBJECTS, Period
 from gfil.store.symbols import Symbol
+from gfil.wording import format_count
 
-PATIENCE_MS = 30_000  # for the write lock: nobody waits for a prune
+BUSY_TIMEOUT_MS = 30_000  # no request waits for a prune, so a prune can wait for the write lock
 
 
 @click.command()
-@click.option("--symbol", "name", help="Whose; without it of every symbol without its own.")
-@click.argument("wishes", nargs=-1, metavar="[TF=KEEP|ticks=KEEP]...")
+@click.option("--symbol", "name", help="Symbol to configure (default: the global policy).")
+@click.argument("texts", nargs=-1, metavar="[TF=KEEP|ticks=KEEP]...")
 @json_option
-def retention(name: str | None, wishes: tuple[str, ...], as_json: bool) -> None:
-    """Show or set how long what is kept: 7d, 3months, 1y, forever; of a symbol also default."""
+def retention(name: str | None, texts: tuple[str, ...], as_json: bool) -> None:
+    """Show or set retention rules: 7d, 2w, 3months, 1y, forever, or default to remove a rule."""
     path = config.read().db
-    wanted = dict(map(_parse, wishes))
-    db = connection.connect(path, readonly=not wanted)
+    changes = dict(map(_parse_rule, texts))
+    db = connection.connect(path, readonly=not changes)
     symbol = symbols.read(db, name) if name is not None else None
-    if wanted:
-        with connection.transaction(db):
-            rules.set_rules(db, symbol, wanted)
-            for other in [] if symbol else _list_ruled(db):
-                rules.set_rules(db, other, {})  # nothing new, but it may contradict by now
-    told = {"symbol": symbol.name} if symbol else {"symbols": _own(db)}
-    kept = rules.read_rules(db, symbol)
-    whose = symbol.name if symbol else "every symbol"
-    lines = [f"{path}: {whose}: {_spell(kept)}, all else forever"]
-    if symbol is None:
-        for other in _list_ruled(db):
-            lines.append(f"{other.name}: {_spell(rules.read_own_rules(db, other))}")
-    if wanted:
-        lines.append("`gfil prune --dry-run` tells what the next prune would remove")
-    named = {what: keep.name for what, keep in kept.items()}
-    say("\n".join(lines), as_json, db=path, **told, retention=named)
+    if changes:
+        _change_rules(db, symbol, changes)
+    in_force = rules.read_rules(db, symbol)
+    owner = symbol.name if symbol else "every symbol"
+    lines = [f"{path}: {owner}: {_format_rules(in_force)}, all else forever"]
+    fields: dict[str, Any] = {"symbol": symbol.name} if symbol else {"symbols": {}}
+    for other in [] if symbol else _list_symbols_with_rules(db):
+        own = rules.read_own_rules(db, other)
+        lines.append(f"{other.name}: {_format_rules(own)}")
+        fields["symbols"][other.name] = {subject: keep.name for subject, keep in own.items()}
+    if changes:
+        lines.append("`gfil prune --dry-run` shows what the next prune would remove")
+    fields["retention"] = {subject: keep.name for subject, keep in in_force.items()}
+    print_result("\n".join(lines), as_json, db=path, **fields)
 
 
-def _parse(wish: str) -> tuple[str, Period | None]:
-    what, equals, keep = wish.partition("=")
+def _parse_rule(text: str) -> tuple[str, Period | None]:
+    subject, equals, keep = text.partition("=")
     if not equals:
-        raise BadParameter(f"bad rule {wish[:64]!r}: say TF=KEEP, such as M1=3months or ticks=7d")
+        raise BadParameter(f"bad rule {text[:64]!r}: use TF=KEEP, such as M1=3months or ticks=7d")
     is_default = keep.strip().casefold() == "default"
-    return rules.parse_subject(what), None if is_default else rules.parse_period(keep)
+    return rules.parse_subject(subject), None if is_default else rules.parse_period(keep)
 
 
-def _list_ruled(connection: apsw.Connection) -> list[Symbol]:
-    ruled = rules.list_symbols_with_rules(connection)
-    return [symbol for symbol in symbols.list_symbols(connection) if symbol.id in ruled]
+def _change_rules(
+    db: apsw.Connection, symbol: Symbol | None, changes: Mapping[str, Period | None]
+) -> None:
+    with connection.transaction(db):
+        rules.set_rules(db, symbol, changes)
+        for other in [] if symbol else _list_symbols_with_rules(db):
+            rules.set_rules(db, other, {})  # checks its rules against the new global policy
 
 
-def _own(connection: apsw.Connection) -> dict[str, dict[str, str]]:
-    return {
-        symbol.name: {
-            what: keep.name for what, keep in rules.read_own_rules(connection, symbol).items()
-        }
-        for symbol in _list_ruled(connection)
-    }
+def _list_symbols_with_rules(db: apsw.Connection) -> list[Symbol]:
+    ids = rules.list_symbols_with_rules(db)
+    return [symbol for symbol in symbols.list_symbols(db) if symbol.id in ids]
 
 
-def _spell(kept: Mapping[str, Period]) -> str:
-    # Those that are kept for ever only where somebody said so.
-    named = [what for what in WHATS if what in kept and kept[what] != FOREVER]
-    return " ".join(f"{what}={kept[what].name}" for what in named) or "nothing is pruned"
+def _format_rules(periods: Mapping[str, Period]) -> str:
+    limited = [name for name in SUBJECTS if periods.get(name, FOREVER) != FOREVER]
+    return " ".join(f"{name}={periods[name].name}" for name in limited) or "nothing is pruned"
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
-@click.option("--imported", is_flag=True, help="Imported days too, which else stay.")
+@click.option("--dry-run", is_flag=True, help="Report what would be removed without removing it.")
+@click.option("--imported", is_flag=True, help="Remove backdated days too.")
 @json_option
 def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
-    """Remove what is older than it is kept, and give its room back; for the nightly cron."""
-    from gfil.maintenance import ballast
+    """Remove rows past their retention and return the space; run it nightly from cron."""
+    from gfil.maintenance import free_space
     from gfil.maintenance.prune import prune as run
     from gfil.migration import cleanup
 
@@ -92,29 +92,32 @@ def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
         report = run(db, now=now, imported=imported, dry_run=True)
         migrated = cleanup.delete_migrated(db, now, dry_run=True)
     else:
-        with ballast.released(path, settings.min_free_mb):
+        with free_space.ballast_released(path, settings.min_free_mb):
             db = connection.connect(path)
-            db.set_busy_timeout(PATIENCE_MS)
+            db.set_busy_timeout(BUSY_TIMEOUT_MS)
             report = run(
                 db,
                 now=now,
                 imported=imported,
-                is_tight=lambda: ballast.is_needed(path),
-                progress=_show,
+                is_tight=lambda: free_space.is_tight(path),
+                progress=_show_symbol,
             )
             migrated = cleanup.delete_migrated(db, now)
             db.close()
-    lines = [f"{path}: {'would be done: ' if dry_run else ''}{report.describe()}"]
-    lines += [
-        f"{each.symbol} {each.tf}: {each.days} imported days from "
-        f"{clocks.format_instant(each.first)[:10]} to {clocks.format_instant(each.last)[:10]} "
-        "stay: only `gfil prune --imported` removes them"
-        for each in report.imported
-    ]
-    named = {**report.as_json(), "migrated": migrated.as_json()}
-    say("\n".join([*lines, *migrated.describe()]), as_json, db=path, dry_run=dry_run, **named)
+    lines = [f"{path}: {'dry run: ' if dry_run else ''}{report.describe()}"]
+    lines += [*map(_describe_backdated, report.imported), *migrated.describe()]
+    fields = {**report.as_json(), "migrated": migrated.as_json()}
+    print_result("\n".join(lines), as_json, db=path, dry_run=dry_run, **fields)
 
 
-def _show(symbol: str) -> None:
+def _describe_backdated(days: BackdatedDays) -> str:
+    first, last = (clocks.format_instant(day)[:10] for day in (days.first, days.last))
+    return (
+        f"{days.symbol} {days.tf}: {format_count(days.days, 'backdated day')} from {first} to "
+        f"{last} kept; only `gfil prune --imported` removes them"
+    )
+
+
+def _show_symbol(symbol: str) -> None:
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[Kpruning {symbol}", err=True, nl=False)

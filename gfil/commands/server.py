@@ -1,4 +1,4 @@
-"""The commands that make a database and serve it."""
+"""The commands `serve` and `init`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,20 +6,20 @@ from pathlib import Path
 import click
 
 from gfil import config
-from gfil.commands import json_option, say
+from gfil.commands import json_option, print_result
 
 DEMO_DB = "data/demo.db"
 
 
 @click.command()
-@click.option("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="Where to listen.")
+@click.option("--bind", default="127.0.0.1:8000", metavar="HOST:PORT", help="Address to listen on.")
 @click.option(
     "--demo",
     is_flag=True,
-    help="Show made-up prices, live too, from a database of their own.",
+    help="Serve generated prices with a live feed, from a separate database.",
 )
 def serve(bind: str, demo: bool) -> None:
-    """Start the server; makes the database if there is none."""
+    """Start the server and create the database if it does not exist."""
     from gfil.server import gunicorn_conf as server
 
     settings = config.read()
@@ -28,14 +28,13 @@ def serve(bind: str, demo: bool) -> None:
     host, port = server.parse_bind(bind)
     listener, loopback = server.listen(host, port, settings)
     if demo and not settings.db.exists():
-        click.echo("Making up a history for the demo…", err=True)
+        click.echo("Generating the demo history…", err=True)
     _prepare(settings.db)
     if demo:
-        from gfil.demo import history as made_up
-        from gfil.demo import live_feed
+        from gfil.demo import history, live_feed
 
-        made_up.fill(settings.db)
-        live_feed.keep(listener.getsockname(), settings.db)
+        history.fill(settings.db)
+        live_feed.start(listener.getsockname(), settings.db)
     server.run(listener, settings.db, loopback=loopback)
 
 
@@ -44,18 +43,21 @@ def _prepare(path: Path) -> None:
     from gfil.store.removal import sweep
 
     if upgrade := connection.create(path):
-        kept = f"as it was: {upgrade.copy}" if upgrade.copy else "no room for a copy as it was"
-        click.echo(f"{path}: upgraded from schema {upgrade.schema_before}; {kept}", err=True)
+        backup = upgrade.copy or "none, the disk has too little free space"
+        click.echo(
+            f"{path}: upgraded from schema {upgrade.schema_before}; backup: {backup}", err=True
+        )
     db = connection.connect(path)
-    sweep.sweep_all(db)  # what a deletion that was killed has left
+    sweep.sweep_all(db)  # finishes deletions that were interrupted
     db.close()
 
 
 @click.command()
 @json_option
 def init(as_json: bool) -> None:
-    """Make an empty database; where there is one, only bring it up to date."""
+    """Create an empty database, or upgrade the existing one to this version."""
     path = config.read().db
     created = not path.exists()
     _prepare(path)
-    say(f"{path}: {'made' if created else 'is there already'}", as_json, db=path, created=created)
+    line = f"{path}: {'created' if created else 'exists already'}"
+    print_result(line, as_json, db=path, created=created)

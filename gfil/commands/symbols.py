@@ -1,16 +1,17 @@
-"""The commands about symbols, and delete."""
+"""The commands `symbol list`, `set`, `rename` and `delete`, and `delete`."""
 
 from typing import Any
 
 import click
 
 from gfil import clocks, config, timeframes
-from gfil.commands import json_option, say
+from gfil.commands import json_option, print_result
 from gfil.errors import BadParameter
 from gfil.store import symbol_settings, symbols
 from gfil.store.candles import inventory
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range, sweep
+from gfil.wording import format_count
 
 
 @click.group(name="symbol")
@@ -21,7 +22,7 @@ def symbol_group() -> None:
 @symbol_group.command(name="list")
 @json_option
 def list_symbols(as_json: bool) -> None:
-    """Name every symbol with its clock, digits and newest candle."""
+    """List every symbol with its clock, digits and newest candle."""
     path = config.read().db
     db = connection.connect(path, readonly=True)
     described = []
@@ -36,29 +37,36 @@ def list_symbols(as_json: bool) -> None:
         + (f"  {facts['description']}" if facts["description"] else "")
         for facts in described
     ]
-    summary = f"{path}: {len(lines)} symbols"
-    say("\n".join([*lines, summary]), as_json, db=path, symbols=described)
+    lines.append(f"{path}: {format_count(len(lines), 'symbol')}")
+    print_result("\n".join(lines), as_json, db=path, symbols=described)
 
 
 @symbol_group.command(name="set")
-@click.argument("name", metavar="SYMBOL")
-@click.option("--clock", help="What its charts are drawn on: UTC, a zone, an offset, or nyclose.")
-@click.option("--digits", type=click.IntRange(0, 8), help="Decimals of its prices.")
-@click.option("--description", help="A few words.")
-@click.option("--price", type=click.Choice(symbols.PRICES), help="A tick's price.")
+@click.argument("symbol_name", metavar="SYMBOL")
+@click.option("--clock", help="Clock of its charts: UTC, a zone, an offset or nyclose.")
+@click.option("--digits", type=click.IntRange(0, 8), help="Number of decimals of its prices.")
+@click.option("--description", help="Short description.")
+@click.option(
+    "--price", type=click.Choice(symbols.PRICES), help="Field of a tick that makes its candles."
+)
 @click.option("--base", help="Base currency.")
 @click.option("--quote", help="Quote currency.")
 @json_option
-def set_symbol(name: str, as_json: bool, **facts: Any) -> None:
-    """Set facts of a symbol; a new clock derives H4 and D1 on it, a new price M1 of ticks."""
+def set_symbol(symbol_name: str, as_json: bool, **settings: Any) -> None:
+    """Change settings of a symbol.
+
+    A new clock derives its H4 and D1 candles again. A new price derives its M1 candles again from
+    the ticks.
+    """
     path = config.read().db
-    given = {fact: value for fact, value in facts.items() if value is not None}
+    given = {name: value for name, value in settings.items() if value is not None}
     if not given:
-        raise click.UsageError("name at least one fact to set", click.get_current_context())
+        raise click.UsageError("give at least one setting to change", click.get_current_context())
     db = connection.connect(path)
     with connection.transaction(db):
-        symbol = symbol_settings.update_settings(db, symbols.read(db, name), given)
-    say(f"{path}: {symbol.name} is set", as_json, db=path, symbol=symbol.name, clock=symbol.clock)
+        symbol = symbol_settings.update_settings(db, symbols.read(db, symbol_name), given)
+    line = f"{path}: changed the settings of {symbol.name}"
+    print_result(line, as_json, db=path, symbol=symbol.name, clock=symbol.clock)
 
 
 @symbol_group.command(name="rename")
@@ -66,40 +74,45 @@ def set_symbol(name: str, as_json: bool, **facts: Any) -> None:
 @click.argument("new")
 @json_option
 def rename_symbol(old: str, new: str, as_json: bool) -> None:
-    """Give a symbol a name that no other has."""
+    """Rename a symbol; the new name must be free."""
     path = config.read().db
     db = connection.connect(path)
     with connection.transaction(db):
         symbol = symbols.read(db, old)
         symbols.rename(db, symbol, new)
-    say(f"{path}: {symbol.name} is now {new}", as_json, db=path, symbol=new, was=symbol.name)
+    line = f"{path}: {symbol.name} is now {new}"
+    print_result(line, as_json, db=path, symbol=new, was=symbol.name)
 
 
 @symbol_group.command(name="delete")
 @click.argument("name", metavar="SYMBOL")
 @json_option
 def delete_symbol(name: str, as_json: bool) -> None:
-    """Delete a symbol, all its candles and ticks."""
+    """Delete a symbol with all its candles and ticks."""
     path = config.read().db
     db = connection.connect(path)
     with connection.transaction(db):
         symbol = symbols.read(db, name)
         symbols.delete(db, symbol)
     sweep.sweep_all(db)
-    say(f"{path}: {symbol.name} is deleted", as_json, db=path, symbol=symbol.name)
+    print_result(f"{path}: deleted {symbol.name}", as_json, db=path, symbol=symbol.name)
 
 
 @click.command()
-@click.option("--symbol", "name", required=True, help="Whose candles.")
-@click.option("--from", "from_", metavar="TIME", help="From here on; without it from the first.")
-@click.option("--to", metavar="TIME", help="Up to here; without it to the last.")
-@click.option("--tf", help="Only this timeframe.")
-@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--symbol", "name", required=True, help="Symbol to delete from.")
+@click.option(
+    "--from", "from_", metavar="TIME", help="Start of the range (default: the first candle)."
+)
+@click.option(
+    "--to", metavar="TIME", help="End of the range, exclusive (default: the last candle)."
+)
+@click.option("--tf", help="Delete only this timeframe, and no ticks.")
+@click.option("--dry-run", is_flag=True, help="Report the counts without deleting.")
 @json_option
 def delete(
     name: str, from_: str | None, to: str | None, tf: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Delete stored candles of a range, and its ticks; what was derived from them follows."""
+    """Delete the stored candles and ticks of a range and derive the coarser candles again."""
     path = config.read().db
     start = clocks.parse_instant(from_) if from_ else clocks.TIME_MIN
     stop = clocks.parse_instant(to) if to else clocks.TIME_MAX
@@ -110,7 +123,8 @@ def delete(
     symbol = symbols.read(db, name)
     run = delete_range.count_range if dry_run else delete_range.delete_range
     done = run(db, symbol, start, stop, timeframe)
-    verb = "would go" if dry_run else "deleted"
-    line = f"{path}: {done.deleted} candles and {done.ticks} ticks of {symbol.name} {verb}"
-    told = {"deleted": done.deleted, "ticks": done.ticks, "warnings": done.warnings}
-    say("\n".join([line, *done.warnings]), as_json, db=path, **told)
+    verb = "would be deleted" if dry_run else "deleted"
+    candles, ticks = format_count(done.deleted, "candle"), format_count(done.ticks, "tick")
+    line = f"{path}: {candles} and {ticks} of {symbol.name} {verb}"
+    counts = {"deleted": done.deleted, "ticks": done.ticks, "warnings": done.warnings}
+    print_result("\n".join([line, *done.warnings]), as_json, db=path, **counts)

@@ -1,1 +1,1 @@
-"""The demo database: made-up history and live feed."""
+"""The demo database: generated history and live feed."""

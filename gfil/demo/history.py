@@ -1,4 +1,4 @@
-"""A made-up history for `serve --demo`: several symbols, clearly labelled, the same every time."""
+"""History of `serve --demo`: labelled symbols with generated candles, the same on each run."""
 
 import math
 import random
@@ -23,14 +23,14 @@ LABEL = "Made up"
 NEW_YORK_CLOSE = clocks.parse("nyclose")
 BATCH_ROWS = 20_000
 YEAR_S = 365 * DAY
-PULL_PER_YEAR = 2.0  # how strongly a price is drawn back to where it belongs
+REVERSION_PER_YEAR = 2.0  # strength of the reversion to the initial price
 MINUTE_TICKS = 60
-# What is made, coarsest first: the timeframe, and how long before now it begins.
+# Parts of the history, coarsest first: the timeframe and how long before now it starts.
 PARTS = ((D1, 8 * YEAR_S), (H1, YEAR_S), (M1, 21 * DAY))
 
 
 class Instrument(NamedTuple):
-    """How a made-up symbol moves; `volatility` is the part of its price it moves in a year."""
+    """Demo symbol and its random walk; `volatility` is yearly, as a fraction of the price."""
 
     name: str
     description: str
@@ -52,7 +52,7 @@ INSTRUMENTS = (
 
 
 def fill(path: Path, now: float | None = None) -> None:
-    """Make the history of every demo symbol up to `now`, or what is missing at its end."""
+    """Write the history of every demo symbol up to `now`, or extend it to `now`."""
     until = int(time.time() if now is None else now) // MINUTE * MINUTE
     db = connection.connect(path)
     try:
@@ -75,10 +75,10 @@ def _fill_symbol(db: apsw.Connection, instrument: Instrument, until: int) -> Non
     latest = inventory.read_latest(db, symbol)
     if latest is None:
         price, parts = instrument.price, [timeframe for timeframe, _ in PARTS]
-        # A part begins with a day, so that no coarse candle holds finer ones.
+        # Each part starts on a day boundary, so no coarse candle overlaps finer ones.
         starts = [instrument.clock.bucket(D1, until - length).start for _, length in PARTS]
     else:
-        # The minute that a live feed has begun stays as it is.
+        # The minute a live feed has started stays unchanged.
         price, parts, starts = latest.close, [M1], [min(latest.time + MINUTE, until)]
     for timeframe, start, stop in zip(parts, starts, [*starts[1:], until], strict=True):
         price = _write_part(db, symbol, instrument, timeframe, start, stop, price)
@@ -100,7 +100,7 @@ def _write_part(
         if bucket.stop <= stop and is_open(instrument, bucket.start)
     ]
     for first in range(0, len(buckets), BATCH_ROWS):
-        rows, price = _make_rows(
+        rows, price = _generate_rows(
             rng, instrument, timeframe, buckets[first : first + BATCH_ROWS], price
         )
         with connection.transaction(db):
@@ -110,32 +110,32 @@ def _write_part(
 
 
 def is_open(instrument: Instrument, instant: float) -> bool:
-    """Say whether its market trades at an instant."""
+    """Return whether the market of the instrument is open at an instant."""
     return not instrument.closes or (NEW_YORK_CLOSE.wall(int(instant)) - MONDAY) % WEEK < 5 * DAY
 
 
-def liveliness(instant: float) -> float:
-    """Return how lively a market is at this time of the day: 0.1 to 1."""
+def activity(instant: float) -> float:
+    """Return the trading activity at this time of day, 0.1 to 1."""
     return 0.55 + 0.45 * math.sin((instant % DAY) / DAY * 2 * math.pi - 2.2)
 
 
 def move(
     rng: random.Random, instrument: Instrument, price: float, instant: float, seconds: float
 ) -> float:
-    """Return a price so many seconds on: a step of a walk drawn back to where it belongs."""
+    """Return the price `seconds` later: one step of a mean-reverting random walk."""
     step = instrument.volatility * math.sqrt(seconds / YEAR_S)
-    drift = PULL_PER_YEAR * seconds / YEAR_S * math.log(instrument.price / price)
-    return price * math.exp(rng.gauss(drift, step * (0.5 + liveliness(instant))))
+    drift = REVERSION_PER_YEAR * seconds / YEAR_S * math.log(instrument.price / price)
+    return price * math.exp(rng.gauss(drift, step * (0.5 + activity(instant))))
 
 
-def _make_rows(
+def _generate_rows(
     rng: random.Random,
     instrument: Instrument,
     timeframe: Timeframe,
     buckets: Sequence[Bucket],
     price: float,
 ) -> tuple[CandleColumns, float]:
-    # A walk of four steps a candle.
+    # Four steps of the walk per candle.
     rows = CandleColumns([], [], [], [], [], [], [])
     for start, stop in buckets:
         path = [price]
@@ -143,8 +143,8 @@ def _make_rows(
             price = move(rng, instrument, price, start, timeframe.seconds / 4)
             path.append(price)
         prices = [round(value, instrument.digits) for value in path]
-        usual = MINUTE_TICKS * liveliness(start) * timeframe.seconds / MINUTE
-        volume = 1 + int(rng.expovariate(1) * usual)
+        expected_volume = MINUTE_TICKS * activity(start) * timeframe.seconds / MINUTE
+        volume = 1 + int(rng.expovariate(1) * expected_volume)
         rows.time.append(start)
         rows.extra_s.append(stop - start - timeframe.seconds)
         rows.open.append(prices[0])

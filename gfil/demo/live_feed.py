@@ -1,6 +1,6 @@
-"""A made-up live feed for `serve --demo`: ticks through the public door, as long as it is open.
+"""Live feed of `serve --demo`: a process that posts generated ticks over HTTP.
 
-It is a process of its own, which ends when the server has ended, however that ended.
+The process ends when the server has ended, even if the server was killed.
 """
 
 import logging
@@ -31,45 +31,45 @@ from gfil.timeframes import DAY, MINUTE
 
 KEY_NAME = "made-up live feed"
 KEY_LIFE_S = DAY
-KEY_RENEWED_S = KEY_LIFE_S // 2  # well before it expires
+KEY_RENEWED_S = KEY_LIFE_S // 2  # renewed well before it expires
 ROUND_S = 0.25
-WATCH_S = 0.25  # how often it looks whether the server is still there
-RATE_LEAST = 0.3  # ticks of a symbol a second, in the quietest hours
-STEP_MAX_S = float(MINUTE)  # a machine that slept wakes up to no jump
+WATCH_S = 0.25  # between two checks that the server is alive
+RATE_MIN = 0.3  # ticks of a symbol per second, in the quietest hours
+STEP_MAX_S = float(MINUTE)  # limits the price jump after the machine was suspended
 SPREAD = 0.0001  # of the price
-STARTS_MAX = 5  # what is killed again and again is killed on purpose
-AGAIN_S = 1.0
-LAST_WORD = b"ended\n"  # on stdout: it was not killed
+STARTS_MAX = 5  # a feed that is killed this often is killed on purpose
+RESTART_S = 1.0
+LAST_LINE = b"ended\n"  # on stdout: the feed ended by itself
 
 
-def keep(address: Sequence[Any], database: Path) -> None:
-    """Start the feed, and start it anew when it is killed, for as long as this process lives."""
-    feed = start(address, database, stdout=subprocess.PIPE)
-    # A thread, for gunicorn's master waits for every child itself and tells nobody of this one.
-    threading.Thread(target=_keep, args=(feed, address, database), daemon=True).start()
+def start(address: Sequence[Any], database: Path) -> None:
+    """Start the feed, and restart it if it is killed, as long as this process lives."""
+    feed = start_process(address, database, stdout=subprocess.PIPE)
+    # A thread, because gunicorn's master reaps every child itself and reports none of ours.
+    threading.Thread(target=_supervise, args=(feed, address, database), daemon=True).start()
 
 
-def _keep(feed: "subprocess.Popen[bytes]", address: Sequence[Any], database: Path) -> None:
+def _supervise(feed: "subprocess.Popen[bytes]", address: Sequence[Any], database: Path) -> None:
     for left in reversed(range(STARTS_MAX)):
         assert feed.stdout
         with feed.stdout:
-            if feed.stdout.read() == LAST_WORD:  # and why, it has said in the log
+            if feed.stdout.read() == LAST_LINE:  # it has logged the reason
                 return
-        then = "it is started again" if left else "it is not started again"
-        logs.say(logging.ERROR, "feed_stop", pid=feed.pid, detail=f"it was killed: {then}")
-        time.sleep(AGAIN_S)
+        detail = f"the feed was killed and is {'restarted' if left else 'not restarted'}"
+        logs.say(logging.ERROR, "feed_stop", pid=feed.pid, detail=detail)
+        time.sleep(RESTART_S)
         if left:
-            feed = start(address, database, stdout=subprocess.PIPE)
+            feed = start_process(address, database, stdout=subprocess.PIPE)
 
 
-def start(
+def start_process(
     address: Sequence[Any], database: Path, stdout: int = subprocess.DEVNULL
 ) -> "subprocess.Popen[bytes]":
-    """Start the feed for the server that this process becomes, which listens at `address`."""
+    """Start a feed process for the server of this process, which listens on `address`."""
     host, port = address[:2]
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    url = Server("http", reached, port, "").url
-    # A session of its own: a Ctrl-C is meant for the server, which answers what it has begun.
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    url = Server("http", reachable, port, "").url
+    # In a new session: Ctrl-C stops the server alone, which answers its open requests first.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "gfil.demo.live_feed", url, str(database), str(os.getpid())],
         stdin=subprocess.DEVNULL,
@@ -81,22 +81,22 @@ def start(
 
 
 class Walk:
-    """The price of one instrument, from a moment on."""
+    """Random walk of the price of one instrument."""
 
     def __init__(self, instrument: Instrument, price: float, now: float) -> None:
         self._instrument = instrument
         self._price = price
-        self._moved = now
+        self._moved_at = now
 
     def step(self, rng: random.Random, now: float) -> Tick | None:
-        """Return the tick of a round, if it brings one."""
-        rate = history.MINUTE_TICKS / MINUTE * history.liveliness(now)
-        is_quiet = rng.random() >= max(rate, RATE_LEAST) * ROUND_S
+        """Return the tick of a round, or None if the round is quiet or the market closed."""
+        rate = history.MINUTE_TICKS / MINUTE * history.activity(now)
+        is_quiet = rng.random() >= max(rate, RATE_MIN) * ROUND_S
         if is_quiet or not history.is_open(self._instrument, now):
             return None
-        seconds = min(max(now - self._moved, 0.0), STEP_MAX_S)
+        seconds = min(max(now - self._moved_at, 0.0), STEP_MAX_S)
         self._price = history.move(rng, self._instrument, self._price, now, seconds)
-        self._moved = now
+        self._moved_at = now
         bid = round(self._price, self._instrument.digits)
         point = 10.0**-self._instrument.digits
         ask = round(bid + max(bid * SPREAD * rng.random(), point), self._instrument.digits)
@@ -104,33 +104,33 @@ class Walk:
 
 
 def run(server: Server, database: Path, parent: int) -> NoReturn:
-    """Post ticks for as long as the process `parent` is the one that started this one.
+    """Post ticks as long as the process `parent` is the parent of this one.
 
     Raises:
-        Unauthorized: the feed of a later start has taken over.
-        GfilError: the server or the database is not what it was.
+        Unauthorized: a feed started later has revoked the key.
+        GfilError: the server refuses the ticks, or the database cannot be used.
     """
     rng = random.Random()
-    walks = _begin(database, time.time())
+    walks = _start_walks(database, time.time())
     while True:
         now = time.time()
         renew_at = now + KEY_RENEWED_S
         poster = Poster(
             server,
-            _make_key(database, int(now)),
-            patience_s=math.inf,
-            first_patience_s=math.inf,
-            rest=lambda seconds: _rest(seconds, parent),
+            _create_key(database, int(now)),
+            retry_s=math.inf,
+            first_retry_s=math.inf,
+            sleep=lambda seconds: _sleep(seconds, parent),
         )
         with closing(poster):
             while now < renew_at:
-                _rest(ROUND_S, parent)
+                _sleep(ROUND_S, parent)
                 now = time.time()
                 if ticks := [tick for walk in walks if (tick := walk.step(rng, now))]:
                     list(poster.post(ticks))
 
 
-def _begin(database: Path, now: float) -> list[Walk]:
+def _start_walks(database: Path, now: float) -> list[Walk]:
     db = connection.connect(database, readonly=True)
     walks = []
     for instrument in INSTRUMENTS:
@@ -141,7 +141,7 @@ def _begin(database: Path, now: float) -> list[Walk]:
     return walks
 
 
-def _make_key(database: Path, now: int) -> str:
+def _create_key(database: Path, now: int) -> str:
     db = connection.connect(database)
     with connection.transaction(db):
         for key in api_keys.list_keys(db):
@@ -153,26 +153,26 @@ def _make_key(database: Path, now: int) -> str:
     return secret
 
 
-def _rest(seconds: float, parent: int) -> None:
-    until = time.monotonic() + seconds
+def _sleep(seconds: float, parent: int) -> None:
+    deadline = time.monotonic() + seconds
     while os.getppid() == parent:
-        left = until - time.monotonic()
-        if left <= 0:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
             return
-        time.sleep(min(left, WATCH_S))
+        time.sleep(min(left_s, WATCH_S))
     raise SystemExit(0)
 
 
 def main(url: str, database: str, parent: str) -> NoReturn:
-    """Run the feed, and say in the log why it ended if that was not the server's end."""
+    """Run the feed; log the reason if it ends before the server does."""
     logs.configure()
     try:
         run(tick_poster.parse_url(url, insecure=True), Path(database), int(parent))
     except Unauthorized:
-        logs.say(logging.INFO, "feed_stop", detail="the feed of a later start has taken over")
+        logs.say(logging.INFO, "feed_stop", detail="a feed started later has taken over")
     except (GfilError, apsw.Error) as error:
         logs.say(logging.ERROR, "feed_stop", detail=str(error))
-    sys.stdout.buffer.write(LAST_WORD)
+    sys.stdout.buffer.write(LAST_LINE)
     raise SystemExit(1)
 
 

@@ -1,4 +1,4 @@
-"""Candles and ticks to files and streams that import back to the same."""
+"""Export of candles and ticks to files and streams that import back to the same rows."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +31,9 @@ Candle = tuple[int, float, float, float, float, float]
 
 
 class Series(NamedTuple):
-    """Candles to export: of a symbol, timeframe and clock, that start in `[start, stop)`.
+    """Candles to export: symbol, timeframe, clock, and the range `[start, stop)` of their starts.
 
-    Without a timeframe they are the symbol's ticks, and the clock means nothing.
+    Without a timeframe: the ticks of the symbol; the clock is ignored.
     """
 
     symbol: Symbol
@@ -44,7 +44,7 @@ class Series(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its file, without the ending."""
+        """The name of the file, without the suffix."""
         return f"{self.symbol.name}_{self.tf}"
 
     @property
@@ -54,7 +54,7 @@ class Series(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A file that was written, and how many candles or ticks it holds."""
+    """An exported file and its number of candles or ticks."""
 
     file: Path
     series: Series
@@ -67,15 +67,15 @@ def stream(
     format_name: str,
     count: Callable[[int], object] = lambda _: None,
 ) -> Iterator[bytes]:
-    """Yield a series in pieces of a text format; `count` is told of the rows in each.
+    """Yield a series in pieces of a text format; `count` receives the number of rows in each.
 
-    Times are UTC with a `Z`, so that the clock an importer names decides about buckets alone: CSV
-    and NDJSON are to be imported with the same clock, JSON names it in its head. The first page
-    is read before the first piece is given.
+    Times are UTC with a `Z`, so the clock of an import decides only about buckets: import CSV and
+    NDJSON with the same clock; JSON names the clock in its head. The first page is read before the
+    first piece is yielded.
 
     Raises:
-        SymbolUnknown: the symbol has been deleted since it was read.
-        Conflict: so it was on the way, or another one; what was given is not complete.
+        SymbolUnknown: the symbol was deleted after it was read.
+        Conflict: the database was changed in a way that makes the export incomplete.
     """
     head, line, between, tail = _text_format(series, format_name)
     pages = _pages(db, series)
@@ -91,19 +91,19 @@ def stream(
 
 
 def to_csv(rows: Sequence[Candle]) -> str:
-    """Return candles as a whole CSV text."""
+    """Return candles as one CSV text."""
     return CSV_HEADER.decode() + "".join(map(_csv_line, rows))
 
 
 def write_files(
     db: apsw.Connection, many: Sequence[Series], format_name: str, target: Path
 ) -> Iterator[Written]:
-    """Write each series to a file of its own in a folder, or the only one to a file.
+    """Write each series to its own file in a folder, or a single series to a file.
 
-    A file appears under its name when it is complete.
+    A file gets its name when it is complete.
 
     Raises:
-        BadParameter: Parquet is asked for and `pyarrow` is not installed.
+        BadParameter: the format is Parquet and `pyarrow` is not installed.
     """
     into_folder = len(many) != 1 or target.is_dir()
     if into_folder:
@@ -137,24 +137,24 @@ def _replaced(file: Path) -> Iterator[Path]:
 
 
 def _pages(db: apsw.Connection, series: Series) -> Iterator[list[Any]]:
-    place: Any = series.start if series.timeframe else (series.start * 1000, 0)
+    position: Any = series.start if series.timeframe else (series.start * 1000, 0)
     epoch: str | None = None
-    while place is not None and series.start < series.stop:
+    while position is not None and series.start < series.stop:
         with connection.snapshot(db):
             now, _ = connection.read_state(db)
             if epoch not in (None, now):
-                raise Conflict(f"the database changed under the export of {series.name}")
-            symbol = symbols.reload(db, series.symbol)  # what is kept depends on its clock
-            rows, place = _read(db, series._replace(symbol=symbol), place)
+                raise Conflict(f"the database was replaced during the export of {series.name}")
+            symbol = symbols.reload(db, series.symbol)  # the stored candles depend on its clock
+            rows, position = _read(db, series._replace(symbol=symbol), position)
         epoch = now
         yield rows
 
 
-def _read(db: apsw.Connection, series: Series, place: Any) -> tuple[list[Any], Any]:
+def _read(db: apsw.Connection, series: Series, position: Any) -> tuple[list[Any], Any]:
     symbol, timeframe, clock, _, stop = series
     if timeframe is None:
-        return ticks.read_ticks(db, symbol, place, (stop * 1000, 0), limit=PAGE_ROWS)
-    return read.read_candles(db, symbol, timeframe, clock, place, stop, PAGE_ROWS)
+        return ticks.read_ticks(db, symbol, position, (stop * 1000, 0), limit=PAGE_ROWS)
+    return read.read_candles(db, symbol, timeframe, clock, position, stop, PAGE_ROWS)
 
 
 def _text_format(
@@ -171,9 +171,9 @@ def _text_format(
         fields = _tick_fields if is_tick else _json_fields
         return b"", lambda row: opening + fields(row), "", b""
     if format_name == "json":
-        told = names if is_tick else {**names, "clock": series.clock.name}
+        head = names if is_tick else {**names, "clock": series.clock.name}
         key, line = (b"ticks", _tick_array) if is_tick else (b"candles", _json_array)
-        return orjson.dumps(told)[:-1] + b',"%s":[\n' % key, line, ",\n", b"\n]}\n"
+        return orjson.dumps(head)[:-1] + b',"%s":[\n' % key, line, ",\n", b"\n]}\n"
     raise BadParameter(f"unknown format {format_name[:32]!r}: use one of {' '.join(FORMATS)}")
 
 

@@ -1,82 +1,60 @@
-"""The way of an import: recognise, read, check, place, store, and report."""
+"""The general way of an import: recognise the format, read, check, bucket, store, report."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import apsw
 
 from gfil import clocks, timeframes
 from gfil.clocks import UTC, Clock
-from gfil.errors import BadParameter, BadRequest, GfilError, Refused
+from gfil.errors import BadParameter, BadRequest, GfilError, Option, Refused
 from gfil.ingest import formats
 from gfil.ingest.detect import file_name, timeframe_check
 from gfil.ingest.detect.sniff import Format
 from gfil.ingest.load.atomic import AtomicWrite
 from gfil.ingest.load.batched import BatchWriter
-from gfil.ingest.load.bucketing import NumberedTicks
-from gfil.ingest.load.series import SeriesHint, SeriesRows, SeriesSplitter
-from gfil.ingest.load.writing import Columns, WriteOptions
-from gfil.ingest.parse import rows as row_tables
+from gfil.ingest.load.bucketing import RowColumns
+from gfil.ingest.load.series import SeriesBatch, SeriesHint, SeriesReader
+from gfil.ingest.load.writing import WriteOptions
+from gfil.ingest.options import Options
 from gfil.ingest.parse.columns import TICKS
-from gfil.ingest.report import Report, show_time
+from gfil.ingest.parse.rows import NumberedTicks
+from gfil.ingest.report import Report, format_time
 from gfil.ingest.source.byte_stream import ByteStream
-from gfil.store import symbols
-from gfil.store.engine import connection
 from gfil.timeframes import Timeframe
-
-Kind = Literal["candles", "ticks"]  # the name of a `layout.Kind`
-
-
-class Options(NamedTuple):
-    """What the user says about the input; None where it must be found out.
-
-    A clock that neither the user nor the head of the input names is UTC. `kind`: rows of the other
-    are refused. `abort`: one bad row refuses all. `fill`: stored candles stay. `force_timeframe`:
-    even if the rows contradict it.
-    """
-
-    symbol: str | None = None
-    timeframe: Timeframe | None = None
-    clock: Clock | None = None
-    format: str | None = None
-    columns: Sequence[str] | None = None
-    kind: Kind | None = None
-    abort: bool = False
-    fill: bool = False
-    dry_run: bool = False
-    force_timeframe: bool = False
+from gfil.wording import format_count
 
 
 class Sink(Protocol):
-    """Where rows go."""
+    """The receiver of good rows."""
 
-    def add(self, symbol: str, timeframe: Timeframe | None, rows: Columns) -> None:
-        """Take rows of one symbol and timeframe, or ticks of one symbol."""
+    def add(self, symbol: str, timeframe: Timeframe | None, rows: RowColumns) -> None:
+        """Add rows of one symbol and timeframe, or ticks of one symbol."""
 
     def finish(self) -> None:
-        """Take note that there are no more."""
+        """End the input."""
 
 
 class Reading(NamedTuple):
-    """Rows as they are read: those of `pieces` are good, in their buckets, by symbol and timeframe.
+    """Rows of an input, read while `batches` is iterated: good rows, in buckets, by series.
 
-    `report` is on the bad ones, as far as the pieces have been taken; `tell` returns what was
-    recognised once they have.
+    `report` covers the refused rows of the batches so far. `describe` returns what was recognised,
+    after the last batch.
     """
 
     report: Report
-    pieces: Iterator[list[tuple[str, Timeframe | None, Columns]]]
-    tell: Callable[[], dict[str, Any]]
+    batches: Iterator[list[SeriesBatch]]
+    describe: Callable[[], dict[str, Any]]
 
 
-class _Source(NamedTuple):
-    pieces: ByteStream
-    found: Format
+class _Input(NamedTuple):
+    stream: ByteStream
+    format: Format
     clock: Clock
-    is_clock_told: bool
-    groups: SeriesSplitter
+    is_clock_given: bool
+    series: SeriesReader
     report: Report
 
 
@@ -88,58 +66,46 @@ def load(
     now: float,
     name: str = "-",
 ) -> Report:
-    """Read rows of any format from chunks of bytes and store them; return what became of them.
+    """Read rows of any format from chunks of bytes, store them in batches, return the report.
 
-    `name` is the file's, which may tell symbol and timeframe. Rows are stored in batches, with
-    `abort` all at once. A dry run stores nothing and tells what was recognised; only a dry run
-    needs no database, then every good row counts as inserted.
+    `name` is the file name; it may hold symbol and timeframe. With `abort` the chunks are iterated
+    twice, first for the check; those of an iterator are held in memory. A dry run stores nothing
+    and reports what is recognised; it needs no database, and without one every good row counts as
+    inserted.
 
     Raises:
-        UnknownFormat: the content is of none, or not of the one announced.
-        BadParameter: symbol or timeframe are told nowhere, or the head names an unknown clock.
+        UnknownFormat: the content has no known format, or another than the announced one.
+        BadParameter: symbol or timeframe are not given, or the head names an unknown clock.
         SymbolCase: the symbol differs from a known one only in case.
-        Refused: the rows contradict the timeframe; or some are bad and `abort` is set.
-        Busy, DiskFull, DatabaseError: a batch could not be stored; those before it are.
+        Refused: the rows contradict the timeframe; or a row is refused and `abort` is set.
+        Busy, DiskFull, DatabaseError: a batch could not be stored; earlier batches are stored.
     """
-    if db is not None and options.abort and not options.dry_run:
-        prepared = prepare(db, chunks, options, now=now, name=name)
-        with connection.transaction(db):
-            return prepared.store(db)
+    if options.abort and not options.dry_run:
+        chunks = list(chunks) if isinstance(chunks, Iterator) else chunks
+        _check(db, chunks, options, now, name)
     source = _open(db, chunks, options, now, name)
     report = source.report
-    sink: Sink = _Nowhere(report)
+    sink: Sink = _CountingSink(report)
     if db is not None:
-        sink = BatchWriter(db, report, _manner(source, options, now), trial=options.dry_run)
-    with _telling_what_is_stored(report, options):
-        sample = _pump(source, sink)
+        sink = BatchWriter(db, report, _write_options(source, options, now), trial=options.dry_run)
+    with _reporting_stored_rows(report, options):
+        sample = _copy_rows(source, sink)
         sink.finish()
     if options.dry_run:
-        report.recognised = _tell(source, sample)
+        report.recognised = _describe(source, sample)
     return report
 
 
-def dry_run(
-    db: apsw.Connection | None,
-    chunks: Iterable[bytes],
-    options: Options,
-    *,
-    now: float,
-    name: str = "-",
-) -> Report:
-    """Go the same way as `load` without storing anything, and raise what it would with `abort`.
-
-    Raises:
-        UnknownFormat, BadParameter, SymbolCase, Refused: as `load`.
-    """
+def _check(
+    db: apsw.Connection | None, chunks: Iterable[bytes], options: Options, now: float, name: str
+) -> None:
     source = _open(db, chunks, options, now, name)
-    sink: Sink = _Nowhere(source.report)
-    if db is not None and source.found.kind == TICKS:  # only the store knows what is settled
-        sink = BatchWriter(db, source.report, _manner(source, options, now), trial=True)
-    _pump(source, sink)
+    sink: Sink = _CountingSink(source.report)
+    if db is not None and source.format.kind == TICKS:  # only the store knows settled minutes
+        sink = BatchWriter(db, source.report, _write_options(source, options, now), trial=True)
+    _copy_rows(source, sink)
     sink.finish()
-    if source.report.rejected:
-        raise source.report.refuse_all()
-    return source.report
+    source.report.refuse_bad_rows()
 
 
 def prepare(
@@ -150,24 +116,26 @@ def prepare(
     now: float,
     name: str = "-",
 ) -> AtomicWrite:
-    """Read and check a small request as a whole, and write nothing: `Prepared.store` does.
+    """Read and check a small request as a whole; `AtomicWrite.store` stores it.
 
     Raises:
-        BadRequest: it breaks off in the middle.
+        BadRequest: the body is truncated.
         UnknownFormat, BadParameter, SymbolCase, Refused: as `load`.
     """
     source = _open(db, chunks, options, now, name)
-    report = source.report
-    manner = _manner(source, options, now)
-    prepared = AtomicWrite(report, manner, abort=options.abort, dry_run=options.dry_run)
-    sample = _pump(source, prepared)
-    if report.reasons["truncated"]:
-        raise BadRequest("it breaks off in the middle: nothing was stored")
-    if options.abort and report.rejected and not options.dry_run:
-        raise report.refuse_all()
+    atomic = AtomicWrite(
+        source.report,
+        _write_options(source, options, now),
+        abort=options.abort,
+        dry_run=options.dry_run,
+    )
+    sample = _copy_rows(source, atomic)
+    if source.report.reasons["truncated"]:
+        raise BadRequest("the body is truncated: nothing was stored")
+    atomic.check()
     if options.dry_run:
-        report.recognised = _tell(source, sample)
-    return prepared
+        source.report.recognised = _describe(source, sample)
+    return atomic
 
 
 def read(
@@ -177,33 +145,32 @@ def read(
     *,
     now: float,
     name: str = "-",
-    found: Format | None = None,
+    source_format: Format | None = None,
 ) -> Reading:
-    """Read rows without storing any. `found` spares the recognition: its reader gets the chunks.
+    """Read rows without storing them. A given `source_format` is used without recognition.
 
     Raises:
-        UnknownFormat, BadParameter, SymbolCase, Refused: as `load`; also while pieces are taken.
+        UnknownFormat, BadParameter, SymbolCase, Refused: as `load`; also from the iterator.
     """
-    source = _open(db, chunks, options, now, name, found)
+    source = _open(db, chunks, options, now, name, source_format)
     sample: list[int] = []
-    return Reading(source.report, _read(source, sample), lambda: _tell(source, sample))
+    return Reading(source.report, _read(source, sample), lambda: _describe(source, sample))
 
 
 def read_ticks(
     chunks: Iterable[bytes], options: Options, *, name: str = "-"
 ) -> tuple[Report, Iterator[list[tuple[str, NumberedTicks]]]]:
-    """Read ticks without storing any: return a report on the bad rows and the good ones in pieces.
+    """Read ticks without storing them; return a report on refused rows, and batches by symbol.
 
-    A piece holds the ticks of each symbol in it. None is too far in the future.
+    Ticks in the future are not refused.
 
     Raises:
-        UnknownFormat, BadParameter: as `load`; also while the pieces are read.
+        UnknownFormat, BadParameter: as `load`; also from the iterator.
     """
     source = _open(None, chunks, options._replace(kind="ticks"), math.inf, name)
-    pieces = _read(source, [])
     return source.report, (
-        [(name, rows) for name, _, rows in piece if isinstance(rows, NumberedTicks)]
-        for piece in pieces
+        [(symbol, rows) for symbol, _, rows in batch if isinstance(rows, NumberedTicks)]
+        for batch in _read(source, [])
     )
 
 
@@ -213,87 +180,70 @@ def _open(
     options: Options,
     now: float,
     name: str,
-    found: Format | None = None,
-) -> _Source:
-    pieces = ByteStream(chunks)
-    if found is None:
-        found = formats.recognise(pieces.head(), options.format, options.columns, options.kind)
-    kind = found.kind.name
+    source_format: Format | None = None,
+) -> _Input:
+    stream = ByteStream(chunks)
+    if source_format is None:
+        source_format = formats.recognise(
+            stream.head(), options.format, options.columns, options.kind
+        )
+    kind = source_format.kind.name
     if options.kind not in (None, kind):
         raise formats.UnknownFormat(
             f"these are {kind}, not {options.kind}: over HTTP /api/v1/{kind} takes them"
         )
-    clock = options.clock or (clocks.parse(found.clock) if found.clock else UTC)
-    report = Report(name, clock.name, found.name, is_on_ticks=found.kind == TICKS)
-
-    def find_known(name: str) -> str | None:
-        symbol = symbols.find(db, name) if db else None
-        return symbol.name if symbol else None
-
-    told = _told(found, options, name)
-    known = find_known(symbols.check_name(told.symbol)) if told.symbol else None
-    if told.symbol and known not in (None, told.symbol):
-        raise symbols.SymbolCase(told.symbol, known or "")
-    groups = SeriesSplitter(told, clock, now, report.refuse, find_known, found.kind)
-    return _Source(pieces, found, clock, options.clock is not None, groups, report)
+    clock = options.clock or (clocks.parse(source_format.clock) if source_format.clock else UTC)
+    report = Report(name, clock.name, source_format.name, is_on_ticks=source_format.kind == TICKS)
+    hint = _find_hint(source_format, options, name)
+    series = SeriesReader(db, hint, clock, report, source_format.kind, now=now)
+    return _Input(stream, source_format, clock, options.clock is not None, series, report)
 
 
-def _manner(source: _Source, options: Options, now: float) -> WriteOptions:
+def _write_options(source: _Input, options: Options, now: float) -> WriteOptions:
     return WriteOptions(source.clock, options.fill, now)
 
 
 @contextmanager
-def _telling_what_is_stored(report: Report, options: Options) -> Iterator[None]:
+def _reporting_stored_rows(report: Report, options: Options) -> Iterator[None]:
     try:
         yield
     except GfilError as error:
         if not report.has_changed or options.dry_run:
             raise
-        error.detail += f"; {report.rows - report.rejected} rows before are stored"
-        error.args = (error.detail,)
-        if isinstance(error, BadParameter):  # not of the call: the rows before were good
-            raise Refused(error.detail) from error
+        error.append(f"; {format_count(report.rows - report.rejected, 'row')} before are stored")
+        if isinstance(error, BadParameter):  # the parameters were good for the rows before
+            raise Refused(error.parts) from error
         raise
 
 
-def _pump(source: _Source, sink: Sink) -> list[int]:
-    # Returns the times of the first rows, to tell how far they are apart.
+def _copy_rows(source: _Input, sink: Sink) -> list[int]:
+    # Returns the times of the first rows, which show the spacing.
     sample: list[int] = []
-    for piece in _read(source, sample):
-        for name, timeframe, rows in piece:
-            sink.add(name, timeframe, rows)
+    for batch in _read(source, sample):
+        for symbol, timeframe, rows in batch:
+            sink.add(symbol, timeframe, rows)
     return sample
 
 
-def _read(
-    source: _Source, sample: list[int]
-) -> Iterator[list[tuple[str, Timeframe | None, Columns]]]:
-    pieces, found, groups, report = source.pieces, source.found, source.groups, source.report
-    check_law = row_tables.check_ticks if found.kind == TICKS else row_tables.check
-
-    def see(
-        some: Iterable[tuple[SeriesRows, Columns]],
-    ) -> list[tuple[str, Timeframe | None, Columns]]:
-        placed = [(group.symbol, group.timeframe, rows) for group, rows in some]
-        for each in placed:
-            report.see(*each)
-        return placed
-
-    for rows in found.read(pieces, report.refuse):
-        sample += rows.time[: timeframe_check.SAMPLE_ROWS - len(sample)]
-        yield see(groups.place(check_law(rows, report.refuse)))
-    yield see(groups.finish())
-    if pieces.names_clock_late and source.found.clock is None and not source.is_clock_told:
-        raise BadRequest("it names its clock behind the rows: put it before them, or say it apart")
-    for warning in pieces.warnings:
-        report.warn(warning)
+def _read(source: _Input, sample: list[int]) -> Iterator[list[SeriesBatch]]:
+    stream = source.stream
+    for table in source.format.read(stream, source.report.refuse):
+        sample += table.time[: timeframe_check.SAMPLE_ROWS - len(sample)]
+        yield source.series.take(table)
+    yield source.series.finish()
+    if stream.names_clock_late and source.format.clock is None and not source.is_clock_given:
+        raise BadRequest(
+            ("the clock follows the rows: put it before them, or pass it as ", Option("clock"))
+        )
+    for warning in stream.warnings:
+        source.report.warn(warning)
 
 
-class _Nowhere:
+class _CountingSink:
     def __init__(self, report: Report) -> None:
         self._report = report
 
-    def add(self, symbol: str, timeframe: Timeframe | None, rows: Columns) -> None:
+    def add(self, symbol: str, timeframe: Timeframe | None, rows: RowColumns) -> None:
         keys: Iterable[Any] = rows[0] if timeframe else zip(*rows[1:], strict=True)
         distinct = len(set(keys))
         self._report.rows += distinct
@@ -304,41 +254,41 @@ class _Nowhere:
         pass
 
 
-def _told(found: Format, options: Options, file: str) -> SeriesHint:
-    if found.kind == TICKS:
+def _find_hint(source_format: Format, options: Options, name: str) -> SeriesHint:
+    symbol = options.symbol or source_format.symbol
+    if source_format.kind == TICKS:
         if options.timeframe is not None:
-            raise BadParameter("these are ticks, which have no timeframe: leave out --tf")
-        return SeriesHint(
-            options.symbol or found.symbol or file_name.read_tick_hint(file), None, ""
-        )
-    in_file = timeframes.parse(found.timeframe) if found.timeframe else None
-    named = file_name.read_hint(file, options.timeframe or in_file)
-    symbol = options.symbol or found.symbol or named.symbol
-    for timeframe, teller in (
-        (options.timeframe, "--tf"),
-        (in_file, "the file"),
-        (named.timeframe, "the file's name"),
+            raise BadParameter(
+                ("these are ticks, which have no timeframe: leave out ", Option("tf"))
+            )
+        return SeriesHint(symbol or file_name.read_tick_hint(name))
+    in_head = timeframes.parse(source_format.timeframe) if source_format.timeframe else None
+    in_name = file_name.read_hint(name, options.timeframe or in_head)
+    hint = SeriesHint(symbol or in_name.symbol, force_timeframe=options.force_timeframe)
+    for timeframe, timeframe_source in (
+        (options.timeframe, Option("tf")),
+        (in_head, "the file"),
+        (in_name.timeframe, "the file name"),
     ):
         if timeframe is not None:
-            return SeriesHint(symbol, timeframe, teller, options.force_timeframe)
-    return SeriesHint(symbol, None, "", options.force_timeframe)
+            return hint._replace(timeframe=timeframe, timeframe_source=timeframe_source)
+    return hint
 
 
-def _tell(source: _Source, sample: list[int]) -> dict[str, Any]:
-    pieces, found, clock, report = source.pieces, source.found, source.clock, source.report
-
-    def show(time: int | None) -> dict[str, str] | None:
-        if time is None:
-            return None
-        return {"utc": show_time(time, UTC), "clock": show_time(time, clock)}
-
-    distance = timeframe_check.commonest(sample)
+def _describe(source: _Input, sample: list[int]) -> dict[str, Any]:
+    step = timeframe_check.find_step(sample)
     return {
         "dry_run": True,
-        "encoding": pieces.encoding,
-        "gzip": pieces.gzipped,
-        "columns": list(found.columns),
-        "spacing": distance and timeframe_check.say(distance),
-        "first": show(report.first),
-        "last": show(report.last),
+        "encoding": source.stream.encoding,
+        "gzip": source.stream.gzipped,
+        "columns": list(source.format.columns),
+        "spacing": step and timeframe_check.format_step(step),
+        "first": _describe_instant(source.report.first, source.clock),
+        "last": _describe_instant(source.report.last, source.clock),
     }
+
+
+def _describe_instant(time: int | None, clock: Clock) -> dict[str, str] | None:
+    if time is None:
+        return None
+    return {"utc": format_time(time, UTC), "clock": format_time(time, clock)}

@@ -1,4 +1,4 @@
-"""What an import did: counts, refused rows, and the words for them."""
+"""Report of an import: counts, refused rows and warnings, as JSON and as text."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,25 +7,29 @@ from typing import Any
 
 from gfil.clocks import Clock, format_instant
 from gfil.errors import Refused
-from gfil.ingest.load.bucketing import NumberedTicks
-from gfil.ingest.parse.rows import TEXT_MAX
+from gfil.ingest.parse.rows import NumberedTicks
+from gfil.ingest.refusals import TEXT_MAX
 from gfil.store.candles import ticks, write
 from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import Timeframe
+from gfil.wording import format_count, format_list
 
-ERRORS_MAX = 100  # refused rows that are told in full
+ERRORS_MAX = 100  # refused rows that are reported in full
 WARNINGS_MAX = 20
 ERRORS_SHOWN = 10  # on a terminal
+SYMBOLS_SHOWN = 5
 
 
 @dataclass(slots=True)
 class Report:
-    """The counts of one source, in the names of the HTTP answer.
+    """The counts of one input, named as in the HTTP response.
 
-    `rows = inserted + updated + unchanged + kept + duplicates + rejected`, always. `good` rows
-    had nothing wrong with them; `first` and `last` are the starts of their earliest and latest.
-    `change` is the number of the database's newest change, `has_changed` whether one is ours.
-    Of ticks `last_ticks` holds the newest one stored of each symbol, in UNIX ms.
+    `rows = inserted + updated + unchanged + kept + duplicates + rejected`, always. `good` counts
+    the rows that no check refused; `first` and `last` are the starts of the earliest and latest
+    one. `change` is the newest change number of the database, `has_changed` whether this import
+    changed anything. `last_ticks` holds the time of the newest stored tick by symbol, in UNIX ms.
+    `recognised` is what a dry run reports besides the counts. `backdated` holds days, by symbol and
+    timeframe, that were past their retention when their first rows arrived.
     """
 
     file: str
@@ -51,12 +55,10 @@ class Report:
     is_on_ticks: bool = False
     last_ticks: dict[str, int] = field(default_factory=dict)
     recognised: dict[str, Any] = field(default_factory=dict)
-    """What a dry run tells beside the counts."""
-    imported: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    """Days of a symbol and timeframe that were older than they are kept, and held nothing yet."""
+    backdated: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
     def copy(self) -> "Report":
-        """Return one that goes on from here, while this one stays as it is."""
+        """Return an independent copy."""
         return replace(
             self,
             symbols=[*self.symbols],
@@ -65,11 +67,11 @@ class Report:
             errors=[*self.errors],
             warnings=[*self.warnings],
             last_ticks={**self.last_ticks},
-            imported={key: [*days] for key, days in self.imported.items()},
+            backdated={key: [*days] for key, days in self.backdated.items()},
         )
 
     def refuse(self, row: int, reason: str, text: str) -> None:
-        """Count a refused row; the first ones are kept with their text."""
+        """Count a refused row; the first `ERRORS_MAX` are kept with their text."""
         self.rows += 1
         self.rejected += 1
         self.reasons[reason] += 1
@@ -77,10 +79,10 @@ class Report:
             shown = text[:TEXT_MAX].encode("utf-8", "replace").decode()
             self.errors.append({"row": row, "reason": reason, "text": shown})
 
-    def see(
+    def count_good(
         self, symbol: str, timeframe: Timeframe | None, rows: CandleColumns | NumberedTicks
     ) -> None:
-        """Remember good rows: whose they are and how far they reach."""
+        """Count good rows of a series, and extend `first` and `last` to them."""
         if symbol not in self.symbols:
             self.symbols.append(symbol)
         if timeframe is None:
@@ -95,21 +97,27 @@ class Report:
             self.first = low if self.first is None else min(low, self.first)
             self.last = high if self.last is None else max(high, self.last)
 
-    def refuse_all(self) -> Refused:
-        """Count every row as rejected, the good ones too; return the error that tells why."""
+    def refuse_bad_rows(self) -> None:
+        """Refuse the whole input if a row is refused: the rule of `on_error=abort`.
+
+        Raises:
+            Refused: a row is refused; its report counts every row as rejected.
+        """
+        if not self.rejected:
+            return
         self.rows = self.rejected = self.good + self.reasons.total()
         self.inserted = self.updated = self.unchanged = self.kept = self.duplicates = 0
         first = min(self.errors, key=lambda error: error["row"])
         count = self.reasons.total()
-        bad = "1 row is" if count == 1 else f"{count} rows are"
+        refused = f"{format_count(count, 'row')} {'is' if count == 1 else 'are'} refused"
         detail = (
-            f"{bad} bad, the first is row {first['row']} ({first['reason']}): "
-            f"nothing of the {self.rows} was stored"
+            f"{refused}, the first is row {first['row']} ({first['reason']}): "
+            f"nothing of {format_count(self.rows, 'row')} was stored"
         )
-        return Refused(detail, self.as_json())
+        raise Refused(detail, self.as_json())
 
-    def count(self, rows: int, written: write.WriteResult) -> None:
-        """Add what the store made of so many candles."""
+    def count_candles(self, rows: int, written: write.WriteResult) -> None:
+        """Add the result of writing candles; `rows` is their number."""
         self.rows += rows
         self.inserted += written.inserted
         self.updated += written.updated
@@ -121,44 +129,44 @@ class Report:
             self.warn(warning)
 
     def count_ticks(self, given: NumberedTicks, written: ticks.TickWriteResult) -> None:
-        """Add what the store made of ticks; those that are settled are refused rows."""
+        """Add the result of writing ticks; ticks of settled minutes are refused rows."""
         self.rows += written.inserted + written.duplicates
         self.inserted += written.inserted
         self.duplicates += written.duplicates
         self.has_changed |= bool(written.change)
-        for place in written.settled:
-            values = [column[place] for column in given[1:]]
+        for index in written.settled:
+            values = [column[index] for column in given[1:]]
             shown = (str(int(value) if value == int(value) else value) for value in values)
             self.good -= 1
-            self.refuse(given.row[place], "settled", ",".join(shown))
+            self.refuse(given.row[index], "settled", ",".join(shown))
 
     def count_duplicates(self, rows: int) -> None:
-        """Add rows that others of the same bucket outdid."""
+        """Add rows that lost their bucket to another row of the input."""
         self.rows += rows
         self.duplicates += rows
 
     def warn(self, warning: str) -> None:
-        """Add a warning, once."""
+        """Add a warning unless it is there already."""
         if warning not in self.warnings and len(self.warnings) < WARNINGS_MAX:
             self.warnings.append(warning)
 
-    def count_imported(self, symbol: str, what: str, days: Sequence[int]) -> None:
-        """Add days that were older than they are kept, and held none of the symbol's `what` yet."""
+    def add_backdated(self, symbol: str, subject: str, days: Sequence[int]) -> None:
+        """Add backdated days; `subject` is a timeframe or `ticks`."""
         if days:
-            self.imported.setdefault((symbol, what), []).extend(days)
+            self.backdated.setdefault((symbol, subject), []).extend(days)
 
     def list_warnings(self) -> list[str]:
-        """Return what is to be said of the rows, and of days that were old when they came."""
+        """Return the warnings on rows, and one on each series with backdated days."""
         return self.warnings + [
-            f"{symbol} {what}: {len(days)} {'day' if len(days) == 1 else 'days'} older than kept, "
+            f"{symbol} {subject}: {format_count(len(days), 'day')} older than the retention, "
             f"{format_instant(min(days))[:10]} to {format_instant(max(days))[:10]}: "
-            "imported, only `gfil prune --imported` removes them"
-            for (symbol, what), days in self.imported.items()
+            "kept as imported until `gfil prune --imported`"
+            for (symbol, subject), days in self.backdated.items()
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report in the names of the contract."""
-        reach: dict[str, Any] = {"from": self.first, "to": self.last}
+        """Return the report as one JSON object."""
+        span: dict[str, Any] = {"from": self.first, "to": self.last}
         return {
             "file": self.file,
             "format": self.format,
@@ -170,13 +178,13 @@ class Report:
             "reasons": dict(self.reasons),
             "errors": sorted(self.errors, key=lambda error: error["row"]),
             "warnings": self.list_warnings(),
-            **({"last": self.last_ticks} if self.is_on_ticks else reach),
+            **({"last": self.last_ticks} if self.is_on_ticks else span),
             "change": self.change,
             **self.recognised,
         }
 
     def counts(self) -> dict[str, int]:
-        """Return the counts: seven of candles, four of ticks, which are never updated."""
+        """Return the counts: seven for candles; four for ticks, which are never updated."""
         of_candles = {"updated": self.updated, "unchanged": self.unchanged, "kept": self.kept}
         return {
             "rows": self.rows,
@@ -187,13 +195,13 @@ class Report:
         }
 
     def describe(self) -> list[str]:
-        """Return the report as lines for a person."""
-        kinds = ["ticks"] if self.is_on_ticks and self.format != "ticks" else self.timeframes
-        whose = " ".join([", ".join(self.symbols[:5]) or "no rows", *kinds])
-        reach = ""
+        """Return the report as lines of text."""
+        subjects = ["ticks"] if self.is_on_ticks and self.format != "ticks" else self.timeframes
+        series = " ".join([format_list(self.symbols, SYMBOLS_SHOWN) or "no rows", *subjects])
+        span = ""
         if self.first is not None and self.last is not None:
-            reach = f", {format_instant(self.first)} to {format_instant(self.last)}"
-        lines = [f"{self.file}: {whose}, {self.format}, clock {self.clock}{reach}"]
+            span = f", {format_instant(self.first)} to {format_instant(self.last)}"
+        lines = [f"{self.file}: {series}, {self.format}, clock {self.clock}{span}"]
         if self.recognised:
             lines += _describe_recognised(self.recognised)
         lines.append(f"  {describe_counts(self.counts(), self.reasons)}")
@@ -201,28 +209,28 @@ class Report:
             f"  row {e['row']} {e['reason']}: {e['text']}" for e in self.errors[:ERRORS_SHOWN]
         ]
         if self.rejected > ERRORS_SHOWN:
-            lines.append(f"  and {self.rejected - ERRORS_SHOWN} more")
+            lines.append(f"  and {format_count(self.rejected - ERRORS_SHOWN, 'more row')}")
         return lines + [f"  warning: {warning}" for warning in self.list_warnings()]
 
 
 def describe_counts(counts: Mapping[str, int], reasons: Mapping[str, int]) -> str:
-    """Return counts as one line, those that are 0 left out."""
-    parts = [f"{count} {name}" for name, count in counts.items() if count and name != "rows"]
-    why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    line = f"{counts['rows']} rows" + (": " if parts else "") + ", ".join(parts)
-    return f"{line} ({why})" if why else line
+    """Return counts as one line without zeros: `7 rows: 6 inserted, 1 rejected (1 low_high)`."""
+    parts = [f"{count:,} {name}" for name, count in counts.items() if count and name != "rows"]
+    causes = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    line = format_count(counts["rows"], "row") + (": " if parts else "") + ", ".join(parts)
+    return f"{line} ({causes})" if causes else line
 
 
 def _describe_recognised(recognised: Mapping[str, Any]) -> list[str]:
-    packed = ", gzip" if recognised["gzip"] else ""
-    apart = recognised["spacing"]
+    gzip = ", gzip" if recognised["gzip"] else ""
+    spacing = recognised["spacing"]
     lines = [
-        f"  {recognised['encoding']}{packed}; columns {' '.join(recognised['columns'])}"
-        + (f"; rows {apart} apart" if apart else "")
+        f"  {recognised['encoding']}{gzip}; columns {' '.join(recognised['columns'])}"
+        + (f"; rows {spacing} apart" if spacing else "")
     ]
     for which in ("first", "last"):
-        if moment := recognised[which]:
-            lines.append(f"  {which} row {moment['utc']} UTC, {moment['clock']} on the clock")
+        if instant := recognised[which]:
+            lines.append(f"  {which} row {instant['utc']} UTC, {instant['clock']} on the clock")
     return lines
 
 
@@ -230,6 +238,6 @@ def _only(names: list[str]) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def show_time(time: int, clock: Clock) -> str:
-    """Return an instant on a clock's wall, for a person."""
+def format_time(time: int, clock: Clock) -> str:
+    """Return an instant as wall time of a clock, to the minute."""
     return format_instant(clock.wall(time))[:16].replace("T", " ")

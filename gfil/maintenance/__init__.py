@@ -1,1 +1,1 @@
-"""What keeps a running database well."""
+"""Maintenance of a running database: prune, backup, checkpoints and checks."""

@@ -1,4 +1,4 @@
-"""The doctor: is all well with a database, its data, its disk, and what should be done nightly?"""
+"""The doctor: checks the file, the laws of the data, the disk and the nightly jobs."""
 
 import sys
 import time
@@ -15,26 +15,25 @@ from gfil import trading_week
 from gfil.clocks import TIME_MIN, UTC, format_instant
 from gfil.errors import DatabaseError, ForeignDatabase, GfilError, NoDatabase
 from gfil.maintenance import host_checks
-from gfil.store import maintenance_runs, symbols
+from gfil.store import maintenance_runs, retention_clock, symbols
 from gfil.store.candles import expected_minutes, integrity, inventory
-from gfil.store.candles.integrity import REPAIRED_AT_ONCE, Mismatch
+from gfil.store.candles.integrity import REPAIR_BATCH_ROWS, Mismatch
 from gfil.store.engine import connection, file_copy
 from gfil.store.removal import prune
-from gfil.store.removal.prune import PruneTarget
-from gfil.store.retention import backdated_days, rules
-from gfil.store.retention.rules import WHATS
+from gfil.store.retention import backdated_days
+from gfil.store.retention.rules import SUBJECTS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, WEEK
+from gfil.wording import MB, format_age, format_count, format_duration, format_list, format_size
 
-MB = 1_000_000
 WAL_MAX_BYTES = 64 * 1024 * 1024
 QUICK_DAYS = 3  # of each symbol, before its newest candle
 QUICK_S = 10.0
-PATIENCE_S = 30.0  # for the write lock, of so many repairs together
-NIGHTLY_S = 2 * DAY  # older, and a night has been missed
-ENDED_S = 4 * WEEK  # a symbol that has brought nothing for longer has ended
+REPAIR_RETRY_S = 30.0  # for the write lock
+NIGHTLY_S = 2 * DAY  # an older run means that a night was missed
+ENDED_S = 4 * WEEK  # a symbol without data for longer has ended
 FULL_DAYS_MIN = 7.0
-SIZES_MAX, SIZES_APART_S = 30, 20 * 3600
+SIZES_MAX, SIZE_INTERVAL_S = 30, 20 * 3600
 NAMED_MAX = 5
 
 Progress = Callable[[str], None]
@@ -42,7 +41,7 @@ Finding = tuple[bool, str]
 
 
 class Check(NamedTuple):
-    """One thing that was looked at."""
+    """Result of one check."""
 
     name: str
     ok: bool
@@ -51,9 +50,10 @@ class Check(NamedTuple):
 
 @dataclass
 class CheckContext:
-    """What a doctor looks at, and how: `db` only reads; `quick` takes seconds.
+    """Inputs and shared state of the checks; `db` is read-only.
 
-    `repair` derives wrong candles again, where the file itself is sound.
+    `quick` limits the checks to seconds. `repair` derives wrong candles again unless the file is
+    damaged.
     """
 
     path: Path
@@ -62,13 +62,13 @@ class CheckContext:
     free_mb_min: int
     quick: bool = False
     repair: bool = False
-    progress: Progress = lambda what: None
+    progress: Progress = lambda step: None
     is_damaged: bool = False
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def symbols(self) -> list[Symbol]:
-        """Every symbol there is by now."""
+        """Every symbol, as stored now."""
         return [*symbols.list_symbols(self.db)]
 
 
@@ -79,257 +79,254 @@ def run(
     free_mb_min: int,
     quick: bool = False,
     repair: bool = False,
-    progress: Progress = lambda what: None,
+    progress: Progress = lambda step: None,
 ) -> list[Check]:
-    """Look at everything, beside a server that runs; the database remembers what was found.
+    """Run every check, also while a server runs, and record the results in the database.
 
-    Everything but the pages of the file is read in short pieces.
+    All reads are short, except the check of the pages of the file.
 
     Raises:
-        NoDatabase, ForeignDatabase: there is none of this program's.
+        NoDatabase, ForeignDatabase: `path` is not a database of GFIL.
     """
     try:
         db = connection.connect(path, readonly=True)
     except (NoDatabase, ForeignDatabase):
         raise
     except DatabaseError as error:
-        rest = [Check(name, False, "not looked at: the file cannot be read") for name in CHECKS]
-        told = f"{error.detail}; stop the server, restore a backup"
-        return [Check("file", False, told), *rest[1:]]
+        skipped = [Check(name, False, "skipped: the file cannot be read") for name in CHECKS]
+        detail = f"{error.detail}; stop the server and restore a backup"
+        return [Check("file", False, detail), *skipped[1:]]
     with closing(db):
-        visit = CheckContext(path, db, now, free_mb_min, quick, repair, progress)
-        found = [_look(visit, name) for name in CHECKS]
-    if not visit.is_damaged:
-        _remember(visit, found)
-    return found
+        context = CheckContext(path, db, now, free_mb_min, quick, repair, progress)
+        checks = [_run_check(context, name) for name in CHECKS]
+    if not context.is_damaged:
+        _record(context, checks)
+    return checks
 
 
-def _look(visit: CheckContext, name: str) -> Check:
-    visit.progress(name)
+def _run_check(context: CheckContext, name: str) -> Check:
+    context.progress(name)
     try:
-        return Check(name, *CHECKS[name](visit))
+        return Check(name, *CHECKS[name](context))
     except (GfilError, apsw.Error, OSError) as error:
-        return Check(name, False, f"it could not be looked at: {error}")
+        return Check(name, False, f"the check failed: {error}")
 
 
-def _remember(visit: CheckContext, found: list[Check]) -> None:
+def _record(context: CheckContext, checks: list[Check]) -> None:
     report = {
-        "ok": all(check.ok for check in found),
-        "checks": [check._asdict() for check in found],
-        "quick": visit.quick,
-        "sizes": visit.sizes,
+        "ok": all(check.ok for check in checks),
+        "checks": [check._asdict() for check in checks],
+        "quick": context.quick,
+        "sizes": context.sizes,
     }
-    with (  # a full disk or a busy one is no reason to say nothing
+    with (  # a full disk or a busy database must not hide the results
         suppress(GfilError, apsw.Error),
-        closing(connection.connect(visit.path)) as db,
+        closing(connection.connect(context.path)) as db,
         connection.transaction(db),
     ):
-        maintenance_runs.record_run(db, "doctor", report, now=visit.now)
+        maintenance_runs.record_run(db, "doctor", report, now=context.now)
 
 
-def _file(visit: CheckContext) -> Finding:
-    wal = visit.path.with_name(f"{visit.path.name}-wal")
+def _check_file(context: CheckContext) -> Finding:
+    wal = context.path.with_name(f"{context.path.name}-wal")
     wal_bytes = wal.stat().st_size if wal.exists() else 0
-    faults = integrity.find_damage(visit.db, quick=visit.quick)
+    faults = integrity.find_damage(context.db, quick=context.quick)
     if faults:
-        visit.is_damaged = True
-        return False, f"damaged: {'; '.join(faults)}. {_advise(visit)}"
-    told = f"{visit.path.stat().st_size / MB:,.1f} MB, sound; the log has {wal_bytes / MB:,.1f} MB"
+        context.is_damaged = True
+        return False, f"damaged: {'; '.join(faults)}. {_advise_restore(context)}"
+    size = format_size(context.path.stat().st_size)
+    detail = f"{size}, undamaged; the WAL has {format_size(wal_bytes)}"
     if wal_bytes > WAL_MAX_BYTES:
-        return False, f"{told}: unless an import runs, a reader holds it or no server copies it"
-    return True, told
+        return False, f"{detail}: a reader blocks it, no server copies it, or an import is running"
+    return True, detail
 
 
-def _advise(visit: CheckContext) -> str:
+def _advise_restore(context: CheckContext) -> str:
     backup = None
     with suppress(GfilError, apsw.Error):
-        backup = maintenance_runs.read_last_run(visit.db, "backup")
-    restore = f"`gfil restore {backup.report['path']}`" if backup else "restore a backup"
-    return f"Nothing mends that: stop the server, {restore}, start it"
+        backup = maintenance_runs.read_last_run(context.db, "backup")
+    restore = f"run `gfil restore {backup.report['path']}`" if backup else "restore a backup"
+    return f"It cannot be repaired: stop the server, {restore}, start the server"
 
 
-def _laws(visit: CheckContext) -> Finding:
-    if visit.is_damaged:
-        return False, "not looked at: the file is damaged"
-    every, due = visit.symbols, time.monotonic() + QUICK_S
-    looked, wrongs, named = 0, 0, list[str]()
+def _check_laws(context: CheckContext) -> Finding:
+    if context.is_damaged:
+        return False, "skipped: the file is damaged"
+    every, deadline = context.symbols, time.monotonic() + QUICK_S
+    checked, wrong, named = 0, 0, list[str]()
     for symbol in every:
-        if visit.quick and time.monotonic() > due:
+        if context.quick and time.monotonic() > deadline:
             break
-        visit.progress(f"laws {symbol.name}")
-        for some in _find_wrong(visit, symbol):
-            named += [wrong.describe() for wrong in some[: NAMED_MAX - len(named)]]
-            wrongs += len(some)
-        looked += 1
-    left = wrongs
-    if wrongs and visit.repair:
-        left = sum(len(some) for symbol in every for some in _find_wrong(visit, symbol))
-    told = f"every derived candle of {_count(looked, 'symbol')} is what its base makes it"
-    if visit.quick:
-        told += f", over the last {QUICK_DAYS} days"
-    if looked < len(every):
-        told += f"; {len(every) - looked} more were not looked at"
-    if wrongs:
-        which = ", ".join(named) + (" …" if wrongs > len(named) else "")
-        told = f"{_count(wrongs, 'candle')} not what the base makes of them: {which}; "
-        told += f"{wrongs - left} derived again" if visit.repair else "`gfil doctor --repair`"
-    if orphans := integrity.find_orphans(visit.db):
-        told += f"; rows of {_count(len(orphans), 'symbol')} that there are not"
-    return not left and not orphans, told
+        context.progress(f"laws {symbol.name}")
+        for mismatches in _find_mismatches(context, symbol):
+            named += [mismatch.describe() for mismatch in mismatches[: NAMED_MAX - len(named)]]
+            wrong += len(mismatches)
+        checked += 1
+    left = wrong
+    if wrong and context.repair:
+        left = sum(len(some) for symbol in every for some in _find_mismatches(context, symbol))
+    if wrong:
+        detail = _describe_mismatches(context, wrong, left, named)
+    else:
+        detail = f"all derived candles of {format_count(checked, 'symbol')} match their base"
+        detail += f", over the last {QUICK_DAYS} days" if context.quick else ""
+    if checked < len(every):
+        detail += f"; {format_count(len(every) - checked, 'symbol')} not checked"
+    if orphans := integrity.find_orphans(context.db):
+        detail += f"; rows of {format_count(len(orphans), 'unknown symbol')}"
+    return not left and not orphans, detail
 
 
-def _find_wrong(visit: CheckContext, symbol: Symbol) -> Iterator[list[Mismatch]]:
-    # In batches, each repaired before what is made of it is looked at.
+def _describe_mismatches(context: CheckContext, wrong: int, left: int, named: list[str]) -> str:
+    names = ", ".join(named) + (" …" if wrong > len(named) else "")
+    does = "does" if wrong == 1 else "do"
+    detail = f"{format_count(wrong, 'derived candle')} {does} not match the base: {names}; "
+    if context.repair:
+        return f"{detail}{format_count(wrong - left, 'candle')} derived again"
+    return f"{detail}run `gfil doctor --repair`"
+
+
+def _find_mismatches(context: CheckContext, symbol: Symbol) -> Iterator[list[Mismatch]]:
+    # In batches: each is repaired before the candles that are derived from it are checked.
     since = TIME_MIN
-    if visit.quick:
-        latest = inventory.read_latest(visit.db, symbol)
+    if context.quick:
+        latest = inventory.read_latest(context.db, symbol)
         since = latest.time - QUICK_DAYS * DAY if latest else since
-    found = integrity.find_mismatches(visit.db, symbol, since)
-    for _, of_one in groupby(found, key=lambda wrong: wrong.timeframe):
-        while some := list(islice(of_one, REPAIRED_AT_ONCE)):
-            if visit.repair:
-                with closing(connection.connect(visit.path)) as db:
-                    db.set_busy_handler(connection.retry_until(PATIENCE_S))
-                    integrity.repair(db, some)
-            yield some
+    found = integrity.find_mismatches(context.db, symbol, since)
+    for _, of_timeframe in groupby(found, key=lambda mismatch: mismatch.timeframe):
+        while batch := list(islice(of_timeframe, REPAIR_BATCH_ROWS)):
+            if context.repair:
+                with closing(connection.connect(context.path)) as db:
+                    db.set_busy_handler(connection.retry_until(REPAIR_RETRY_S))
+                    integrity.repair(db, batch)
+            yield batch
 
 
-def _disk(visit: CheckContext) -> Finding:
-    free, now = file_copy.read_free_bytes(visit.path.parent), int(visit.now)
-    before = maintenance_runs.read_last_run(visit.db, "doctor")
-    sizes = [(int(at), int(size)) for at, size in before.report.get("sizes", [])] if before else []
-    if not sizes or now - sizes[-1][0] >= SIZES_APART_S:
-        sizes = [*sizes, (now, visit.path.stat().st_size)][-SIZES_MAX:]
-    visit.sizes = sizes
-    days = days_until_full(sizes, free - visit.free_mb_min * MB)
-    told = f"{free // MB:,} MB free, GFIL_MIN_FREE_MB is {visit.free_mb_min}"
+def _check_disk(context: CheckContext) -> Finding:
+    free_bytes, now = file_copy.read_free_bytes(context.path.parent), int(context.now)
+    last = maintenance_runs.read_last_run(context.db, "doctor")
+    sizes = [(int(at), int(size)) for at, size in last.report.get("sizes", [])] if last else []
+    if not sizes or now - sizes[-1][0] >= SIZE_INTERVAL_S:
+        sizes = [*sizes, (now, context.path.stat().st_size)][-SIZES_MAX:]
+    context.sizes = sizes
+    days = days_until_full(sizes, free_bytes - context.free_mb_min * MB)
+    detail = f"{format_size(free_bytes)} free, GFIL_MIN_FREE_MB is {context.free_mb_min}"
     if days is not None:
-        told += f", reached in {days:,.0f} days"
-    if free < visit.free_mb_min * MB:
-        return False, f"{told}: nothing more is taken in; make room"
-    return days is None or days >= FULL_DAYS_MIN, told
+        detail += f", reached in {format_duration(days * DAY)}"
+    if free_bytes < context.free_mb_min * MB:
+        return False, f"{detail}: ingest is refused until space is freed"
+    return days is None or days >= FULL_DAYS_MIN, detail
 
 
 def days_until_full(sizes: list[tuple[int, int]], free_bytes: int) -> float | None:
-    """Return in how many days so much is filled, at the pace of sizes of the file at some times.
+    """Return in how many days the free space is used up, from `(time, bytes)` of the file.
 
-    None where these are less than a day apart, or the file does not grow.
+    None if the sizes span less than a day or the file does not grow.
     """
     if len(sizes) < 2 or sizes[-1][0] - sizes[0][0] < DAY or sizes[-1][1] <= sizes[0][1]:
         return None
-    a_day = (sizes[-1][1] - sizes[0][1]) * DAY / (sizes[-1][0] - sizes[0][0])
-    return max(0.0, free_bytes / a_day)
+    bytes_per_day = (sizes[-1][1] - sizes[0][1]) * DAY / (sizes[-1][0] - sizes[0][0])
+    return max(0.0, free_bytes / bytes_per_day)
 
 
-def _sync(visit: CheckContext) -> Finding:
-    folder = visit.path.parent
-    return host_checks.judge_sync(
+def _check_sync(context: CheckContext) -> Finding:
+    folder = context.path.parent
+    return host_checks.check_sync(
         host_checks.measure_sync_us(folder), host_checks.find_file_system(folder)
     )
 
 
-def _versions(visit: CheckContext) -> Finding:
-    wrong = host_checks.judge_versions(apsw.sqlite_lib_version(), sys.version_info[:2])
-    told = host_checks.describe_versions()
-    return wrong is None, told if wrong is None else f"{told}: {wrong}"
+def _check_versions(context: CheckContext) -> Finding:
+    problem = host_checks.find_version_problem(apsw.sqlite_lib_version(), sys.version_info[:2])
+    versions = host_checks.describe_versions()
+    return problem is None, versions if problem is None else f"{versions}: {problem}"
 
 
-def _backup(visit: CheckContext) -> Finding:
-    done = maintenance_runs.read_last_run(visit.db, "backup")
-    if done is None:
-        return False, "there is none: `gfil backup FOLDER`"
-    told = f"{done.report['path']}, {_ago(visit, done.time)}"
-    if not Path(done.report["path"]).exists():
-        told += ", no longer there"
-    return visit.now - done.time <= NIGHTLY_S, told
+def _check_backup(context: CheckContext) -> Finding:
+    last = maintenance_runs.read_last_run(context.db, "backup")
+    if last is None:
+        return False, "no backup was made: run `gfil backup FOLDER`"
+    detail = f"{last.report['path']}, {format_age(context.now - last.time)}"
+    if not Path(last.report["path"]).exists():
+        detail += ", the file no longer exists"
+    return context.now - last.time <= NIGHTLY_S, detail
 
 
-def _prune(visit: CheckContext) -> Finding:
-    done = maintenance_runs.read_last_run(visit.db, "prune")
-    if done is not None:
-        return visit.now - done.time <= NIGHTLY_S, f"done {_ago(visit, done.time)}"
-    due = [symbol.name for symbol in visit.symbols if _is_due(visit, symbol)]
+def _check_prune(context: CheckContext) -> Finding:
+    last = maintenance_runs.read_last_run(context.db, "prune")
+    if last is not None:
+        age_s = context.now - last.time
+        return age_s <= NIGHTLY_S, f"last run {format_age(age_s)}"
+    due = [symbol.name for symbol in context.symbols if _is_due(context, symbol)]
     if due:
-        return False, f"never done, and older than it is kept is some of {_list(due)}"
-    return True, "never done, and nothing is older than it is kept"
+        return False, f"never run, and rows past their retention: {format_list(due, NAMED_MAX)}"
+    return True, "never run, and no row is past its retention"
 
 
-def _is_due(visit: CheckContext, symbol: Symbol) -> bool:
-    now = int(visit.now)
-    limits = rules.cutoffs(rules.read_rules(visit.db, symbol), _until(visit))
-    aims = (PruneTarget(symbol, what, limits[what], now, imported=False) for what in WHATS)
-    return any(prune.find_batch(visit.db, aim, TIME_MIN - DAY, days=1, rows=1) for aim in aims)
+def _is_due(context: CheckContext, symbol: Symbol) -> bool:
+    now, until = int(context.now), retention_clock.read_retention_time(context.db, context.now)
+    targets = (
+        prune.read_target(context.db, symbol, subject, until=until, now=now) for subject in SUBJECTS
+    )
+    return any(
+        prune.find_batch(context.db, target, TIME_MIN - DAY, days=1, rows=1) for target in targets
+    )
 
 
-def _until(visit: CheckContext) -> int:
-    newest = prune.read_newest(visit.db)  # retention is counted back from there
-    return int(visit.now) if newest is None else min(int(visit.now), newest)
-
-
-def _stale(visit: CheckContext) -> Finding:
+def _check_stale(context: CheckContext) -> Finding:
     stale, ended = [], []
-    for symbol in visit.symbols:
-        latest = inventory.read_latest(visit.db, symbol)
-        if latest is not None and latest.time < visit.now - ENDED_S:
+    for symbol in context.symbols:
+        latest = inventory.read_latest(context.db, symbol)
+        if latest is not None and latest.time < context.now - ENDED_S:
             ended.append(symbol.name)
-        elif inventory.is_stale(visit.db, symbol, int(visit.now)):
-            stale.append(f"{symbol.name} since {format_instant(latest.time) if latest else 'ever'}")
-    told = f"nothing comes though it usually does: {_list(stale)}" if stale else "none"
-    return not stale, told + (f"; ended, by their age: {_list(ended)}" if ended else "")
+        elif inventory.is_stale(context.db, symbol, int(context.now)):
+            since = f" since {format_instant(latest.time)}" if latest else ""
+            stale.append(f"{symbol.name}{since}")
+    detail = "no symbol is stale"
+    if stale:
+        detail = f"no data in expected trading hours: {format_list(stale, NAMED_MAX)}"
+    return not stale, detail + (f"; ended: {format_list(ended, NAMED_MAX)}" if ended else "")
 
 
-def _week(visit: CheckContext) -> Finding:
+def _check_week(context: CheckContext) -> Finding:
     wrong = []
-    for symbol in visit.symbols:
-        hours = expected_minutes.count_hours(visit.db, symbol)
-        judgement = trading_week.fit_clocks(hours, UTC)
-        if not judgement.fits:
-            better = (
-                f", as if stamped on {' or '.join(judgement.better)}" if judgement.better else ""
-            )
-            wrong.append(f"{symbol.name} ({trading_week.describe(hours)}{better})")
-    if wrong:
-        return (
-            False,
-            f"candles where markets rest, UTC; a wrong clock at the import? {_list(wrong)}",
-        )
-    return True, "no candles where markets rest"
+    for symbol in context.symbols:
+        hours = expected_minutes.count_hours(context.db, symbol)
+        fit = trading_week.fit_clocks(hours, UTC)
+        if not fit.fits:
+            clocks = f", fits {' or '.join(fit.better)}" if fit.better else ""
+            wrong.append(f"{symbol.name} ({trading_week.describe(hours)}{clocks})")
+    if not wrong:
+        return True, "no candles where markets are closed"
+    return False, (
+        "candles where markets are closed, in UTC; probably a wrong clock at the import: "
+        f"{format_list(wrong, NAMED_MAX)}"
+    )
 
 
-def _imported(visit: CheckContext) -> Finding:
+def _check_backdated(context: CheckContext) -> Finding:
+    until = retention_clock.read_retention_time(context.db, context.now)
     found = [
-        f"{_count(each.days, 'day')} {each.tf} of {each.symbol}"
-        for symbol in visit.symbols
-        for each in backdated_days.list_backdated(visit.db, symbol, _until(visit))
+        f"{format_count(days.days, 'day')} {days.tf} of {days.symbol}"
+        for symbol in context.symbols
+        for days in backdated_days.list_backdated(context.db, symbol, until)
     ]
-    told = f"kept on purpose past their retention: {_list(found)}; `gfil prune --imported`"
-    return True, told if found else "no day is past its retention"
-
-
-def _ago(visit: CheckContext, instant: int) -> str:
-    days = (visit.now - instant) / DAY
-    return f"{days:,.0f} days ago" if days >= 2 else f"{max(0.0, days * 24):,.0f} hours ago"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _list(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
-    return ", ".join(names[:NAMED_MAX]) + more
+    if not found:
+        return True, "no day is past its retention"
+    names = format_list(found, NAMED_MAX)
+    return True, f"kept past their retention: {names}; `gfil prune --imported` removes them"
 
 
 CHECKS: dict[str, Callable[[CheckContext], Finding]] = {
-    "file": _file,
-    "laws": _laws,
-    "disk": _disk,
-    "sync": _sync,
-    "versions": _versions,
-    "backup": _backup,
-    "prune": _prune,
-    "stale": _stale,
-    "week": _week,
-    "imported": _imported,
+    "file": _check_file,
+    "laws": _check_laws,
+    "disk": _check_disk,
+    "sync": _check_sync,
+    "versions": _check_versions,
+    "backup": _check_backup,
+    "prune": _check_prune,
+    "stale": _check_stale,
+    "week": _check_week,
+    "imported": _check_backdated,
 }
-"""Everything that is looked at, in this order, by its name."""
+"""Every check by its name, in the order in which they run."""

@@ -1,4 +1,4 @@
-"""Gaps: runs of minutes that a symbol usually has and that are missing."""
+"""Gaps: runs of missing minutes in which a symbol usually trades."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,29 +9,29 @@ import apsw
 
 from gfil.errors import BadParameter
 from gfil.store.candles import expected_minutes
-from gfil.store.candles.expected_minutes import Minutes, Read
+from gfil.store.candles.expected_minutes import Minutes, ReadMinutes
 from gfil.store.symbols import Symbol
 from gfil.timeframes import MINUTE, W1, WEEK
 
 MINUTES_MIN = 5
-ENDED_S = 4 * WEEK  # a symbol that has brought nothing for longer has ended
-NEWEST_WEEKS = 12  # no three months, for which M1 are usually kept, are shorter
-WEEKS_HELD = 32  # of minutes in memory, 10 kB each: more than one week is compared with
+ENDED_S = 4 * WEEK  # a symbol without data for longer has ended
+NEWEST_WEEKS = 12  # shorter than any three calendar months, the default retention of M1
+WEEKS_CACHED_MAX = 32  # of minutes in memory, 10 kB each: each week is compared with eight others
 
 
 class Gap(NamedTuple):
-    """Minutes `[start, stop)` that are missing."""
+    """Missing minutes `[start, stop)`."""
 
     start: int
     stop: int
 
     @property
     def minutes(self) -> int:
-        """How many they are."""
+        """Number of missing minutes."""
         return (self.stop - self.start) // MINUTE
 
     def named(self, symbol: str) -> dict[str, Any]:
-        """Return it in the names of the contract."""
+        """Return the gap as a JSON object with the name of its symbol."""
         return {"symbol": symbol, "from": self.start, "to": self.stop, "minutes": self.minutes}
 
 
@@ -43,14 +43,13 @@ def find(
     *,
     now: float,
 ) -> Iterator[Gap]:
-    """Yield the gaps of a symbol in `[start, stop)`, oldest first; all there are unless told.
+    """Yield the gaps of a symbol in `[start, stop)`, oldest first; by default all of them.
 
-    A minute is missing when `coverage.usual` says that the symbol usually has it, from its first M1
-    up to the minute that `now` is in, or up to its last where that is more than four weeks ago. A
-    range cuts the gaps that reach over its ends.
+    A minute is missing if `expected_minutes` expects it and the symbol has no M1 there. The search
+    starts at the first M1 and ends at the minute of `now`, or at the last M1 if the symbol has
+    ended. Gaps that extend past the range are cut at its ends.
 
-    Every week is a short read of its own, also while the caller takes its time. `db` must be in no
-    transaction, then.
+    Each week is one short read, also while the caller pauses. `db` must be in no transaction.
 
     Raises:
         BadParameter: `start` is after `stop`.
@@ -60,7 +59,7 @@ def find(
     span = expected_minutes.read_span(db, symbol)
     if span is None:
         return iter(())
-    held = _by_week(partial(expected_minutes.read_minutes, db, symbol))
+    read = _cache_weeks(partial(expected_minutes.read_minutes, db, symbol))
     first, last = span.start, span.stop if span.stop < now - ENDED_S else _whole_minute(now)
     if start is not None:
         first = max(first, -(-start // MINUTE) * MINUTE)
@@ -70,12 +69,12 @@ def find(
     return _join(
         gap
         for week in range(W1.floor(first), last, WEEK)
-        for gap in _find(held, span, max(week, first), min(week + WEEK, last))
+        for gap in _find(read, span, max(week, first), min(week + WEEK, last))
     )
 
 
 def newest_from(db: apsw.Connection, symbol: Symbol, stop: int | None, now: float) -> int:
-    """Return where the last 12 weeks begin, of the symbol's M1 or of what ends at `stop`."""
+    """Return the start of the last 12 weeks before `stop`, `now` and the end of the M1."""
     ends = [_whole_minute(now), *([] if stop is None else [stop])]
     span = expected_minutes.read_span(db, symbol, weeks_max=0)
     return min([*ends, *([span.stop] if span else [])]) - NEWEST_WEEKS * WEEK
@@ -85,32 +84,36 @@ def _whole_minute(now: float) -> int:
     return int(now // MINUTE) * MINUTE
 
 
-def _by_week(read: Read) -> Read:
-    # Each week is compared with eight others: it is read once for all of them.
-    week_of: Callable[[int], Minutes] = lru_cache(WEEKS_HELD)(lambda week: read(week, week + WEEK))
+def _cache_weeks(read: ReadMinutes) -> ReadMinutes:
+    # Each week is compared with eight others and read once for all of them.
+    read_week: Callable[[int], Minutes] = lru_cache(WEEKS_CACHED_MAX)(
+        lambda week: read(week, week + WEEK)
+    )
 
-    def held(start: int, stop: int) -> Minutes:
+    def read_cached(start: int, stop: int) -> Minutes:
         first = W1.floor(start)
-        minutes = b"".join(map(week_of, range(first, stop, WEEK)))
+        minutes = b"".join(map(read_week, range(first, stop, WEEK)))
         return minutes[(start - first) // MINUTE : (stop - first) // MINUTE]
 
-    return held
+    return read_cached
 
 
-def _find(held: Read, span: expected_minutes.MinuteSpan, start: int, stop: int) -> Iterator[Gap]:
-    for run in re.finditer(b"\x01+", expected_minutes.find_missing(held, span, start, stop)):
+def _find(
+    read: ReadMinutes, span: expected_minutes.MinuteSpan, start: int, stop: int
+) -> Iterator[Gap]:
+    for run in re.finditer(b"\x01+", expected_minutes.find_missing(read, span, start, stop)):
         yield Gap(start + run.start() * MINUTE, start + run.end() * MINUTE)
 
 
 def _join(gaps: Iterator[Gap]) -> Iterator[Gap]:
-    # A gap may reach over the end of a week; only then is it known how long it is.
-    whole = Gap(0, 0)
+    # Joins gaps that continue over the end of a week, and drops short ones.
+    joined = Gap(0, 0)
     for gap in gaps:
-        if gap.start == whole.stop:
-            whole = Gap(whole.start, gap.stop)
+        if gap.start == joined.stop:
+            joined = Gap(joined.start, gap.stop)
             continue
-        if whole.minutes >= MINUTES_MIN:
-            yield whole
-        whole = gap
-    if whole.minutes >= MINUTES_MIN:
-        yield whole
+        if joined.minutes >= MINUTES_MIN:
+            yield joined
+        joined = gap
+    if joined.minutes >= MINUTES_MIN:
+        yield joined

@@ -1,4 +1,4 @@
-"""What a database stands on: how quickly its disk syncs, and the versions of what reads it."""
+"""Checks of the host: sync time and file system of the disk, versions of SQLite and Python."""
 
 import os
 import platform
@@ -10,29 +10,29 @@ from time import perf_counter
 import apsw
 
 from gfil.config import VERSION
-from gfil.store.engine.connection import SCHEMA_VERSION
+from gfil.store.engine.upgrade import SCHEMA_VERSION
 
 SYNCS = 15
 PAGE = bytes(4096)
-SYNC_MIN_US = 20.0  # no medium is quicker; one that seems so says it is done before it is
+SYNC_MIN_US = 20.0  # a faster sync is not durable: no medium writes that quickly
 IN_MEMORY = {"tmpfs", "ramfs"}
-SQLITE_MIN = (3, 51, 3)  # before it a bug of WAL could corrupt the file (sqlite.org/wal.html)
+SQLITE_MIN = (3, 51, 3)  # older versions can corrupt a WAL database (sqlite.org/wal.html)
 
 
 def measure_sync_us(folder: Path) -> float:
-    """Return how many microseconds the disk of a folder takes to have a page safe, as a median."""
-    took = []
+    """Return the median time in microseconds that the disk of a folder takes to sync a page."""
+    times_s = []
     with NamedTemporaryFile(dir=folder, prefix=".gfil-sync-") as file:
         for _ in range(SYNCS):
             os.pwrite(file.fileno(), PAGE, 0)
-            began = perf_counter()
+            start = perf_counter()
             os.fdatasync(file.fileno())
-            took.append(perf_counter() - began)
-    return median(took) * 1e6
+            times_s.append(perf_counter() - start)
+    return median(times_s) * 1e6
 
 
 def find_file_system(folder: Path) -> str:
-    """Return the kind of file system a folder is on, such as `ext4`; empty where none tells."""
+    """Return the file system type of a folder, such as `ext4`; empty if unknown."""
     device = folder.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
@@ -46,26 +46,27 @@ def find_file_system(folder: Path) -> str:
     return ""
 
 
-def judge_sync(took_us: float, file_system: str) -> tuple[bool, str]:
-    """Say whether so quick a sync can be true, and what it means if not."""
-    told = f"a sync takes {took_us / 1000:.3g} ms on {file_system or 'this disk'}"
+def check_sync(sync_us: float, file_system: str) -> tuple[bool, str]:
+    """Return whether the sync time is plausible, and a description."""
+    detail = f"a sync takes {sync_us / 1000:.3g} ms on {file_system or 'this disk'}"
     if file_system in IN_MEMORY:
-        return True, f"{told}, in memory: nothing of it survives a cut of the power"
-    if took_us < SYNC_MIN_US:
-        return False, f"{told}: it cannot be true, and a cut of the power may lose what was stored"
-    return True, told
+        return True, f"{detail}, in memory: a power failure loses all data"
+    if sync_us < SYNC_MIN_US:
+        return False, f"{detail}: implausibly fast, a power failure may lose stored data"
+    return True, detail
 
 
 def describe_versions() -> str:
-    """Return the versions of all that reads and writes the file."""
+    """Return the versions of GFIL, its schema, SQLite and Python."""
     return (
         f"GFIL {VERSION}, schema {SCHEMA_VERSION}, SQLite {apsw.sqlite_lib_version()}, "
         f"Python {platform.python_version()}"
     )
 
 
-def judge_versions(sqlite: str, python: tuple[int, ...]) -> str | None:
-    """Return what is wrong with a version of SQLite or Python, None where nothing is."""
+def find_version_problem(sqlite: str, python: tuple[int, ...]) -> str | None:
+    """Return the problem with a version of SQLite or Python, or None."""
     if tuple(map(int, sqlite.split("."))) < SQLITE_MIN:
-        return f"SQLite before {'.'.join(map(str, SQLITE_MIN))} may corrupt a WAL: renew .venv"
+        oldest = ".".join(map(str, SQLITE_MIN))
+        return f"SQLite before {oldest} can corrupt a WAL database: recreate .venv"
     return "Python 3.11 or newer is needed" if python < (3, 11) else None

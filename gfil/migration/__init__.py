@@ -1,1 +1,1 @@
-"""The move from the old system's files into the database."""
+"""Migration of the files of the old system into the database."""

@@ -1,4 +1,4 @@
-"""The old JSON files after the move: deleted when they are no longer needed, and not before."""
+"""Cleanup: delete the old JSON files once they are verified, backed up and past their delay."""
 
 import hashlib
 from collections import Counter
@@ -11,85 +11,83 @@ import apsw
 from gfil.store import maintenance_runs, migrated_files, symbols
 from gfil.store.engine import connection
 from gfil.store.migrated_files import MigratedFile
+from gfil.wording import format_count
 
 CHUNK_BYTES = 1024 * 1024
+MISSING = "the file no longer exists"
 
 
 @dataclass(slots=True)
 class CleanupResult:
-    """Which of the old files are gone now, and which stay although their time has come, and why."""
+    """Deleted files, and due files that were kept with the reason."""
 
     deleted: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in the names of the report of `prune`."""
-        kept = [{"file": path, "why": why} for path, why in self.kept.items()]
+        """Return the result as one JSON object."""
+        kept = [{"file": path, "why": reason} for path, reason in self.kept.items()]
         return {"deleted": self.deleted, "kept": kept}
 
     def describe(self) -> list[str]:
-        """Return lines for a person; none where there is nothing to say."""
+        """Return lines of text; an empty list if no file was due."""
         lines = []
         if self.deleted:
-            done = "would be deleted" if self.dry_run else "deleted"
-            lines.append(f"{len(self.deleted)} of the old files, migrated and verified, {done}")
-        for why, count in Counter(self.kept.values()).items():
-            lines.append(f"{count} of the old files, migrated, stay: {why}")
+            verb = "would be deleted" if self.dry_run else "deleted"
+            lines.append(f"{format_count(len(self.deleted), 'migrated file')} {verb}")
+        for reason, count in Counter(self.kept.values()).items():
+            lines.append(f"{format_count(count, 'migrated file')} kept: {reason}")
         return lines
 
 
 def delete_migrated(db: apsw.Connection, now: float, *, dry_run: bool = False) -> CleanupResult:
-    """Delete the old files whose time has come, each only if nothing speaks against it.
+    """Delete the old files that are past their delay and safe to delete; in no transaction.
 
-    It must have been verified with nothing refused, be unchanged since (size, time and content),
-    its symbols must not have been deleted, and a verified backup younger than that must still be
-    there. Inside no transaction.
+    A file is safe to delete if no row was refused, its size, time and content are unchanged, its
+    symbols still exist, and a verified backup newer than its migration still exists.
     """
-    report = CleanupResult(dry_run=dry_run)
+    result = CleanupResult(dry_run=dry_run)
     for file in migrated_files.list_files(db):
         if file.delete_after is None or file.delete_after > now:
             continue
         path = Path(file.path)
         try:
-            why = _find_objection(db, file, path, now)
-            if not why and not dry_run:
+            reason = _find_reason_to_keep(db, file, path, now)
+            if not reason and not dry_run:
                 path.unlink()
         except FileNotFoundError:
-            why = GONE
+            reason = MISSING
         except OSError as error:
-            why = error.strerror or str(error)
-        if why and why != GONE:
-            report.kept[file.path] = why
+            reason = error.strerror or str(error)
+        if reason and reason != MISSING:
+            result.kept[file.path] = reason
             continue
-        if not why:
-            report.deleted.append(file.path)
+        if not reason:
+            result.deleted.append(file.path)
         if not dry_run:
-            # What was in it is still remembered: should it come back, it is passed over.
+            # The record of its content stays: a file that comes back is not migrated twice.
             with connection.transaction(db):
                 migrated_files.record_file(db, file._replace(delete_after=None))
-    return report
+    return result
 
 
-GONE = "it is not there any more"
-
-
-def _find_objection(db: apsw.Connection, file: MigratedFile, path: Path, now: float) -> str:
+def _find_reason_to_keep(db: apsw.Connection, file: MigratedFile, path: Path, now: float) -> str:
     if file.report["rejected"]:
-        return "rows of it were refused"
-    alive = {symbol.id for symbol in symbols.list_symbols(db)}
-    if not alive.issuperset(file.report["ids"]):
-        return "its symbol has been deleted since: `gfil migrate` brings it back"
+        return "some of its rows were refused"
+    symbol_ids = {symbol.id for symbol in symbols.list_symbols(db)}
+    if not symbol_ids.issuperset(file.report["ids"]):
+        return "its symbol was deleted since: `gfil migrate` imports it again"
     backup = maintenance_runs.read_last_run(db, "backup")
-    if backup is None or not file.time < backup.time <= now:  # a clock ahead made it look younger
-        return "no verified backup has been made since: `gfil backup` makes one"
+    if backup is None or not file.time < backup.time <= now:  # or a clock that was ahead
+        return "no verified backup was made since: run `gfil backup`"
     if not Path(backup.report["path"]).is_file():
-        return f"the last backup is not at {backup.report['path']} any more"
+        return f"the last backup {backup.report['path']} no longer exists"
     found = path.lstat()
     if (found.st_size, found.st_mtime_ns) != (file.report["size"], file.report["mtime_ns"]):
-        return "it has changed since: `gfil migrate` takes what is new in it"
+        return "it was changed since: `gfil migrate` imports the new rows"
     if _digest(path) != file.digest:
-        return "its content has changed since: `gfil migrate` takes what is new in it"
+        return "its content was changed since: `gfil migrate` imports the new rows"
     return ""
 
 

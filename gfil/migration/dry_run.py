@@ -1,4 +1,4 @@
-"""A look at the files of the old system: what each is, from when to when; nothing is stored."""
+"""Dry run: read the files of the old system and report on them without storing anything."""
 
 from collections import Counter, defaultdict
 from typing import Any
@@ -7,16 +7,16 @@ import apsw
 
 from gfil.errors import BadRequest, Conflict, Refused
 from gfil.migration.legacy_files import (
-    Found,
+    FoundFiles,
     LegacyFile,
     Progress,
     ReadOptions,
     count_hours,
-    opened,
+    open_file,
 )
 from gfil.migration.migrate import find_known
-from gfil.migration.report import BEFORE, LOOKED_AT, REFUSED, FileResult, MigrationReport
-from gfil.migration.seen_rows import SEEN, SeenRows
+from gfil.migration.report import BEFORE, NOT_YET, REFUSED, FileResult, MigrationReport
+from gfil.migration.verify import SEEN, BucketMarks
 from gfil.store import migrated_files
 from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import Timeframe
@@ -24,51 +24,51 @@ from gfil.timeframes import Timeframe
 
 def run(
     db: apsw.Connection | None,
-    found: Found,
-    how: ReadOptions,
-    moved: MigrationReport,
+    found: FoundFiles,
+    options: ReadOptions,
+    report: MigrationReport,
     progress: Progress = lambda _: None,
 ) -> None:
-    """Read all files and tell `moved` what they are; `db` is None where there is none yet."""
-    known = migrated_files.list_files(db) if db else []
-    for original in found.originals:
+    """Read all files and add them to `report`; `db` is None if there is no database yet."""
+    migrated = migrated_files.list_files(db) if db else []
+    for file in found.files:
         try:
-            is_known = db is not None and find_known(db, known, original, how.clock) is not None
-            counts = _count(db, original, how, moved, progress)
-            moved.add(FileResult(original, BEFORE if is_known else LOOKED_AT, counts))
+            is_known = db is not None and find_known(db, migrated, file, options.clock) is not None
+            counts = _count(db, file, options, report, progress)
+            report.add(FileResult(file, BEFORE if is_known else NOT_YET, counts))
         except (BadRequest, Conflict, Refused) as error:
-            moved.add(FileResult(original, REFUSED, error=error.detail))
+            report.add(FileResult(file, REFUSED, error=error.detail))
         except OSError as error:
-            moved.add(FileResult(original, REFUSED, error=error.strerror or str(error)))
+            report.add(FileResult(file, REFUSED, error=error.strerror or str(error)))
 
 
 def _count(
     db: apsw.Connection | None,
-    original: LegacyFile,
-    how: ReadOptions,
-    moved: MigrationReport,
+    file: LegacyFile,
+    options: ReadOptions,
+    report: MigrationReport,
     progress: Progress,
 ) -> dict[str, Any]:
     rows_read = 0
-    marks: dict[tuple[str, Timeframe], SeenRows] = {}
+    marks: dict[tuple[str, Timeframe], BucketMarks] = {}
     hours: dict[str, Counter[int]] = defaultdict(Counter)
-    with opened(original, db, how, progress) as source:
-        for piece in source.reading.pieces:
-            for symbol, timeframe, rows in piece:
+    with open_file(file, db, options, progress) as source:
+        for batch in source.reading.batches:
+            for symbol, timeframe, rows in batch:
                 assert isinstance(rows, CandleColumns)
                 assert timeframe is not None
                 rows_read += len(rows.time)
-                marks.setdefault((symbol, timeframe), SeenRows(timeframe)).mark(rows.time, SEEN)
+                marks.setdefault((symbol, timeframe), BucketMarks(timeframe)).mark(rows.time, SEEN)
                 count_hours(hours[symbol], timeframe, rows)
-        report, told = source.reading.report, source.reading.tell()
+        read, recognised = source.reading.report, source.reading.describe()
         source.finish()
-    moved.see_hours(hours, report.clock)
-    named = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")
-    distinct = sum(each.count().total() for each in marks.values())
+    report.add_hours(hours, read.clock)
+    names = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")
+    buckets = sum(marked.count().total() for marked in marks.values())
     return {
-        **{name: value for name, value in report.as_json().items() if name in named},
-        "rows": rows_read + report.rejected,
-        "duplicates": rows_read - distinct,
-        "rejected": report.rejected,
-        **{name: told[name] for name in ("encoding", "gzip", "spacing", "first", "last")},
+        **{name: value for name, value in read.as_json().items() if name in names},
+        "rows": rows_read + read.rejected,
+        "duplicates": rows_read - buckets,
+        "rejected": read.rejected,
+        **{name: recognised[name] for name in ("encoding", "gzip", "spacing", "first", "last")},
     }

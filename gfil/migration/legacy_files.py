@@ -1,4 +1,4 @@
-"""The files of the old system: what a folder holds, each read from end to end, and stored."""
+"""Files of the old system: find them, read each from end to end, and store its rows."""
 
 import hashlib
 import os
@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import compress, islice, repeat
-from operator import eq, floordiv, le, lt, not_
+from itertools import compress, repeat
+from operator import floordiv, not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,23 +19,25 @@ from gfil.errors import BadParameter, Refused
 from gfil.ingest import importer
 from gfil.ingest.detect import file_name
 from gfil.ingest.detect.sniff import Format
-from gfil.ingest.importer import Options, Reading
+from gfil.ingest.importer import Reading
 from gfil.ingest.load.batched import BatchSizer, BatchWriter
 from gfil.ingest.load.writing import WriteOptions
+from gfil.ingest.options import Options
 from gfil.ingest.parse.columns import place_columns
 from gfil.ingest.parse.json_rows import read_values
-from gfil.ingest.parse.rows import Refuse, RowTable
+from gfil.ingest.parse.rows import RowTable
+from gfil.ingest.refusals import Refuse
 from gfil.ingest.report import Report
 from gfil.ingest.source.byte_stream import PIECE_BYTES, ByteStream
 from gfil.store import legacy_kline_db, symbols
-from gfil.store.candles import lookup
+from gfil.store.candles import duplicates, lookup
 from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import HOUR, M1, Timeframe
 
 SUFFIXES = (".json", ".json.gz")
-SORTED_ROWS_MAX = 60_000  # of one file put in order at once
-HOURS_MAX = 20_000  # of a symbol that are looked at for its week
-HELD_ROWS = 2_000  # of those, that wait for others of their bucket
+SORTED_ROWS_MAX = 60_000  # of one file, sorted at once
+HOURS_MAX = 20_000  # of a symbol, enough to recognise its trading week
+HELD_ROWS = 2_000  # of a sorted batch, held back for duplicates in the next one
 CELLS = ("ts", "open", "high", "low", "close", "volume", "symbol")
 COLUMNS = place_columns(("time", *CELLS[1:]))
 
@@ -43,7 +45,7 @@ Progress = Callable[[int], object]
 
 
 class LegacyFile(NamedTuple):
-    """A file of the old system; `symbol` is empty for its database, which has M1 of many."""
+    """File of the old system; `symbol` is empty for the SQLite file, which has many symbols."""
 
     path: Path
     symbol: str
@@ -51,28 +53,27 @@ class LegacyFile(NamedTuple):
     size: int
 
     @property
-    def is_klines(self) -> bool:
-        """Whether it is the database."""
+    def is_kline_db(self) -> bool:
+        """Whether the file is the SQLite file of the old system."""
         return not self.symbol
 
 
-class Found(NamedTuple):
-    """What a folder holds: the files of the old system in the order in which they are read, and the
-    names of everything else."""
+class FoundFiles(NamedTuple):
+    """Files of the old system in reading order, and the names of all other files in the folder."""
 
-    originals: list[LegacyFile]
+    files: list[LegacyFile]
     foreign: list[str]
 
 
 class ReadOptions(NamedTuple):
-    """How stamps are read: on which clock, None where the file may tell; and the time it is."""
+    """Clock of the times in a file (None: from the file, or UTC), and the current time."""
 
     clock: Clock | None
     now: float
 
 
 class Fingerprint(NamedTuple):
-    """What tells whether a file is still what was read."""
+    """Identity of the content of a file, to detect changes."""
 
     digest: bytes
     size: int
@@ -81,73 +82,73 @@ class Fingerprint(NamedTuple):
 
 @dataclass(slots=True)
 class Loaded:
-    """What was stored of a file. `covered` rows lie above M1 and were not.
+    """Result of storing a file. `covered` rows were skipped because M1 cover their buckets.
 
-    `hours` are how many candles, of H1 or shorter, each hour of UTC has, by symbol.
+    `hours` counts the candles of H1 or shorter in each hour of UTC, by symbol.
     """
 
     report: Report
     covered: int
-    seal: Fingerprint
+    fingerprint: Fingerprint
     hours: dict[str, Counter[int]]
 
 
-def find(source: str) -> Found:
-    """Return the files of a folder, `_1m` before the other ones of its symbol; or the database.
+def find(source: str) -> FoundFiles:
+    """Return the files of a folder, M1 first for each symbol, or the SQLite file.
 
     Raises:
-        BadParameter: there is nothing of the old system.
+        BadParameter: the source has no file of the old system.
     """
     path = Path(source)
     if path.is_file() and legacy_kline_db.is_kline_db(path):
-        return Found([LegacyFile(path, "", M1, path.stat().st_size)], [])
+        return FoundFiles([LegacyFile(path, "", M1, path.stat().st_size)], [])
     if not path.is_dir():
-        what = "neither a folder nor an SQLite file" if path.exists() else "no such file or folder"
-        raise BadParameter(f"{source}: {what}")
-    found = Found([], [])
-    for each in sorted(path.iterdir()):
-        original = _recognise(each)
-        if original is None:
-            found.foreign.append(each.name)
+        reason = "not a folder or an SQLite file" if path.exists() else "no such file or folder"
+        raise BadParameter(f"{source}: {reason}")
+    found = FoundFiles([], [])
+    for entry in sorted(path.iterdir()):
+        file = _recognise(entry)
+        if file is None:
+            found.foreign.append(entry.name)
         else:
-            found.originals.append(original)
-    if not found.originals:
-        raise BadParameter(f"{source}: no file in it is called as XAUUSD_1m.json is")
-    found.originals.sort(key=lambda each: (each.symbol, each.timeframe.seconds, each.path))
+            found.files.append(file)
+    if not found.files:
+        raise BadParameter(f"{source}: the folder has no file named like XAUUSD_1m.json")
+    found.files.sort(key=lambda file: (file.symbol, file.timeframe.seconds, file.path))
     return found
 
 
 def _recognise(path: Path) -> LegacyFile | None:
-    named = file_name.read_hint(path.name)
+    hint = file_name.read_hint(path.name)
     if not path.name.casefold().endswith(SUFFIXES) or not path.is_file():
         return None
-    if not named.symbol or not named.timeframe or not symbols.NAME.fullmatch(named.symbol):
+    if not hint.symbol or not hint.timeframe or not symbols.NAME.fullmatch(hint.symbol):
         return None
-    return LegacyFile(path, named.symbol, named.timeframe, path.stat().st_size)
+    return LegacyFile(path, hint.symbol, hint.timeframe, path.stat().st_size)
 
 
-def fingerprint(original: LegacyFile) -> Fingerprint:
-    """Return the seal of a file as it is now; a database's log is part of it."""
-    before = original.path.stat()
+def read_fingerprint(file: LegacyFile) -> Fingerprint:
+    """Return the current fingerprint of a file; that of the SQLite file includes its WAL."""
+    before = file.path.stat()
     digest = hashlib.sha256()
-    for _ in _read_bytes(original.path, digest.update):
+    for _ in _read_bytes(file.path, digest.update):
         pass
-    if original.is_klines:
+    if file.is_kline_db:
         with suppress(FileNotFoundError):
-            for _ in _read_bytes(Path(f"{original.path}-wal"), digest.update):
+            for _ in _read_bytes(Path(f"{file.path}-wal"), digest.update):
                 pass
     return Fingerprint(digest.digest(), before.st_size, before.st_mtime_ns)
 
 
-def _read_bytes(path: Path, see: Callable[[bytes], object]) -> Generator[bytes, None, None]:
+def _read_bytes(path: Path, observe: Callable[[bytes], object]) -> Generator[bytes, None, None]:
     with path.open("rb") as file:
         while chunk := file.read(PIECE_BYTES):
-            see(chunk)
+            observe(chunk)
             yield chunk
 
 
-class Opened(NamedTuple):
-    """A file that is being read: `finish` reads what no row is in, and returns the seal."""
+class OpenFile(NamedTuple):
+    """File being read; `finish` reads the bytes after the last row and returns the fingerprint."""
 
     reading: Reading
     clock: Clock
@@ -155,49 +156,50 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(
-    original: LegacyFile,
+def open_file(
+    file: LegacyFile,
     db: apsw.Connection | None,
-    how: ReadOptions,
+    options: ReadOptions,
     progress: Progress = lambda _: None,
-) -> Iterator[Opened]:
-    """Open a file to be read once, with the reader of every import.
+) -> Iterator[OpenFile]:
+    """Open a file to read it once, with the reader of imports.
 
     Raises:
         UnknownFormat, BadParameter, SymbolCase, Refused: as `importer.read`.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
-    if original.is_klines:
-        sealed = fingerprint(original)  # before it is open: to close it again would drop its locks
-        with closing(legacy_kline_db.connect(original.path)) as old:
-            reading = importer.read(
-                db, [], Options(timeframe=M1, clock=how.clock), now=how.now, found=_of_klines(old)
-            )
-            yield Opened(reading, clocks.parse(reading.report.clock), lambda: sealed)
-        progress(original.size)
+    if file.is_kline_db:
+        # Read before SQLite opens the file: closing it later would drop the locks of SQLite.
+        fingerprint = read_fingerprint(file)
+        with closing(legacy_kline_db.connect(file.path)) as old:
+            minutes = Options(timeframe=M1, clock=options.clock)
+            format_ = _kline_format(old)
+            reading = importer.read(db, [], minutes, now=options.now, source_format=format_)
+            yield OpenFile(reading, clocks.parse(reading.report.clock), lambda: fingerprint)
+        progress(file.size)
         return
-    before = original.path.stat()
+    before = file.path.stat()
     if not before.st_size:
-        raise Refused("it is empty")
+        raise Refused("the file is empty")
     digest = hashlib.sha256()
 
-    def see(chunk: bytes) -> None:
+    def observe(chunk: bytes) -> None:
         digest.update(chunk)
         progress(len(chunk))
 
-    with closing(_read_bytes(original.path, see)) as chunks:
+    with closing(_read_bytes(file.path, observe)) as chunks:
 
         def finish() -> Fingerprint:
             for _ in chunks:
                 pass
             return Fingerprint(digest.digest(), before.st_size, before.st_mtime_ns)
 
-        options = Options(clock=how.clock, kind="candles")  # the name tells the rest
-        reading = importer.read(db, chunks, options, now=how.now, name=original.path.name)
-        yield Opened(reading, clocks.parse(reading.report.clock), finish)
+        candles = Options(clock=options.clock, kind="candles")  # the file name gives the rest
+        reading = importer.read(db, chunks, candles, now=options.now, name=file.path.name)
+        yield OpenFile(reading, clocks.parse(reading.report.clock), finish)
 
 
-def _of_klines(old: apsw.Connection) -> Format:
+def _kline_format(old: apsw.Connection) -> Format:
     def read(_: ByteStream, refuse: Refuse) -> Iterator[RowTable]:
         row = 0
         for rows in legacy_kline_db.read_pages(old):
@@ -214,50 +216,51 @@ def _readable(cell: Any) -> Any:
 
 def load(
     db: apsw.Connection,
-    original: LegacyFile,
-    how: ReadOptions,
+    file: LegacyFile,
+    options: ReadOptions,
     edges: Sequence[int],
     progress: Progress = lambda _: None,
-    pace: BatchSizer | None = None,
+    sizer: BatchSizer | None = None,
 ) -> Loaded:
-    """Store what a file adds; inside no transaction. A stored candle is never replaced.
+    """Store the rows of a file in buckets that hold no stored candle; in no transaction.
 
-    Of a higher timeframe a row is stored where its bucket holds no M1, or one of the edges lies
-    inside it: the first M1 there is, or the last one of a truncated file. `pace` is that of the
-    files before.
+    A row above M1 is stored if its bucket holds no M1, or if an edge lies inside the bucket. Edges
+    are the first M1 of the symbol and the last M1 of a truncated file. `sizer` carries the batch
+    size over from the previous files.
 
     Raises:
-        UnknownFormat, BadParameter, SymbolCase, Refused, OSError: nothing, or only a part, of it.
-        Busy, DiskFull, DatabaseError: a batch could not be stored; those before it are.
+        UnknownFormat, BadParameter, SymbolCase, Refused, OSError: the file is stored in part or
+            not at all.
+        Busy, DiskFull, DatabaseError: a batch could not be stored; the batches before it are.
     """
-    with opened(original, db, how, progress) as source:
+    with open_file(file, db, options, progress) as source:
         report = source.reading.report
-        manner = WriteOptions(source.clock, fill=True, now=how.now)
-        filling = _Filling(db, report, manner, edges, pace)
-        for piece in source.reading.pieces:
-            for symbol, timeframe, rows in piece:
+        write_options = WriteOptions(source.clock, fill=True, now=options.now)
+        filler = _Filler(db, report, write_options, edges, sizer)
+        for batch in source.reading.batches:
+            for symbol, timeframe, rows in batch:
                 assert isinstance(rows, CandleColumns)
                 assert timeframe is not None
-                filling.add(symbol, timeframe, rows)
-        filling.finish()
-        report.file = original.path.name
-        return Loaded(report, filling.covered, source.finish(), filling.hours)
+                filler.add(symbol, timeframe, rows)
+        filler.finish()
+        report.file = file.path.name
+        return Loaded(report, filler.covered, source.finish(), filler.hours)
 
 
-class _Filling:
-    # Rows in order, each bucket once, without those that M1 cover, to the store.
+class _Filler:
+    # Sorts rows, drops duplicates and rows covered by M1, and passes the rest to the store.
     def __init__(
         self,
         db: apsw.Connection,
         report: Report,
-        manner: WriteOptions,
+        options: WriteOptions,
         edges: Sequence[int],
-        pace: BatchSizer | None,
+        sizer: BatchSizer | None,
     ) -> None:
         self._db = db
         self._report = report
         self._edges = edges
-        self._batches = BatchWriter(db, report, manner, pace=pace)
+        self._batches = BatchWriter(db, report, options, sizer=sizer)
         self._gathered: dict[tuple[str, Timeframe], CandleColumns] = {}
         self._rows = 0
         self.covered = 0
@@ -266,36 +269,36 @@ class _Filling:
     def add(self, symbol: str, timeframe: Timeframe, rows: CandleColumns) -> None:
         count_hours(self.hours[symbol], timeframe, rows)
         if timeframe != M1:
-            rows = self._uncovered(symbol, timeframe, rows)
+            rows = self._drop_covered(symbol, timeframe, rows)
         key = symbol, timeframe
         if key not in self._gathered:
             self._gathered[key] = CandleColumns([], [], [], [], [], [], [])
-        both: Any = zip(self._gathered[key], rows, strict=True)
-        for column, more in both:
-            column.extend(more)
+        columns: Any = zip(self._gathered[key], rows, strict=True)
+        for column, values in columns:
+            column.extend(values)
         self._rows += len(rows.time)
         if self._rows >= SORTED_ROWS_MAX:
-            self._pass_on(key)
+            self._flush(key)
 
     def finish(self) -> None:
-        self._pass_on(None)
+        self._flush(None)
         self._batches.finish()
 
-    def _pass_on(self, reading: tuple[str, Timeframe] | None) -> None:
-        # Those read last may have others of their bucket among the rows to come: they wait.
+    def _flush(self, current: tuple[str, Timeframe] | None) -> None:
+        # The last rows of the current series are held back: their duplicates may follow.
         gathered, self._gathered, self._rows = self._gathered, {}, 0
         for (symbol, timeframe), rows in gathered.items():
             distinct = distinguish(rows)
             self._report.count_duplicates(len(rows.time) - len(distinct.time))
-            if reading == (symbol, timeframe):
-                waiting = {*rows.time[-HELD_ROWS:]}
-                waits = [*map(waiting.__contains__, distinct.time)]
-                self._gathered[symbol, timeframe] = _keep(distinct, waits)
-                self._rows += sum(waits)
-                distinct = _keep(distinct, map(not_, waits))
+            if current == (symbol, timeframe):
+                held_times = {*rows.time[-HELD_ROWS:]}
+                is_held = [*map(held_times.__contains__, distinct.time)]
+                self._gathered[symbol, timeframe] = _keep(distinct, is_held)
+                self._rows += sum(is_held)
+                distinct = _keep(distinct, map(not_, is_held))
             self._batches.add(symbol, timeframe, distinct)
 
-    def _uncovered(self, name: str, timeframe: Timeframe, rows: CandleColumns) -> CandleColumns:
+    def _drop_covered(self, name: str, timeframe: Timeframe, rows: CandleColumns) -> CandleColumns:
         symbol = symbols.find(self._db, name)
         first = lookup.read_first_minute(self._db, symbol) if symbol else None
         if symbol is None or first is None or not rows.time:
@@ -303,44 +306,27 @@ class _Filling:
         keys = [*zip(rows.time, rows.extra_s, strict=True)]
         edges = (*self._edges, first)
         covered = lookup.find_covered(self._db, symbol, timeframe, set(keys), edges)
-        rest = [key not in covered for key in keys]
-        kept = _keep(rows, rest)
+        kept = _keep(rows, [key not in covered for key in keys])
         self._report.rows += len(keys) - len(kept.time)
         self.covered += len(keys) - len(kept.time)
         return kept
 
 
 def count_hours(hours: Counter[int], timeframe: Timeframe, rows: CandleColumns) -> None:
-    """Count how many candles, of H1 or shorter, each hour of UTC has; some years are enough."""
+    """Add candles of H1 or shorter to the count of each hour of UTC, up to `HOURS_MAX` hours."""
     if timeframe.seconds <= HOUR and len(hours) < HOURS_MAX:
         hours.update(map(floordiv, rows.time, repeat(HOUR)))
 
 
 def distinguish(rows: CandleColumns) -> CandleColumns:
-    """Return rows by time, each bucket once: the larger volume wins, then the later row."""
-    time = rows.time
-    if all(map(lt, time, islice(time, 1, None))):
+    """Return the rows that win their buckets, in order of the buckets."""
+    if duplicates.is_ascending(rows.time):
         return rows
-    if not all(map(le, time, islice(time, 1, None))):
-        rows = _pick(rows, sorted(range(len(time)), key=time.__getitem__))
-    again = [False, *map(eq, rows.time, islice(rows.time, 1, None))]
-    stays = bytearray(b"\1" * len(again))
-    best: dict[int, int] = {}  # the row of each extra_s, where several rows have one time
-    for row in compress(range(len(again)), again):
-        if not again[row - 1]:
-            best = {rows.extra_s[row - 1]: row - 1}
-        rival = best.get(rows.extra_s[row])
-        if rival is not None and rows.volume[row] < rows.volume[rival]:
-            stays[row] = 0
-            continue
-        if rival is not None:
-            stays[rival] = 0
-        best[rows.extra_s[row]] = row
-    return _keep(rows, stays)
+    return _pick(rows, [*duplicates.find_winners(rows.time, rows.extra_s, rows.volume)])
 
 
-def _pick(rows: CandleColumns, places: Sequence[int]) -> CandleColumns:
-    columns: list[Any] = [[*map(column.__getitem__, places)] for column in rows]
+def _pick(rows: CandleColumns, indexes: Sequence[int]) -> CandleColumns:
+    columns: list[Any] = [[*map(column.__getitem__, indexes)] for column in rows]
     return CandleColumns(*columns)
 
 
@@ -350,6 +336,6 @@ def _keep(rows: CandleColumns, flags: Iterable[int]) -> CandleColumns:
     return CandleColumns(*columns)
 
 
-def absolute(path: Path) -> str:
-    """Return where a file is, as text that can be stored."""
+def absolute_path(path: Path) -> str:
+    """Return the absolute path of a file as text that can be stored."""
     return os.fsencode(path.absolute()).decode("utf-8", "replace")

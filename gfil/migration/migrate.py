@@ -1,4 +1,4 @@
-"""The move from the old system: every file stored, verified, remembered, and told of."""
+"""Migration: store, verify and record every file of the old system."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from gfil.ingest.report import Report
 from gfil.migration import legacy_files
 from gfil.migration.legacy_files import (
     Fingerprint,
-    Found,
+    FoundFiles,
     LegacyFile,
     Loaded,
     Progress,
@@ -36,224 +36,244 @@ from gfil.store import migrated_files, symbols
 from gfil.store.engine import connection
 from gfil.store.migrated_files import MigratedFile
 from gfil.timeframes import HOUR, M1
+from gfil.wording import format_count, format_number
 
 BATCH_ROWS_MIN = 500
-SETTLED_MIN = 8  # files that are noted as done at once: each time costs a sync of the disk
-PENDING_MAX = 40  # files that are stored and not verified yet: some take longer to verify
+RECORDED_MIN = 8  # files recorded in one transaction: each costs a sync of the disk
+PENDING_MAX = 40  # stored files that wait for verification
 
 
 class MigrationOptions(NamedTuple):
-    """What the user says: the clock of the stamps, None where a file may tell; and how long files
-    stay, None for ever. `is_keep_told`: also those that were migrated before."""
+    """Options of the user: the clock of the times, and how long to keep the files (None: forever).
+
+    `clock` is None to take it from each file. `changes_keep` applies `keep_hours` to files that
+    were migrated before, too.
+    """
 
     clock: Clock | None = None
     keep_hours: float | None = None
-    is_keep_told: bool = False
+    changes_keep: bool = False
 
 
 class _Waiting(NamedTuple):
-    # A file that is stored, and waits for its verdict.
-    original: LegacyFile
+    # A stored file that waits for its verdict.
+    file: LegacyFile
     loaded: Loaded
 
 
 def migrate(
     path: Path,
-    found: Found,
-    wishes: MigrationOptions,
-    moved: MigrationReport,
+    found: FoundFiles,
+    options: MigrationOptions,
+    report: MigrationReport,
     *,
-    tell_time: Callable[[], float],
+    read_time: Callable[[], float],
     progress: Progress = lambda _: None,
 ) -> None:
-    """Bring the files into the database at `path`, made if it is not there; tell `moved` of each.
+    """Migrate the files into the database at `path`, creating it if needed; add each to `report`.
 
-    A file that is refused stops no other. Stopped at any moment and begun again it ends the same.
-    `progress` is told of bytes, of each file's twice as many as it has.
+    A refused file does not stop the others. An interrupted migration resumes and ends with the same
+    result. `progress` receives bytes, twice the size of each file in total.
 
     Raises:
-        DatabaseError, Busy, DiskFull: nothing more can be stored.
+        DatabaseError, Busy, DiskFull: the database accepts no more rows.
     """
-    with verifier(path) as checking, _telling_to_go_on():  # it forks: no database may be open
+    with verifier(path) as verifying, _advising_to_resume():  # it forks: no database may be open
         connection.create(path)
         db = connection.connect(path)
         try:
-            carry(db, checking, found, wishes, moved, tell_time=tell_time, progress=progress)
+            migrate_into(
+                db, verifying, found, options, report, read_time=read_time, progress=progress
+            )
         finally:
-            with suppress(apsw.Error):  # the last one to close checkpoints, on a disk that may fail
+            with suppress(apsw.Error):  # closing checkpoints, which fails on a full disk
                 db.close()
 
 
 @contextmanager
-def _telling_to_go_on() -> Iterator[None]:
+def _advising_to_resume() -> Iterator[None]:
     try:
         yield
     except ForeignDatabase:
         raise
     except (DatabaseError, Busy, DiskFull) as error:
-        error.detail += "; what was before stays: run the same again, and it goes on from there"
+        error.append("; files before it are migrated: run the same command again to resume")
         raise
 
 
-def carry(
+def migrate_into(
     db: apsw.Connection,
-    checking: Verifier,
-    found: Found,
-    wishes: MigrationOptions,
-    moved: MigrationReport,
+    verifying: Verifier,
+    found: FoundFiles,
+    options: MigrationOptions,
+    report: MigrationReport,
     *,
-    tell_time: Callable[[], float],
+    read_time: Callable[[], float],
     progress: Progress = lambda _: None,
 ) -> None:
-    """Do what `migrate` does, with a database that is open and somebody who verifies."""
-    move = _Move(db, checking, wishes, moved, tell_time, progress)
-    for original in found.originals:
-        move.take(original)
-    move.settle(0)
-    moved.files.sort(key=lambda file: found.originals.index(file.original))
-    moved.change = connection.read_state(db)[1]
+    """Migrate as `migrate` does, into an open database and with the given verifier."""
+    migration = _Migration(db, verifying, options, report, read_time, progress)
+    for file in found.files:
+        migration.migrate_file(file)
+    migration.record_verdicts(0)
+    report.files.sort(key=lambda result: found.files.index(result.file))
+    report.change = connection.read_state(db)[1]
 
 
 def find_known(
-    db: apsw.Connection, files: Sequence[MigratedFile], original: LegacyFile, clock: Clock | None
+    db: apsw.Connection, migrated: Sequence[MigratedFile], file: LegacyFile, clock: Clock | None
 ) -> tuple[MigratedFile, Fingerprint] | None:
-    """Return what is remembered of a file with this content and name, and its seal; None if nothing
-    is, it was read on another clock, or the symbols it went to are gone."""
-    alike = [
-        file
-        for file in files
-        if file.report["size"] == original.size and Path(file.path).name == original.path.name
+    """Return the record of a migrated file with the same name and content, and its fingerprint.
+
+    None if there is no such record, if the file was read on another clock, or if one of its symbols
+    was deleted.
+    """
+    candidates = [
+        record
+        for record in migrated
+        if record.report["size"] == file.size and Path(record.path).name == file.path.name
     ]
-    if not alike:
+    if not candidates:
         return None
-    sealed = legacy_files.fingerprint(original)
-    alive = {symbol.id for symbol in symbols.list_symbols(db)}
-    for file in alike:
-        is_clock = clock is None or file.report["clock"] == clock.name
-        if file.digest == sealed.digest and is_clock and alive.issuperset(file.report["ids"]):
-            return file, sealed
+    fingerprint = legacy_files.read_fingerprint(file)
+    symbol_ids = {symbol.id for symbol in symbols.list_symbols(db)}
+    for record in candidates:
+        is_clock = clock is None or record.report["clock"] == clock.name
+        has_symbols = symbol_ids.issuperset(record.report["ids"])
+        if record.digest == fingerprint.digest and is_clock and has_symbols:
+            return record, fingerprint
     return None
 
 
-class _Move:
+class _Migration:
     def __init__(
         self,
         db: apsw.Connection,
-        checking: Verifier,
-        wishes: MigrationOptions,
-        moved: MigrationReport,
-        tell_time: Callable[[], float],
+        verifying: Verifier,
+        options: MigrationOptions,
+        report: MigrationReport,
+        read_time: Callable[[], float],
         progress: Progress,
     ) -> None:
         self._db = db
-        self._checking = checking
-        self._wishes = wishes
-        self._moved = moved
-        self._tell_time = tell_time
+        self._verifying = verifying
+        self._options = options
+        self._report = report
+        self._read_time = read_time
         self._progress = progress
-        self._known = migrated_files.list_files(db)
-        self._pace = BatchSizer(size_min=BATCH_ROWS_MIN)
+        self._migrated = migrated_files.list_files(db)
+        self._sizer = BatchSizer(size_min=BATCH_ROWS_MIN)
         self._waiting: deque[_Waiting] = deque()
         self._verdicts: list[Verdict] = []
-        self._edges: dict[str, list[int]] = {}  # of the M1 of a symbol
+        self._edges: dict[str, list[int]] = {}  # of the M1, by symbol
 
-    def take(self, original: LegacyFile) -> None:
+    def migrate_file(self, file: LegacyFile) -> None:
         try:
-            known = find_known(self._db, self._known, original, self._wishes.clock)
+            known = find_known(self._db, self._migrated, file, self._options.clock)
             if known is not None:
-                self._pass_over(original, *known)
+                self._skip(file, *known)
                 return
-            how = ReadOptions(self._wishes.clock, self._tell_time())
-            edges = self._edges.get(original.symbol, [])
-            loaded = legacy_files.load(self._db, original, how, edges, self._progress, self._pace)
+            options = ReadOptions(self._options.clock, self._read_time())
+            edges = self._edges.get(file.symbol, [])
+            loaded = legacy_files.load(self._db, file, options, edges, self._progress, self._sizer)
         except (BadRequest, Conflict, Refused) as error:
-            self._moved.add(FileResult(original, REFUSED, error=error.detail))
+            self._report.add(FileResult(file, REFUSED, error=error.detail))
         except OSError as error:
-            self._moved.add(FileResult(original, REFUSED, error=error.strerror or str(error)))
+            self._report.add(FileResult(file, REFUSED, error=error.strerror or str(error)))
         else:
-            if original.timeframe == M1:
-                self._keep_edges(original, loaded.report.as_json())
-            self._moved.see_hours(loaded.hours, loaded.report.clock)
-            self._waiting.append(_Waiting(original, loaded))
-            self._checking.begin(original, how, edges)
-            self.settle(PENDING_MAX)
+            if file.timeframe == M1:
+                self._add_edges(file, loaded.report.as_json())
+            self._report.add_hours(loaded.hours, loaded.report.clock)
+            self._waiting.append(_Waiting(file, loaded))
+            self._verifying.start(file, options, edges)
+            self.record_verdicts(PENDING_MAX)
 
-    def settle(self, pending_max: int) -> None:
-        self._verdicts += self._checking.verdicts(pending_max)
-        if not self._verdicts or (pending_max and len(self._verdicts) < SETTLED_MIN):
+    def record_verdicts(self, pending_max: int) -> None:
+        self._verdicts += self._verifying.verdicts(pending_max)
+        if not self._verdicts or (pending_max and len(self._verdicts) < RECORDED_MIN):
             return
         verdicts, self._verdicts = self._verdicts, []
         with connection.transaction(self._db):
             for verdict in verdicts:
-                self._judge(*self._waiting.popleft(), verdict)
+                self._record(*self._waiting.popleft(), verdict)
 
-    def _keep_edges(self, original: LegacyFile, report: Mapping[str, Any]) -> None:
+    def _add_edges(self, file: LegacyFile, report: Mapping[str, Any]) -> None:
         ends = [report["from"], report["to"] if "truncated" in report["reasons"] else None]
-        known = self._edges.setdefault(original.symbol, [])
-        known += [end for end in ends if end is not None]
+        edges = self._edges.setdefault(file.symbol, [])
+        edges += [end for end in ends if end is not None]
 
-    def _pass_over(self, original: LegacyFile, known: MigratedFile, seal: Fingerprint) -> None:
-        path = legacy_files.absolute(original.path)
-        after = known.delete_after
-        if self._wishes.is_keep_told:
-            after = self._delete_after(original, known.time, known.report["rejected"])
-        if after != known.delete_after or path != known.path:
-            report = {**known.report, "size": seal.size, "mtime_ns": seal.mtime_ns}
+    def _skip(self, file: LegacyFile, record: MigratedFile, fingerprint: Fingerprint) -> None:
+        path = legacy_files.absolute_path(file.path)
+        delete_after = record.delete_after
+        if self._options.changes_keep:
+            delete_after = self._delete_after(file, record.time, record.report["rejected"])
+        if delete_after != record.delete_after or path != record.path:
+            stat = {"size": fingerprint.size, "mtime_ns": fingerprint.mtime_ns}
+            changed = record._replace(
+                path=path, delete_after=delete_after, report={**record.report, **stat}
+            )
             with connection.transaction(self._db):
-                migrated_files.record_file(
-                    self._db, MigratedFile(seal.digest, path, known.time, after, report)
-                )
-        if original.timeframe == M1:
-            self._keep_edges(original, known.report)
-        self._progress(2 * original.size)
-        self._moved.add(FileResult(original, BEFORE, known.report))
+                migrated_files.record_file(self._db, changed)
+        if file.timeframe == M1:
+            self._add_edges(file, record.report)
+        self._progress(2 * file.size)
+        self._report.add(FileResult(file, BEFORE, record.report))
 
-    def _delete_after(self, original: LegacyFile, time: float, rejected: int) -> int | None:
-        keep_hours = self._wishes.keep_hours
-        if keep_hours is None or rejected or original.is_klines:
+    def _delete_after(self, file: LegacyFile, time: float, rejected: int) -> int | None:
+        keep_hours = self._options.keep_hours
+        if keep_hours is None or rejected or file.is_kline_db:
             return None
         return int(time + keep_hours * HOUR)
 
-    def _judge(self, original: LegacyFile, loaded: Loaded, verdict: Verdict) -> None:
-        self._progress(original.size)
-        report, seal = loaded.report, loaded.seal
-        counts = count(report, verdict)
-        failure = find_failure(loaded, verdict)
-        if failure:
-            self._moved.add(FileResult(original, FAILED, counts, failure))
+    def _record(self, file: LegacyFile, loaded: Loaded, verdict: Verdict) -> None:
+        self._progress(file.size)
+        counts = count(loaded.report, verdict)
+        if failure := find_failure(loaded, verdict):
+            self._report.add(FileResult(file, FAILED, counts, failure))
             return
-        time = int(self._tell_time())
-        ids = [symbol.id for name in report.symbols if (symbol := symbols.find(self._db, name))]
-        known = {"size": seal.size, "mtime_ns": seal.mtime_ns, "ids": ids}
-        after = self._delete_after(original, time, verdict.rejected)
-        path = legacy_files.absolute(original.path)
-        migrated_files.record_file(
-            self._db, MigratedFile(seal.digest, path, time, after, counts | known)
+        time, fingerprint = int(self._read_time()), loaded.fingerprint
+        found = [symbols.find(self._db, name) for name in loaded.report.symbols]
+        record = MigratedFile(
+            fingerprint.digest,
+            legacy_files.absolute_path(file.path),
+            time,
+            self._delete_after(file, time, verdict.rejected),
+            {
+                **counts,
+                "size": fingerprint.size,
+                "mtime_ns": fingerprint.mtime_ns,
+                "ids": [symbol.id for symbol in found if symbol],
+            },
         )
-        self._moved.add(FileResult(original, MIGRATED, counts))
+        migrated_files.record_file(self._db, record)
+        self._report.add(FileResult(file, MIGRATED, counts))
 
 
 def count(report: Report, verdict: Verdict) -> dict[str, Any]:
-    """Return the counts of a file: what was done with its rows, and where they are."""
+    """Return the counts of a file: how its rows were stored, and where verification found them."""
     numbers = {
         name: number
         for name, number in asdict(verdict).items()
         if name not in ("digest", "examples", "failure")
     }
-    told = report.as_json()
-    done = {name: told[name] for name in ("inserted", "updated", "unchanged")}
-    named = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")
-    return {name: told[name] for name in named} | numbers | done | {"examples": verdict.examples}
+    fields = report.as_json()
+    written = {name: fields[name] for name in ("inserted", "updated", "unchanged")}
+    names = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")
+    return (
+        {name: fields[name] for name in names} | numbers | written | {"examples": verdict.examples}
+    )
 
 
 def find_failure(loaded: Loaded, verdict: Verdict) -> str:
-    """Return why a file cannot be said to be in the database; empty if it is."""
+    """Return why the verification of a file failed, or an empty text."""
     if verdict.failure:
-        return f"it could not be read again: {verdict.failure}"
-    if verdict.digest != loaded.seal.digest:
-        return "it changed while it was read: run this again when nothing writes to it"
+        return f"the file could not be read again: {verdict.failure}"
+    if verdict.digest != loaded.fingerprint.digest:
+        return "the file changed while it was read: run the command again when it is unused"
     if verdict.missing:
-        return f"it does not add up: {verdict.missing} of {verdict.rows} rows are not there"
+        total = format_count(verdict.rows, "row")
+        return f"the counts differ: {format_number(verdict.missing)} of {total} are not stored"
     if verdict.rows != loaded.report.rows:
-        return f"it does not add up: {loaded.report.rows} rows at first, {verdict.rows} again"
+        first, second = format_count(loaded.report.rows, "row"), format_number(verdict.rows)
+        return f"the counts differ: {first} at first, {second} in the verification"
     return ""

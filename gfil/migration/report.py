@@ -1,4 +1,4 @@
-"""What became of the files of the old system: their counts, for programs and for people."""
+"""Report of a migration: the counts of every file, as JSON and as text."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,46 +10,47 @@ from gfil import clocks, trading_week
 from gfil.clocks import format_instant
 from gfil.ingest.report import ERRORS_SHOWN
 from gfil.migration.legacy_files import LegacyFile
+from gfil.wording import format_count, format_list, format_number
 
-MIGRATED, BEFORE, LOOKED_AT = "migrated", "migrated before", "not yet migrated"
+MIGRATED, BEFORE, NOT_YET = "migrated", "migrated before", "not yet migrated"
 REFUSED, FAILED = "refused", "failed"
 EXIT_FAILED, EXIT_REFUSED = 1, 3
 COLUMNS = {
     "rows": "rows",
     "present": "stored",
-    "covered": "under M1",
+    "covered": "covered",
     "different": "differ",
     "kept": "kept",
-    "duplicates": "twice",
+    "duplicates": "duplicate",
     "rejected": "refused",
 }
-"""The counts in the table, and what stands above them."""
+"""Counts in the table and their column headings; `covered` rows lie above stored M1."""
 
 PLAIN_NAMES = ("inserted", "updated", "unchanged")
-SHOWN_MAX = 10  # files left alone, by name
+SHOWN_MAX = 10  # other files in the folder, by name
 
 
 @dataclass(slots=True)
 class FileResult:
-    """What became of one file. `counts` are in the names of the contract; `error` says why not."""
+    """Result of one file: its counts in the names of the JSON report, or the error."""
 
-    original: LegacyFile
+    file: LegacyFile
     state: str
     counts: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
     @property
     def name(self) -> str:
-        """Its name without the folder."""
-        return self.original.path.name
+        """Name of the file without its folder."""
+        return self.file.path.name
 
     @property
     def is_truncated(self) -> bool:
-        """Whether it breaks off in the middle."""
+        """Whether the file ends in the middle of a row."""
         return "truncated" in self.counts.get("reasons", ())
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in the names of the contract."""
+        """Return the result as a JSON object."""
         hidden = ("ids", "mtime_ns", "missing")
         shown = {name: value for name, value in self.counts.items() if name not in hidden}
         return {
@@ -64,7 +65,7 @@ class FileResult:
 
 @dataclass(slots=True)
 class MigrationReport:
-    """What became of a folder, file by file."""
+    """Results of a folder, file by file."""
 
     db: Path
     foreign: Sequence[str] = ()
@@ -74,29 +75,29 @@ class MigrationReport:
     change: int = 0
     _hours: dict[str, tuple[Counter[int], str]] = field(default_factory=dict)
 
-    def add(self, file: FileResult) -> None:
-        """Take note of a file."""
-        self.files.append(file)
+    def add(self, result: FileResult) -> None:
+        """Add the result of a file."""
+        self.files.append(result)
 
-    def see_hours(self, hours: Mapping[str, Counter[int]], clock: str) -> None:
-        """Take note of the hours of each symbol; those of the first file, the finest, count."""
-        for symbol, some in hours.items():
-            if some:
-                self._hours.setdefault(symbol, (some, clock))
+    def add_hours(self, hours: Mapping[str, Counter[int]], clock: str) -> None:
+        """Add candle counts per hour; of each symbol only the first file, the finest, is used."""
+        for symbol, counts in hours.items():
+            if counts:
+                self._hours.setdefault(symbol, (counts, clock))
 
     @property
     def weeks(self) -> list[dict[str, Any]]:
-        """The week of each symbol in UTC: whether a market's, else which clocks make it one."""
+        """Trading week of each symbol in UTC, and the clocks that fit if UTC does not."""
         found = []
         for symbol, (hours, clock) in self._hours.items():
-            judgement = trading_week.fit_clocks(hours, clocks.parse(clock))
+            fit = trading_week.fit_clocks(hours, clocks.parse(clock))
             week = {"symbol": symbol, "clock": clock, "week": trading_week.describe(hours)}
-            found.append({**week, "market": judgement.fits, "clocks": list(judgement.better)})
+            found.append({**week, "market": fit.fits, "clocks": list(fit.better)})
         return found
 
     @property
     def exit_status(self) -> int:
-        """0; 1 if a file could not be verified; 3 if rows or files were refused."""
+        """1 if a verification failed, 3 if rows or files were refused, else 0."""
         if any(file.state == FAILED for file in self.files):
             return EXIT_FAILED
         refused = any(
@@ -110,7 +111,7 @@ class MigrationReport:
         return {name: sum(file.counts.get(name, 0) for file in self.files) for name in names}
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it in the names of the contract."""
+        """Return the report as one JSON object."""
         reasons: Counter[str] = Counter()
         for file in self.files:
             reasons.update(file.counts.get("reasons", {}))
@@ -127,25 +128,25 @@ class MigrationReport:
         }
 
     def describe(self) -> list[str]:
-        """Return lines for a person; the last one names the database."""
-        lines = [*self._table(), *self._details(), *self._say_weeks()]
+        """Return the report as lines of text; the last one names the database."""
+        lines = [*self._table(), *self._details(), *self._describe_weeks()]
         if self.foreign:
-            names = ", ".join(self.foreign[:SHOWN_MAX])
-            more = len(self.foreign) - SHOWN_MAX
-            lines.append(f"left alone: {names}" + (f" and {more} more" if more > 0 else ""))
-        return [*lines, *self._say_next()]
+            lines.append(f"ignored files: {format_list(self.foreign, SHOWN_MAX)}")
+        return [*lines, *self._summary()]
 
     def _table(self) -> Iterator[str]:
-        width = max(len(file.name) for file in self.files)
-        names = [name for name in COLUMNS if name in ("rows", "rejected") or self.total()[name]]
-        heads = [f"{COLUMNS[name]:>10}" for name in names]
+        total = self.total()
+        sums_head = format_count(len(self.files), "file")
+        width = max(len(sums_head), *(len(file.name) for file in self.files))
+        names = [name for name in COLUMNS if name in ("rows", "rejected") or total[name]]
+        heads = [f"{COLUMNS[name]:>11}" for name in names]
         yield f"{'file':{width}}  {''.join(heads)}"
         for file in self.files:
-            cells = [f"{_spell(file.counts.get(name, 0)):>10}" for name in names]
-            state = "" if file.state in (MIGRATED, LOOKED_AT) else f"  {file.state}"
+            cells = [f"{format_number(file.counts.get(name, 0)):>11}" for name in names]
+            state = "" if file.state in (MIGRATED, NOT_YET) else f"  {file.state}"
             yield f"{file.name:{width}}  {''.join(cells)}{state}"
-        sums = [f"{_spell(self.total()[name]):>10}" for name in names]
-        yield f"{f'{len(self.files)} files':{width}}  {''.join(sums)}"
+        sums = [f"{format_number(total[name]):>11}" for name in names]
+        yield f"{sums_head:{width}}  {''.join(sums)}"
 
     def _details(self) -> Iterator[str]:
         for file in self.files:
@@ -153,53 +154,52 @@ class MigrationReport:
                 first, last = file.counts["first"], file.counts["last"]
                 yield (
                     f"{file.name}: {first['utc']} to {last['utc']} UTC, "
-                    f"{first['clock']} to {last['clock']} on the clock {file.counts['clock']}"
+                    f"{first['clock']} to {last['clock']} on clock {file.counts['clock']}"
                 )
             if file.is_truncated:
                 last = format_instant(file.counts["to"]) if file.counts.get("to") else "none"
-                yield f"{file.name}: truncated: it breaks off after the row of {last}"
+                yield f"{file.name}: truncated: the last complete row is {last}"
             errors = file.counts.get("errors", [])
             for error in errors[:ERRORS_SHOWN]:
                 yield f"{file.name}: row {error['row']} {error['reason']}: {error['text']}"
             if (more := file.counts.get("rejected", 0) - ERRORS_SHOWN) > 0:
-                yield f"{file.name}: and {more} more"
+                yield f"{file.name}: {format_count(more, 'more refused row')}"
             for example in file.counts.get("examples", []):
                 yield f"{file.name}: differs: {example}"
             for warning in file.counts.get("warnings", []):
                 yield f"{file.name}: warning: {warning}"
 
-    def _say_weeks(self) -> Iterator[str]:
+    def _describe_weeks(self) -> Iterator[str]:
         for week in self.weeks:
-            said = f"{week['symbol']}: in UTC its week is {week['week']}"
+            line = f"{week['symbol']}: trading week in UTC: {week['week']}"
             if not week["market"]:
                 better = " or ".join(f"--clock {clock}" for clock in week["clocks"])
-                yield (
-                    f"WARNING: {said}: no market's, on the clock {week['clock']}; "
-                    + (f"{better} would make it one" if better else "no known clock makes it one")
-                )
+                advice = f"{better} fits" if better else "no known clock fits"
+                yield f"WARNING: {line}; no market trades so on clock {week['clock']}; {advice}"
             elif self.dry_run:
-                yield said
+                yield line
 
-    def _say_next(self) -> Iterator[str]:
-        total = self.total()
+    def _summary(self) -> Iterator[str]:
         if self.dry_run:
-            yield f"{self.db}: nothing stored; without --dry-run it is done"
+            yield f"{self.db}: dry run, nothing stored"
             return
-        if failed := [file.name for file in self.files if file.state == FAILED]:
-            yield f"{len(failed)} files are not verified: run the same again"
-        parts = ("present", "covered", "kept", "duplicates", "rejected")
-        adds_up = " + ".join(f"{_spell(total[name])} {COLUMNS[name]}" for name in parts)
-        if not failed:
-            yield f"verified: {_spell(total['rows'])} rows = {adds_up}"
+        failed = sum(file.state == FAILED for file in self.files)
+        if failed:
+            yield f"{format_count(failed, 'file')} not verified: run the same command again"
+        else:
+            yield f"verified: {self._format_sum()}"
         if self.keep_hours is None:
-            yield "the old files stay where they are"
+            yield "the old files are kept"
         else:
             yield (
-                f"the old files stay; `gfil prune` deletes those with nothing refused when they "
-                f"are {self.keep_hours:g} hours verified and a backup has been made since"
+                "the old files are kept; `gfil prune` deletes files without refused rows "
+                f"{self.keep_hours:g} h after verification, once a newer backup exists"
             )
         yield f"{self.db}: change {self.change}"
 
-
-def _spell(number: int) -> str:
-    return f"{number:,}".replace(",", " ") if number else "-"
+    def _format_sum(self) -> str:
+        total = self.total()
+        names = ("present", "covered", "kept", "duplicates", "rejected")
+        parts = [f"{format_number(total[name])} {COLUMNS[name]}" for name in names if total[name]]
+        rows = format_count(total["rows"], "row")
+        return f"{rows} = {' + '.join(parts)}" if parts else rows

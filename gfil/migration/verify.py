@@ -1,8 +1,9 @@
-"""Both sides read again: each row of a file of the old system, and what the database has of it."""
+"""Verification: read each file again and look up every row in the database."""
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import compress
@@ -17,31 +18,65 @@ import apsw
 from gfil import clocks
 from gfil.clocks import Clock, format_instant
 from gfil.errors import DatabaseError, GfilError
-from gfil.migration.legacy_files import LegacyFile, ReadOptions, opened
-from gfil.migration.seen_rows import SEEN, SeenRows
+from gfil.migration.legacy_files import LegacyFile, ReadOptions, open_file
 from gfil.store import symbols
 from gfil.store.candles import lookup
 from gfil.store.candles.derive import DERIVED
-from gfil.store.candles.lookup import Near, Values
+from gfil.store.candles.lookup import CandleRow, CandlesByTime
 from gfil.store.candles.rollup import Ohlcv, is_same
 from gfil.store.candles.write import CandleColumns
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import M1, Timeframe
 
-EXAMPLES_MAX = 3  # of candles that differ from what is derived
-EXAMPLES_KEPT_MAX = 100  # until it is known that no other row of their bucket is alike
-END_S = 10  # for the other process to end
-PRESENT, COVERED, ALIKE, KEPT = 2, 4, 8, 16  # beside SEEN
+EXAMPLES_MAX = 3  # reported candles that differ from the derived ones
+EXAMPLES_KEPT_MAX = 100  # candidates: a later row of the same bucket may still match
+EXIT_WAIT_S = 10  # for the verifying process to end
+CHUNK_BUCKETS = 2048  # marks kept in one block of memory
+SEEN, PRESENT, COVERED, ALIKE, KEPT = 1, 2, 4, 8, 16  # bits of a bucket's mark
+
+
+class BucketMarks:
+    """One byte of bits for each bucket that has rows, in blocks: memory stays small."""
+
+    def __init__(self, timeframe: Timeframe) -> None:
+        # A bucket lasts at least half of its timeframe, so no two buckets share an index.
+        self._unit_s = timeframe.seconds if timeframe == M1 else timeframe.seconds // 2
+        self._chunks: dict[int, bytearray] = defaultdict(lambda: bytearray(CHUNK_BUCKETS))
+
+    def mark(self, times: Iterable[int], bits: int) -> None:
+        """Set bits of the buckets that start at these times."""
+        chunks, unit_s = self._chunks, self._unit_s
+        number, chunk = None, bytearray()
+        for time in times:
+            index = time // unit_s
+            if index // CHUNK_BUCKETS != number:
+                number = index // CHUNK_BUCKETS
+                chunk = chunks[number]
+            chunk[index % CHUNK_BUCKETS] |= bits
+
+    def has(self, time: int, bits: int) -> bool:
+        """Return whether any of the bits is set for the bucket that starts at `time`."""
+        number, index = divmod(time // self._unit_s, CHUNK_BUCKETS)
+        return bool(self._chunks[number][index] & bits)
+
+    def count(self) -> Counter[int]:
+        """Return the number of buckets by their bits, without buckets that have none."""
+        counts: Counter[int] = Counter()
+        for chunk in self._chunks.values():
+            counts.update(chunk)
+        del counts[0]
+        return counts
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What the database has of a file: `rows = present + covered + kept + duplicates + rejected`.
+    """Counts of a verified file: `rows = present + covered + kept + duplicates + rejected`.
 
-    `present` are stored, from this file or another; `covered` lie above M1, and `different` ones
-    of them are not what is derived; of `kept` another candle is stored; `missing` ones are nowhere,
-    and then it does not add up. `digest` is of the file as it was read this time.
+    `present` rows are stored, from this file or another. `covered` rows lie above M1, and
+    `different` of them differ from the derived candle. For `kept` rows another candle is stored.
+    `missing` rows are not in the database, and then the sum above does not hold. `digest` is that
+    of the file as read for the verification; `failure` is set if it could not be read.
     """
 
     rows: int = 0
@@ -58,42 +93,42 @@ class Verdict:
 
 
 def verify(
-    db: apsw.Connection, original: LegacyFile, how: ReadOptions, edges: Sequence[int]
+    db: apsw.Connection, file: LegacyFile, options: ReadOptions, edges: Sequence[int]
 ) -> Verdict:
-    """Read a file again and look each of its rows up; `edges` are as for `legacy.load`.
+    """Read a file again and look up each of its rows; `edges` are those of `legacy_files.load`.
 
-    What goes wrong is told in the verdict.
+    Errors are reported as `failure` of the verdict.
     """
     verdict = Verdict()
     try:
-        with opened(original, db, how) as source:
-            found: dict[tuple[str, Timeframe], _Comparison] = {}
-            for piece in source.reading.pieces:
-                seen = set()
-                for name, timeframe, rows in piece:
+        with open_file(file, db, options) as source:
+            series: dict[tuple[str, Timeframe], _Comparison] = {}
+            for batch in source.reading.batches:
+                current = set()
+                for name, timeframe, rows in batch:
                     assert isinstance(rows, CandleColumns)
                     assert timeframe is not None
                     key = name, timeframe
-                    seen.add(key)
-                    if key not in found:
-                        found[key] = _Comparison(db, name, timeframe, source.clock, edges)
-                    found[key].see(rows)
-                if original.is_klines and seen:  # symbol by symbol: each takes megabytes
-                    for key in found.keys() - seen:
-                        found.pop(key).tell(verdict)
+                    current.add(key)
+                    if key not in series:
+                        series[key] = _Comparison(db, name, timeframe, source.clock, edges)
+                    series[key].compare(rows)
+                if file.is_kline_db and current:  # sorted by symbol; each holds megabytes
+                    for key in series.keys() - current:
+                        series.pop(key).add_to(verdict)
             verdict.digest = source.finish().digest
             verdict.rejected = source.reading.report.rejected
             verdict.rows += verdict.rejected
     except (GfilError, OSError) as error:
         verdict.failure = str(error)
         return verdict
-    for comparison in found.values():
-        comparison.tell(verdict)
+    for comparison in series.values():
+        comparison.add_to(verdict)
     return verdict
 
 
 class _Comparison:
-    # Rows of one symbol and timeframe against the database, bucket by bucket.
+    # Compares the rows of one symbol and timeframe with the database, bucket by bucket.
     def __init__(
         self,
         db: apsw.Connection,
@@ -103,16 +138,15 @@ class _Comparison:
         edges: Sequence[int],
     ) -> None:
         self._db = db
-        self._name = name
         self._symbol = symbols.find(db, name)
         self._timeframe = timeframe
         self._clock = clock
         self._edges = edges
-        self._marks = SeenRows(timeframe)
+        self._marks = BucketMarks(timeframe)
         self._rows = 0
         self._differing: dict[int, tuple[Ohlcv, Ohlcv | None]] = {}
 
-    def see(self, rows: CandleColumns) -> None:
+    def compare(self, rows: CandleColumns) -> None:
         if not rows.time:
             return
         self._rows += len(rows.time)
@@ -120,23 +154,25 @@ class _Comparison:
             self._marks.mark(rows.time, SEEN)
             return
         with connection.snapshot(self._db):
-            self._compare(self._symbol, rows)
+            self._compare_all(self._symbol, rows)
 
-    def _compare(self, symbol: Symbol, rows: CandleColumns) -> None:
+    def _compare_all(self, symbol: Symbol, rows: CandleColumns) -> None:
         stored, derived = lookup.read_near(self._db, symbol, self._timeframe, rows)
-        wanted: list[Values] = list(zip(*rows, strict=True))
-        found = [*map(eq, map(stored.get, rows.time), wanted)]
-        if all(found):
+        values: list[CandleRow] = list(zip(*rows, strict=True))
+        is_stored = [*map(eq, map(stored.get, rows.time), values)]
+        if all(is_stored):
             self._marks.mark(rows.time, SEEN | PRESENT)
             return
         self._marks.mark(rows.time, SEEN)
-        self._marks.mark(compress(rows.time, found), PRESENT)
-        rest = [*compress(wanted, map(not_, found))]
+        self._marks.mark(compress(rows.time, is_stored), PRESENT)
+        rest = [*compress(values, map(not_, is_stored))]
         if self._timeframe != M1:
             rest = self._compare_covered(symbol, rest, derived)
         self._compare_stored(symbol, rest)
 
-    def _compare_covered(self, symbol: Symbol, rows: list[Values], derived: Near) -> list[Values]:
+    def _compare_covered(
+        self, symbol: Symbol, rows: list[CandleRow], derived: CandlesByTime
+    ) -> list[CandleRow]:
         # Returns the rows that M1 do not cover.
         first = lookup.read_first_minute(self._db, symbol)
         if first is None:
@@ -145,17 +181,17 @@ class _Comparison:
         keys = {row[:2] for row in rows}
         covered = lookup.find_covered(self._db, symbol, timeframe, keys, edges)
         self._marks.mark([time for time, _ in covered], COVERED)
-        alike = [derived.get(row[0]) == row for row in rows]
-        self._marks.mark([row[0] for row in compress(rows, alike)], ALIKE)
-        unlike = [*compress(rows, map(not_, alike))]
+        is_alike = [derived.get(row[0]) == row for row in rows]
+        self._marks.mark([row[0] for row in compress(rows, is_alike)], ALIKE)
+        unlike = [*compress(rows, map(not_, is_alike))]
         self._compare_shown(symbol, [row for row in unlike if row[:2] in covered])
         return [row for row in rows if row[:2] not in covered]
 
-    def _compare_shown(self, symbol: Symbol, rows: list[Values]) -> None:
+    def _compare_shown(self, symbol: Symbol, rows: list[CandleRow]) -> None:
         if not rows:
             return
         times = {time for time, *_ in rows}
-        shown = lookup.read_shown(self._db, symbol, self._timeframe, self._clock, times)
+        shown = lookup.read_displayed(self._db, symbol, self._timeframe, self._clock, times)
         differing = []
         for time, _, *values in rows:
             row = Ohlcv(*values)
@@ -163,27 +199,27 @@ class _Comparison:
                 self._marks.mark((time,), ALIKE)
             else:
                 differing.append((time, row))
-        for time, row in differing:  # not those saved while forming that close further on
+        for time, row in differing:  # a candle saved while forming may match in a later row
             if len(self._differing) >= EXAMPLES_KEPT_MAX:
                 break
             if not self._marks.has(time, ALIKE):
                 self._differing[time] = (row, shown.get(time))
 
-    def _compare_stored(self, symbol: Symbol, rows: list[Values]) -> None:
+    def _compare_stored(self, symbol: Symbol, rows: list[CandleRow]) -> None:
         if not rows:
             return
         times = [time for time, *_ in rows]
-        present, spare = lookup.read_all(self._db, symbol, self._timeframe, times)
+        present, superseded = lookup.read_with_superseded(self._db, symbol, self._timeframe, times)
         for time, extra_s, *values in rows:
             key, row = (time, extra_s), Ohlcv(*values)
-            have = present.get(key)
-            stored = have.values if have and have.kind != DERIVED else None
-            if is_same(row, stored) or is_same(row, spare.get(key)):
+            candle = present.get(key)
+            stored = candle.values if candle and candle.kind != DERIVED else None
+            if is_same(row, stored) or is_same(row, superseded.get(key)):
                 self._marks.mark((time,), PRESENT)
-            elif stored is not None or key in spare:
+            elif stored is not None or key in superseded:
                 self._marks.mark((time,), KEPT)
 
-    def tell(self, verdict: Verdict) -> None:
+    def add_to(self, verdict: Verdict) -> None:
         counts = self._marks.count()
         for bits, count in counts.items():
             if bits & PRESENT:
@@ -199,41 +235,44 @@ class _Comparison:
         verdict.duplicates += self._rows - counts.total()
         for time, (row, derived) in sorted(self._differing.items()):
             if not self._marks.has(time, ALIKE) and len(verdict.examples) < EXAMPLES_MAX:
-                told = f"{_say(row)} in the file, {_say(derived)} derived"
-                verdict.examples.append(f"{format_instant(time)}: {told}")
+                both = f"{_format_values(row)} in the file, {_format_values(derived)} derived"
+                verdict.examples.append(f"{format_instant(time)}: {both}")
 
 
-def _say(fold: Ohlcv | None) -> str:
-    return "nothing" if fold is None else " ".join(f"{value:g}" for value in fold)
+def _format_values(values: Ohlcv | None) -> str:
+    return "nothing" if values is None else " ".join(f"{value:g}" for value in values)
 
 
 class Verifier(Protocol):
-    """Gives its verdict on one file after another."""
+    """Verifies one file after another."""
 
-    def begin(self, original: LegacyFile, how: ReadOptions, edges: Sequence[int]) -> None:
-        """Ask for a verdict."""
+    def start(self, file: LegacyFile, options: ReadOptions, edges: Sequence[int]) -> None:
+        """Request the verdict on a file."""
 
     def verdicts(self, pending_max: int = 0) -> Iterator[Verdict]:
-        """Yield verdicts in the order asked, until no more than so many are still to come."""
+        """Yield verdicts in the order of the requests until at most `pending_max` are open."""
 
 
 @contextmanager
 def verifier(path: Path) -> Iterator[Verifier]:
-    """Give a verifier, on another core if there is one; to be called before a database is open."""
+    """Provide a verifier, in a second process if there are two cores.
+
+    Call it before a database is open: a connection must not cross a fork.
+    """
     if _count_cores() == 1:
-        with closing(_Here(path)) as here:
-            yield here
+        with closing(_InProcess(path)) as in_process:
+            yield in_process
         return
     ours, theirs = Pipe()
-    # Forked, not spawned: it costs nothing, and what is in memory by now is there only once.
+    # Forked, not spawned: it starts at once and shares the memory of this process.
     process = get_context("fork").Process(target=_serve, args=(path, ours, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
-        yield _Beside(path, ours)
+        yield _InSubprocess(path, ours)
     finally:
         ours.close()
-        process.join(END_S)
+        process.join(EXIT_WAIT_S)
         process.kill()
 
 
@@ -243,34 +282,34 @@ def _count_cores() -> int:
     return os.cpu_count() or 1
 
 
-class _Here:
+class _InProcess:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db: apsw.Connection | None = None
-        self._done: list[Verdict] = []
+        self._verdicts: list[Verdict] = []
 
-    def begin(self, original: LegacyFile, how: ReadOptions, edges: Sequence[int]) -> None:
+    def start(self, file: LegacyFile, options: ReadOptions, edges: Sequence[int]) -> None:
         if self._db is None:
             self._db = connection.connect(self._path, readonly=True)
-        self._done.append(verify(self._db, original, how, edges))
+        self._verdicts.append(verify(self._db, file, options, edges))
 
     def verdicts(self, pending_max: int = 0) -> Iterator[Verdict]:
-        while self._done:
-            yield self._done.pop(0)
+        while self._verdicts:
+            yield self._verdicts.pop(0)
 
     def close(self) -> None:
         if self._db is not None:
             self._db.close()
 
 
-class _Beside:
+class _InSubprocess:
     def __init__(self, path: Path, pipe: Connection) -> None:
         self._path = path
         self._pipe = pipe
         self._pending = 0
 
-    def begin(self, original: LegacyFile, how: ReadOptions, edges: Sequence[int]) -> None:
-        self._pipe.send((original, how.clock and how.clock.name, how.now, edges))
+    def start(self, file: LegacyFile, options: ReadOptions, edges: Sequence[int]) -> None:
+        self._pipe.send((file, options.clock and options.clock.name, options.now, edges))
         self._pending += 1
 
     def verdicts(self, pending_max: int = 0) -> Iterator[Verdict]:
@@ -278,18 +317,18 @@ class _Beside:
             try:
                 verdict: Verdict = self._pipe.recv()
             except EOFError:
-                raise DatabaseError(self._path, "the process that verifies has ended") from None
+                raise DatabaseError(self._path, "the verifying process has ended") from None
             self._pending -= 1
             yield verdict
 
 
 def _serve(path: Path, theirs: Connection, pipe: Connection) -> None:
-    # The other process: it ends when nobody is left to ask it, however that came.
+    # The second process: it ends when the pipe is closed, also if the first one was killed.
     theirs.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(EOFError, BrokenPipeError), closing(_Here(path)) as here:
+    with suppress(EOFError, BrokenPipeError), closing(_InProcess(path)) as in_process:
         while True:
-            original, clock, now, edges = pipe.recv()
-            here.begin(original, ReadOptions(clock and clocks.parse(clock), now), edges)
-            for verdict in here.verdicts():
+            file, clock, now, edges = pipe.recv()
+            in_process.start(file, ReadOptions(clock and clocks.parse(clock), now), edges)
+            for verdict in in_process.verdicts():
                 pipe.send(verdict)

@@ -1,6 +1,6 @@
-"""The start of the server, and gunicorn's settings for it.
+"""Gunicorn settings and hooks, and the start of the server for `gfil serve`.
 
-Gunicorn alone reads them with `gunicorn -c python:gfil.server.gunicorn_conf wsgi:app`.
+Gunicorn also works without `gfil serve`: `gunicorn -c python:gfil.server.gunicorn_conf wsgi:app`.
 """
 
 import gc
@@ -23,38 +23,38 @@ from gfil.config import LOOPBACK, Settings, read
 from gfil.errors import BadParameter, ConfigError, GfilError
 from gfil.store.engine.failstop import FailStop
 
-# A client must send or take something within these, or a few slow ones hold all threads.
+# A client must send or receive within these limits, or a few slow clients occupy every thread.
 RECEIVE_TIMEOUT_S = 10
 SEND_TIMEOUT_S = 20
 BACKLOG_MAX = 2048
-DRAIN_S = 21  # for a worker that ends to answer what it has begun
-LAST_WORDS_S = 3  # and then to store what its jobs have not yet stored
-THREAD_FILES = 4  # of the database and beside it, that a worker's thread may have open
-WORKER_FILES = 64  # and all threads together
+DRAIN_S = 21  # for a stopping worker to answer its open requests
+FLUSH_S = 3  # for its jobs to store pending data after that
+THREAD_FILES = 4  # open files per thread: the database, its WAL, shared memory and a socket
+WORKER_FILES = 64  # open files of a worker outside its request threads
 
 log = logging.getLogger("gfil")
 
 
 class QuietLogger(Logger):  # type: ignore[misc]
-    """Gunicorn's log, as JSON, in which a client that was too slow is no error with a traceback."""
+    """Gunicorn's log as JSON lines; a client that timed out is no error with a traceback."""
 
     def setup(self, cfg: Any) -> None:
-        """Take the settings; what GFIL itself has to say goes the same way."""
+        """Apply the settings, and send GFIL's own log lines to the same stream."""
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(logs.JsonLines())
         logs.configure()
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Log what went wrong, unless it is a socket that reached its timeout."""
+        """Log the current exception, unless a socket reached its timeout."""
         if isinstance(sys.exc_info()[1], BlockingIOError):
-            self.debug("A connection was too slow and is closed.")
+            self.debug("closed a connection that timed out")
         else:
             super().exception(msg, *args, **kwargs)
 
 
 def on_starting(server: Any) -> None:
-    """Make the place where the workers count, and room for all they may have open."""
+    """Create the metrics directory and raise the limit of open files."""
     prometheus_dir.create()
     cfg = server.cfg
     _allow_files(cfg.worker_connections + THREAD_FILES * cfg.threads + WORKER_FILES)
@@ -66,80 +66,82 @@ def _allow_files(count: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most < count:
-        log.warning("only %d files may be open where %d may be needed (ulimit -n)", most, count)
+        log.warning(
+            "the limit of open files is %d, the workers may need %d (ulimit -n)", most, count
+        )
 
 
 def when_ready(server: Any) -> None:
-    """Put the timeouts on the listening sockets and print where the server is."""
-    # Linux hands them on to every accepted connection (socket(7)); gunicorn has no such setting.
+    """Set the socket timeouts and print the address of the server."""
+    # Accepted connections inherit them on Linux (socket(7)); gunicorn has no such setting.
     for listener in server.LISTENERS:
         for option, seconds in (
             (socket.SO_RCVTIMEO, RECEIVE_TIMEOUT_S),
             (socket.SO_SNDTIMEO, SEND_TIMEOUT_S),
         ):
             listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", seconds, 0))
-    places = ", ".join(map(str, server.LISTENERS))
-    print(f"GFIL serves {read().db} at {places}", flush=True)
+    addresses = ", ".join(map(str, server.LISTENERS))
+    print(f"GFIL serves {read().db} at {addresses}", flush=True)
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """See that there is a place where the worker can count."""
+    """Restore the metrics directory if it was deleted."""
     prometheus_dir.repair()
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the jobs of a worker."""
-    from gfil.web import jobs  # a worker has it loaded; the master never needs it
+    """Start the background jobs of a worker."""
+    from gfil.web import jobs  # the master does not need it
 
     worker.cfg.set("graceful_timeout", DRAIN_S)  # the worker's own copy
     gc.collect()
-    gc.freeze()  # what is loaded stays: to walk it all again and again stops every thread for 25 ms
+    gc.freeze()  # a collection of every loaded module stops all threads for 25 ms
     jobs.start(worker, _failstop)
     logs.say(logging.INFO, "worker_start", pid=worker.pid)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Stop the jobs of a worker that has answered its last request."""
+    """Stop the background jobs of a worker that has answered its last request."""
     from gfil.web import jobs
 
     jobs.stop(worker)
-    if worker.pid == os.getpid() and worker.nr_conns:  # its end would wait for their threads
+    if worker.pid == os.getpid() and worker.nr_conns:  # a normal exit would join their threads
         status = getattr(sys.exc_info()[1], "code", 0)
         os._exit(status if isinstance(status, int) else 1)
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Keep what a worker that ended, or was killed, has counted."""
+    """Keep the counters of a worker that ended or was killed."""
     logs.say(logging.INFO, "worker_stop", pid=worker.pid)
     try:
-        prometheus_dir.keep(worker.pid)
-    except Exception as error:  # whatever it was: what it raises would end the master
-        log.error("what worker %s counted is lost: %s", worker.pid, error, exc_info=error)
+        prometheus_dir.mark_worker_dead(worker.pid)
+    except Exception as error:  # an exception here would end the master
+        log.error("cannot update the metrics of worker %s: %s", worker.pid, error, exc_info=error)
 
 
 def on_exit(server: Any) -> None:
-    """Remove the place where the workers counted."""
+    """Remove the metrics directory."""
     prometheus_dir.remove()
 
 
-# What gunicorn reads from here is every global that bears the name of one of its settings.
-# Left at their defaults on purpose: `preload_app` (a connection must not cross a fork) and
-# `max_requests` (with streams open a worker's restart costs seconds of outage).
+# Gunicorn reads every global named like one of its settings.
+# Two settings keep their defaults on purpose: `preload_app`, because a connection must not cross a
+# fork, and `max_requests`, because restarting a worker with open streams takes seconds.
 _settings = read()
-_failstop = FailStop()  # made before the workers are: they share it
+_failstop = FailStop()  # created before the fork: all workers share it
 bind = "127.0.0.1:8000"
 workers = _settings.workers
 worker_class = "gfil.server.worker.Worker"
 threads = _settings.threads
-worker_connections = 4 * threads  # beyond the threads: idle kept-alive connections, which hold none
+worker_connections = 4 * threads  # idle kept-alive connections occupy no thread
 keepalive = 15
-graceful_timeout = DRAIN_S + LAST_WORDS_S  # then the master kills: a restart ends within 25 s
-worker_tmp_dir = (
-    "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-)  # a heartbeat is no disk I/O
+graceful_timeout = (
+    DRAIN_S + FLUSH_S
+)  # then the master kills the worker: a restart takes at most 25 s
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # heartbeats off the disk
 control_socket_disable = True
 limit_request_line = 8190  # 32 subscriptions in one URL
-forwarded_allow_ips = ""  # whom to believe is GFIL_PROXIES' business
+forwarded_allow_ips = ""  # GFIL_PROXIES decides which proxies are trusted
 logger_class = QuietLogger
 loglevel = "warning"
 
@@ -158,10 +160,10 @@ class _Server(Application):  # type: ignore[misc]
 
 
 def parse_bind(text: str) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`; an IPv6 host stands in brackets, port 0 is any free one.
+    """Return host and port of `HOST:PORT`; IPv6 hosts need brackets, port 0 is any free port.
 
     Raises:
-        BadParameter: it is something else.
+        BadParameter: the text has another form.
     """
     host, colon, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -172,18 +174,18 @@ def parse_bind(text: str) -> tuple[str, int]:
 
 
 def listen(host: str, port: int, settings: Settings) -> tuple[socket.socket, bool]:
-    """Return a listening socket, and whether only this machine reaches it.
+    """Return a listening socket, and whether its address is a loopback address.
 
     Raises:
-        ConfigError: others reach it, and nobody has said who may read.
-        GfilError: the address is not this machine's, or its port is taken.
+        ConfigError: other machines can reach the address and GFIL_READ is unset.
+        GfilError: the address is not of this machine, or the port is in use.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         loopback = ipaddress.ip_address(address[0]).is_loopback
         if settings.read is None and not loopback:
             raise ConfigError(
-                f"others may reach {host}: set GFIL_READ=public (anybody reads) or GFIL_READ=key"
+                f"other machines can reach {host}: set GFIL_READ=public (no key) or GFIL_READ=key"
             )
         return socket.create_server(address[:2], family=family, backlog=BACKLOG_MAX), loopback
     except (OSError, UnicodeError) as error:
@@ -192,7 +194,7 @@ def listen(host: str, port: int, settings: Settings) -> tuple[socket.socket, boo
 
 
 def run(listener: socket.socket, database: Path, *, loopback: bool) -> NoReturn:
-    """Serve until a signal ends it, then leave the program: 0, or 1 when a worker cannot start."""
+    """Serve until a signal, then exit with 0, or with 1 if a worker cannot start."""
     os.environ["GFIL_DB"] = str(database)
     os.environ[LOOPBACK] = str(int(loopback))
     master = os.getpid()
@@ -201,5 +203,5 @@ def run(listener: socket.socket, database: Path, *, loopback: bool) -> NoReturn:
     except SystemExit as end:
         if os.getpid() == master and end.code:
             sys.exit(1)
-        raise  # a worker's own status tells the master why it ended
+        raise  # in a worker: its status tells the master why it ended
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""A worker of gunicorn whose threads wait for nobody: a request gets one when its head is there."""
+"""gthread worker that assigns a thread only after the whole request head has arrived."""
 
 import contextlib
 import errno
@@ -10,23 +10,23 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-HEAD_TIMEOUT_S = 10.0  # for the whole of it, however it drips
+HEAD_TIMEOUT_S = 10.0  # for the whole head, however slowly it arrives
 HEAD_BYTES_MAX = 32768
 HEAD_END = b"\r\n\r\n"
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
-DRAIN_TIMEOUT_S = 0.1  # for what is left of a body that nobody wanted
-LINGER_S = 5.0  # for the client to stop sending, take the last answer and close
+DRAIN_TIMEOUT_S = 0.1  # for the rest of a body that the route did not read
+LINGER_S = 5.0  # for the client to stop sending, read the last answer and close
 LINGER_BYTES_MAX = 64 * 1024 * 1024
-PIECE_BYTES = 65536
-NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-NO_ROOM_S = 0.5  # or until a connection has ended
+RECV_BYTES = 65536
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+ACCEPT_PAUSE_S = 0.5  # or until a connection has ended
 
 
 class _Connection(TConn):  # type: ignore[misc]
     worker: "Worker"
-    head_due = 0.0  # when its next head has to be there
-    seen_bytes = 0  # of it
-    wake_bytes = 1  # so many must have come for the loop to look
+    head_due = 0.0  # deadline of the next head
+    seen_bytes = 0  # of that head
+    wake_bytes = 1  # SO_RCVLOWAT: bytes that must have arrived before the loop wakes
     drained_bytes = 0
 
     def close(self, graceful: bool = False) -> None:
@@ -37,49 +37,52 @@ class _Connection(TConn):  # type: ignore[misc]
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Gunicorn's threads, none of which idle, slow or half-open clients can hold.
+    """gthread worker whose threads cannot be occupied by idle, slow or half-open clients.
 
-    Gunicorn gives a new connection a thread for 5 s to begin and then for as long as its head
-    drips in, and its loop waits up to 2 s for each client to close: some hundred that do nothing
-    stop a server. Here the loop looks at what has come, leaves it where it is, and never waits.
+    Gunicorn assigns a thread to a new connection for 5 s and then for as long as its head takes to
+    arrive, and its loop waits up to 2 s for each client to close. A hundred idle clients stop such
+    a server. Here the loop peeks at the received bytes, leaves them in the socket, and never waits.
     """
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Refuse what the loop cannot look into, as gunicorn ends for a wrong setting.
+        """Refuse TLS and unix sockets.
 
         Raises:
-            RuntimeError: TLS, whose heads come encrypted; or a unix socket, which cannot wait for
-                more than a byte.
+            RuntimeError: TLS is on, whose heads the loop cannot read; or the server binds a unix
+                socket, which ignores SO_RCVLOWAT.
         """
         super().check_config(cfg, log)
         if cfg.is_ssl:
-            raise RuntimeError("GFIL serves no TLS: put a proxy in front, without certfile here")
-        if any(isinstance(place, str) for place in cfg.address):
-            raise RuntimeError("GFIL serves no unix socket: bind HOST:PORT")
+            raise RuntimeError("GFIL does not serve TLS: use a proxy, and remove certfile here")
+        if any(isinstance(address, str) for address in cfg.address):
+            raise RuntimeError("GFIL does not serve unix sockets: bind HOST:PORT")
 
     def init_process(self) -> None:
-        """Begin with nobody that is to close, and room."""
+        """Initialise the list of lingering connections."""
         self.lingering: list[_Connection] = []
         self.full_at, self.full_until = 0, 0.0
         super().init_process()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """End at once, but not here: the signal may have come while the pool's lock was held."""
+        """Stop at once, outside the signal handler: this thread may hold the lock of the pool."""
         self.alive = False
         self.method_queue.defer(super().handle_quit, sig, frame)
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection, if there is room, and wait for its head."""
+        """Accept a connection and wait for its head; pause if the process is out of resources."""
         try:
             client, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # another worker took it, or it is gone
+        except (
+            BlockingIOError,
+            ConnectionAbortedError,
+        ):  # another worker accepted it, or the client left
             return
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in OUT_OF_RESOURCES:
                 raise
-            self.log.warning("no room for another connection: %s", error)
-            self.full_at, self.full_until = self.nr_conns, time.monotonic() + NO_ROOM_S
+            self.log.warning("cannot accept another connection: %s", error)
+            self.full_at, self.full_until = self.nr_conns, time.monotonic() + ACCEPT_PAUSE_S
             self.set_accept_enabled(False)
             return
         self.nr_conns += 1
@@ -88,12 +91,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._await_head(conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Take new connections or none; also none while there is no room for another."""
+        """Turn accepting on or off; it stays off while the process is out of resources."""
         is_full = self.nr_conns >= self.full_at and time.monotonic() < self.full_until
         super().set_accept_enabled(enabled and not is_full)
 
     def enqueue_req(self, conn: _Connection) -> None:
-        """Give a connection a thread once the head of a request is all there."""
+        """Assign a thread to a connection whose request head is complete."""
         conn.data_ready = True
         conn.sock.setblocking(False)
         try:
@@ -104,7 +107,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             seen, has_ended = b"", True
         head = _read_ahead(conn) + seen
-        if has_ended and not head:  # as most clients end
+        if has_ended and not head:  # the usual end of a kept-alive connection
             self.nr_conns -= 1
             conn.close()
         elif has_ended or HEAD_END in head:
@@ -117,17 +120,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._refuse(conn)
 
     def murder_pending(self) -> None:
-        """Close connections whose head, or whose client's end, has not come in time."""
+        """Close connections that exceeded the deadline of their head or of their close."""
         now = time.monotonic()
         for waiting in (self.pending_conns, self.lingering):
-            for conn in [each for each in waiting if each.timeout <= now]:
+            for conn in [other for other in waiting if other.timeout <= now]:
                 waiting.remove(conn)
                 self._end(conn)
 
     def linger(self, conn: _Connection) -> None:
-        """Close a connection once its client has: a reset would cut off the last answer.
+        """Close a connection after its client has closed: a reset would cut off the last answer.
 
-        Many clients read no answer before they have sent all of a body that is refused.
+        Many clients read no answer before they have sent the whole body, even of a refused one.
         """
         self.nr_conns += 1
         try:
@@ -143,7 +146,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _drain(self, conn: _Connection, client: socket.socket) -> None:
         try:
-            count = len(client.recv(PIECE_BYTES))
+            count = len(client.recv(RECV_BYTES))
         except BlockingIOError:
             return
         except OSError:
@@ -157,7 +160,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(conn.sock)
         self.nr_conns -= 1
         with contextlib.suppress(OSError):
-            conn.sock.recv(HEAD_BYTES_MAX)  # unread, it would make the end a reset
+            conn.sock.recv(HEAD_BYTES_MAX)  # closing with unread bytes would send a reset
         conn.close()
 
     def _await_head(self, conn: _Connection, seen_bytes: int = 0) -> None:
@@ -167,8 +170,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.seen_bytes = seen_bytes
         self._wake_at(conn, seen_bytes + 1)
         self.pending_conns.append(conn)
-        awake = partial(self.on_pending_socket_readable, conn)
-        self.poller.register(conn.sock, EVENT_READ, awake)
+        callback = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, EVENT_READ, callback)
 
     def _refuse(self, conn: _Connection) -> None:
         with contextlib.suppress(OSError):
@@ -177,7 +180,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.linger(conn)
 
     def _wake_at(self, conn: _Connection, count: int) -> None:
-        # Without this what is left where it is would wake the loop again and again (socket(7)).
+        # Without it the bytes left in the socket would wake the loop continuously (socket(7)).
         if count != conn.wake_bytes:
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             conn.wake_bytes = count
@@ -194,5 +197,5 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _read_ahead(conn: _Connection) -> bytes:
-    # What came along with the request before.
+    # Bytes that the parser received with the previous request.
     return b"" if conn.parser is None else bytes(conn.parser.unreader.buf.getvalue())

@@ -1,4 +1,4 @@
-"""Keys: who may read, write and administer."""
+"""API keys and their scopes: read, write, admin."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from gfil.errors import BadParameter, NotFound
 from gfil.store.engine import connection
 from gfil.timeframes import DAY
 
-SCOPES = ("read", "write", "admin")  # each may do all that those before it may
+SCOPES = ("read", "write", "admin")  # each includes those before it
 NAME_LENGTH_MAX = 64
 SECRET_BYTES = 32
 ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -22,7 +22,7 @@ KEY = re.compile(r"gfil_([a-z2-9]{8})_[A-Za-z0-9_-]{43}")
 
 
 class ApiKey(NamedTuple):
-    """One key, without its secret. Instants are UNIX seconds; `last_used` is only a day's start."""
+    """An API key without its secret. Times are UNIX seconds; `last_used` is the start of a day."""
 
     id: str
     name: str
@@ -33,11 +33,11 @@ class ApiKey(NamedTuple):
     last_used: int | None
 
     def is_valid(self, now: float) -> bool:
-        """Neither revoked nor expired."""
+        """Return whether the key is neither revoked nor expired."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
     def allows(self, scope: str) -> bool:
-        """Its scope is the one asked for, or a wider one."""
+        """Return whether the key's scope includes `scope`."""
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
@@ -50,17 +50,17 @@ VALUES (:id, :name, :scope, :digest, :created, :expires)
 def create(
     db: apsw.Connection, name: str, scope: str, *, now: int, expires: int | None = None
 ) -> tuple[ApiKey, str]:
-    """Make a key; return it and its secret, which is told only this once. Inside a transaction.
+    """Create a key; return it and its secret, which is not stored. Inside a transaction.
 
     Raises:
-        BadParameter: the name is blank or too long, the scope is none, or it has expired already.
+        BadParameter: the name is blank or too long, the scope unknown, or the expiry in the past.
     """
     if not 1 <= len(name.strip()) <= NAME_LENGTH_MAX or not name.isprintable():
         raise BadParameter(f"a key's name has 1 to {NAME_LENGTH_MAX} printable characters")
     if scope not in SCOPES:
         raise BadParameter(f"scope must be one of {' '.join(SCOPES)}")
     if expires is not None and expires <= now:
-        raise BadParameter("a key cannot expire before it is made")
+        raise BadParameter("a key cannot expire before it is created")
     key_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(8))
     random = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=")
     secret = f"gfil_{key_id}_{random}"
@@ -77,7 +77,7 @@ ORDER BY created, id
 
 
 def list_keys(db: apsw.Connection) -> Sequence[ApiKey]:
-    """Return every key there is or was, the oldest first."""
+    """Return all keys, also revoked and expired ones, the oldest first."""
     return [ApiKey(*row) for row in connection.query_all(db, LIST)]
 
 
@@ -85,10 +85,10 @@ REVOKE = "UPDATE api_key SET revoked = :now WHERE id = :id AND revoked IS NULL"
 
 
 def revoke(db: apsw.Connection, key_id: str, *, now: int) -> ApiKey:
-    """Make a key invalid from now on; one that is already stays as it is. In a transaction.
+    """Revoke a key; a revoked key stays as it is. Inside a transaction.
 
     Raises:
-        NotFound: there is none of this id.
+        NotFound: no key has this id.
     """
     db.execute(REVOKE, {"id": key_id, "now": now})
     key = find(db, key_id)
@@ -111,7 +111,7 @@ def find(db: apsw.Connection, key_id: str) -> ApiKey | None:
 
 
 def check(db: apsw.Connection, secret: str, *, now: float) -> ApiKey | None:
-    """Return the valid key whose secret this is, or None."""
+    """Return the valid key of a secret, or None."""
     match = KEY.fullmatch(secret)
     row = connection.query_one(db, FIND, {"id": match[1]}) if match else None
     if row is None or not hmac.compare_digest(row[-1], _digest(secret)):
@@ -124,7 +124,7 @@ MARK_USED = "UPDATE api_key SET last_used = :day WHERE id = :id"
 
 
 def mark_used(db: apsw.Connection, key: ApiKey, *, now: float) -> None:
-    """Remember the day a key was used; inside a transaction."""
+    """Store the day of a key's last use; inside a transaction."""
     db.execute(MARK_USED, {"id": key.id, "day": used_on(now)})
 
 

@@ -1,4 +1,4 @@
-"""The change log: which candles the last commits touched, for those who follow them live."""
+"""The change log: the spans that recent commits changed, for subscriptions and caches."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -9,17 +9,17 @@ import apsw
 from gfil.clocks import Bucket
 from gfil.store.engine import connection
 
-KEPT_CHANGES = 50_000  # at 60 commits a second a quarter of an hour, at a pump's 4 some hours
-SPANS_MAX = 8  # of one commit, told apart; more become one
-TRIM_CHANGES = 512  # gone at once, so that not every commit pays for it
-PRUNED = 31  # in the place of a timeframe's number: old candles have gone, which no viewer is told
+LOGGED_CHANGES_MAX = 50_000  # a quarter of an hour at 60 commits a second
+SPANS_MAX = 8  # of one commit; more become one span
+TRIM_CHANGES = 512  # trimmed at once, so that not every commit pays for it
+PRUNED = 31  # in place of a timeframe's number: candles were pruned, subscribers ignore it
 
 
 class LogEntry(NamedTuple):
-    """Candles of one series that a commit touched, and with them longer ones that hold them.
+    """A span `[start, stop)` of one series that a commit changed; coarser candles changed too.
 
-    They start in `[start, stop)`. Where these are equal candles have gone, or the symbol has
-    another name: whoever shows it has to read it anew.
+    `start == stop` is a reset: candles were deleted or the symbol was renamed, so all candles of
+    the symbol must be read again.
     """
 
     change: int
@@ -37,16 +37,16 @@ TRIM = "DELETE FROM change_log WHERE change <= :change"
 
 
 def append(db: apsw.Connection, change: int, series: int, spans: Sequence[Bucket]) -> None:
-    """Remember the spans of a series that a commit touches; inside its transaction."""
+    """Log the changed spans of a series; inside the transaction that changes them."""
     if len(spans) > SPANS_MAX:
         spans = [Bucket(spans[0].start, spans[-1].stop)]
     db.executemany(PUT, [(change, series, *span) for span in spans])
     if change % TRIM_CHANGES == 0:
-        db.execute(TRIM, {"change": change - KEPT_CHANGES})
+        db.execute(TRIM, {"change": change - LOGGED_CHANGES_MAX})
 
 
 def append_reset(db: apsw.Connection, change: int, series: int) -> None:
-    """Remember that all of a symbol, one of whose series this is, has to be read anew."""
+    """Log a reset of the symbol that a series belongs to; inside a transaction."""
     db.execute(PUT, (change, series, 0, 0))
 
 
@@ -59,14 +59,14 @@ ORDER BY change
 
 
 def read_since(db: apsw.Connection, since: int, symbol_ids: Iterable[int]) -> list[LogEntry]:
-    """Return what has been touched of some symbols since a change that `is_kept`."""
-    wanted = array("q", symbol_ids)
-    if not wanted:
+    """Return the entries of some symbols after a change that the log `covers`."""
+    ids = array("q", symbol_ids)
+    if not ids:
         return []
-    bindings = {"since": since, "symbols": apsw.carray(wanted)}
+    bindings = {"since": since, "symbols": apsw.carray(ids)}
     return [LogEntry(*row) for row in connection.query_all(db, READ, bindings)]
 
 
 def covers(since: int, newest: int) -> bool:
-    """Say whether the log still holds every change after `since`."""
-    return newest - KEPT_CHANGES <= since <= newest
+    """Return whether the log still has every change after `since`."""
+    return newest - LOGGED_CHANGES_MAX <= since <= newest

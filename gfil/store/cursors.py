@@ -1,4 +1,4 @@
-"""Cursors: where the next page of an answer begins, as a text only this program reads."""
+"""Pagination cursors: the start of the next page of an answer, as opaque text."""
 
 import base64
 import binascii
@@ -14,23 +14,23 @@ NUMBER_MAX = 2**53
 
 
 class MalformedCursor(BadParameter):
-    """A text that is no cursor of this program."""
+    """A text that is not a valid cursor."""
 
     def __init__(self) -> None:
         super().__init__("malformed cursor: pass next_cursor on as it is")
 
 
-def format_cursor(query: Sequence[Any], place: Sequence[int]) -> str:
-    """Return base64url of the JSON of a query and the place in its answer."""
-    return base64.urlsafe_b64encode(orjson.dumps([*query, *place])).decode().rstrip("=")
+def format_cursor(query: Sequence[Any], position: Sequence[int]) -> str:
+    """Return base64url of the JSON of a query and the position in its answer."""
+    return base64.urlsafe_b64encode(orjson.dumps([*query, *position])).decode().rstrip("=")
 
 
 def parse_cursor(cursor: str, query: Sequence[Any], numbers: int) -> list[int]:
-    """Return the so many numbers of the place.
+    """Return the position of a cursor, which consists of this many numbers.
 
     Raises:
-        MalformedCursor: it is none.
-        BadParameter: it belongs to another query.
+        MalformedCursor: the text is not a valid cursor.
+        BadParameter: the cursor belongs to another query.
     """
     try:
         padded = cursor[:LENGTH_MAX].encode("ascii") + b"=" * (-len(cursor) % 4)
@@ -39,7 +39,7 @@ def parse_cursor(cursor: str, query: Sequence[Any], numbers: int) -> list[int]:
         raise MalformedCursor from None
     if not isinstance(decoded, list) or decoded[:-numbers] != [*query]:
         raise BadParameter("this cursor belongs to another query")
-    place = decoded[-numbers:]
-    if any(type(number) is not int or abs(number) > NUMBER_MAX for number in place):
+    position = decoded[-numbers:]
+    if any(type(number) is not int or abs(number) > NUMBER_MAX for number in position):
         raise MalformedCursor
-    return place
+    return position

@@ -1,4 +1,4 @@
-"""Hourly figures: how many requests and rows there were, how long they took, what was refused."""
+"""Hourly statistics: counts of requests and rows, latencies, reasons of refusals."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ from gfil.timeframes import DAY, HOUR
 KINDS = ("ticks", "candles", "reads", "pages")
 OUTCOMES = ("inserted", "updated", "unchanged", "kept", "duplicates", "rejected")
 TOOK = "took"
-KEPT_S = 30 * DAY
-BUCKETS_PER_DOUBLING = 4  # a latency is known to within a fifth
-BUCKET_MAX = 120  # a quarter of an hour; nothing takes longer
+RETENTION_S = 30 * DAY
+BUCKETS_PER_DOUBLING = 4  # so a latency is precise to 19 %
+BUCKET_MAX = 120  # 2^30 µs: 18 minutes
 
 
 @dataclass(frozen=True, slots=True)
 class HourlyStat:
-    """How often something came in one hour; the columns are explained in `schema.sql`."""
+    """One count of one hour; `schema.sql` explains the columns."""
 
     hour: int
     kind: str
@@ -30,7 +30,7 @@ class HourlyStat:
 
 
 def bucket_of(seconds: float) -> int:
-    """Return the bucket of a latency: the first whose bound is not below it."""
+    """Return the bucket of a latency: the first with an upper bound not below it."""
     if seconds <= 1e-6:
         return 0
     return min(math.ceil(BUCKETS_PER_DOUBLING * math.log2(1e6 * seconds)), BUCKET_MAX)
@@ -39,38 +39,28 @@ def bucket_of(seconds: float) -> int:
 ADD = """
 INSERT INTO hourly_stat (hour, kind, name, bucket, count)
 VALUES (:hour, :kind, :name, :bucket, :count)
-ON CONFLICT (hour, kind, name, bucket) DO UPDATE SET count = count + excluded.count
+ON CONFLICT (hour, kind, name, bucket) DO UPDATE
+SET count = count + excluded.count
 """
 
 
-def add(db: apsw.Connection, figures: Iterable[HourlyStat]) -> None:
-    """Add to what is known of these hours. Inside a transaction; no change is counted."""
-    db.executemany(ADD, [asdict(figure) for figure in figures])
+def add(db: apsw.Connection, stats: Iterable[HourlyStat]) -> None:
+    """Add counts to the hours they belong to; inside a transaction. It logs no change."""
+    db.executemany(ADD, [asdict(stat) for stat in stats])
 
 
 DROP_OLD = "DELETE FROM hourly_stat WHERE hour < :before"
 
 
 def drop_old(db: apsw.Connection, now: float) -> None:
-    """Forget the hours that ended more than 30 days ago. Inside a transaction."""
-    db.execute(DROP_OLD, {"before": int(now) - KEPT_S - HOUR})
-
-
-FIRST_HOUR = "SELECT MIN(hour) FROM hourly_stat WHERE hour >= :start"
-
-READ = """
-SELECT kind, name, bucket, SUM(count)
-FROM hourly_stat
-WHERE hour >= :start
-GROUP BY kind, name, bucket
-ORDER BY kind, name, bucket
-"""
+    """Delete the hours that ended more than 30 days ago; inside a transaction."""
+    db.execute(DROP_OLD, {"before": int(now) - RETENTION_S - HOUR})
 
 
 class Summary(NamedTuple):
-    """What a period brought of one kind; rates are per second, `rows` by outcome.
+    """Statistics of one kind of request over a period; `rows` are by outcome, rates per second.
 
-    A latency is what that part of the requests took at most, None where there were none.
+    Latencies are percentiles, None without requests.
     """
 
     kind: str
@@ -84,13 +74,23 @@ class Summary(NamedTuple):
     reasons: dict[str, int]
 
 
-def summarise(db: apsw.Connection, start: float, now: float) -> tuple[int, list[Summary]]:
-    """Return the first second the figures tell of, and a summary of each kind since then.
+READ_FIRST_HOUR = "SELECT MIN(hour) FROM hourly_stat WHERE hour >= :start"
+READ = """
+SELECT kind, name, bucket, SUM(count)
+FROM hourly_stat
+WHERE hour >= :start
+GROUP BY kind, name, bucket
+ORDER BY kind, name, bucket
+"""
 
-    That is the start of the hour `start` lies in, or of the first hour known after it.
+
+def summarise(db: apsw.Connection, start: float, now: float) -> tuple[int, list[Summary]]:
+    """Return the first second of the statistics since `start`, and a summary of each kind.
+
+    The first second is the start of an hour: that of `start`, or the first later one with counts.
     """
     hour = {"start": int(start) // HOUR * HOUR}
-    first = connection.query_one(db, FIRST_HOUR, hour)
+    first = connection.query_one(db, READ_FIRST_HOUR, hour)
     since = int(now) if first is None else first
     found: dict[str, dict[str, dict[int, int]]] = {kind: {} for kind in KINDS}
     for kind, name, bucket, count in connection.query_all(db, READ, hour):
@@ -118,15 +118,15 @@ def _summarise(kind: str, counts: Mapping[str, Mapping[int, int]], length_s: flo
 
 
 def quantile_ms(took: Mapping[int, int], part: float) -> float | None:
-    """Return the latency that this part of the requests did not exceed, None of none.
+    """Return the latency that this part of the requests did not exceed; None without requests.
 
-    Within a bucket they are taken to lie evenly on the scale of its logarithm.
+    Latencies within a bucket count as evenly distributed on a logarithmic scale.
     """
-    wanted = part * sum(took.values())
-    seen = 0
+    rank = part * sum(took.values())
+    below = 0
     for bucket in sorted(took):
-        if seen + took[bucket] >= wanted > 0:
-            place = bucket - 1 + (wanted - seen) / took[bucket]
-            return float(2 ** (place / BUCKETS_PER_DOUBLING)) / 1e3
-        seen += took[bucket]
+        if below + took[bucket] >= rank > 0:
+            exact = bucket - 1 + (rank - below) / took[bucket]
+            return float(2 ** (exact / BUCKETS_PER_DOUBLING)) / 1e3
+        below += took[bucket]
     return None

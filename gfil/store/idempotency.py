@@ -1,21 +1,24 @@
-"""Requests that carried an Idempotency-Key: the first answer to each, to be given again."""
+"""Idempotency records: the stored first answer to each Idempotency-Key, for repeated requests."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import apsw
+import orjson
 
 from gfil.errors import GfilError
 from gfil.store.engine import connection
 
-KEPT_FOR_S = 24 * 3600
-KEPT_MAX = 10_000  # answers to the requests of one API key
-TRIM_EVERY = 100  # requests of one API key, by each process: to count them takes a while
-TRIMMED_TO = 9_000  # leaves room for what ten processes store before they look again
+RETENTION_S = 24 * 3600
+RECORDS_MAX = 10_000  # of one API key
+TRIM_EVERY = 100  # answers of one API key and process: counting its records takes a while
+TRIMMED_TO = 9_000  # leaves room for ten processes that store answers until their next trim
+UNFINISHED = 202  # status of a record with the progress of a request that is not answered yet
 
 
 class RequestIdentity(NamedTuple):
-    """One request: whose it is, where it went, its Idempotency-Key, and SHA-256 of what it says."""
+    """One request: API key, route, Idempotency-Key, and SHA-256 of its query and body."""
 
     key_id: str
     route: str
@@ -24,14 +27,14 @@ class RequestIdentity(NamedTuple):
 
 
 class StoredAnswer(NamedTuple):
-    """What was answered: the status and the body."""
+    """The status and the body of an answer."""
 
     status: int
     body: bytes
 
 
 class KeyReused(GfilError):
-    """An Idempotency-Key that came with another request before."""
+    """An Idempotency-Key that belongs to a different earlier request."""
 
     status = 422
     type = "idempotency_key"
@@ -44,25 +47,33 @@ class KeyReused(GfilError):
         )
 
 
-FIND = """
+def find_answer(
+    db: apsw.Connection, request: RequestIdentity, *, now: float
+) -> StoredAnswer | None:
+    """Return the stored answer to a request, or None.
+
+    Raises:
+        KeyReused: the Idempotency-Key came with another query or body.
+    """
+    record = _read_record(db, request, now)
+    return None if record is None or record.status == UNFINISHED else record
+
+
+READ_RECORD = """
 SELECT digest, status, answer
 FROM idempotency_record
 WHERE key_id = :key_id AND route = :route AND name = :name AND time > :oldest
 """
 
 
-def find_answer(db: apsw.Connection, asked: RequestIdentity, *, now: float) -> StoredAnswer | None:
-    """Return the answer to this very request if it has one.
-
-    Raises:
-        KeyTaken: its Idempotency-Key came with another query or body.
-    """
-    row = connection.query_one(db, FIND, asked._asdict() | {"oldest": int(now) - KEPT_FOR_S})
+def _read_record(db: apsw.Connection, request: RequestIdentity, now: float) -> StoredAnswer | None:
+    bindings = request._asdict() | {"oldest": int(now) - RETENTION_S}
+    row = connection.query_one(db, READ_RECORD, bindings)
     if row is None:
         return None
     digest, status, body = row
-    if digest != asked.digest:
-        raise KeyReused(asked.name)
+    if digest != request.digest:
+        raise KeyReused(request.name)
     return StoredAnswer(status, body)
 
 
@@ -75,20 +86,51 @@ SET digest = :digest, time = :time, status = :status, answer = :body
 
 
 def store_answer(
-    db: apsw.Connection, asked: RequestIdentity, answer: StoredAnswer, *, now: float
+    db: apsw.Connection, request: RequestIdentity, answer: StoredAnswer, *, now: float
 ) -> None:
-    """Remember an answer; in the transaction of what it tells. The oldest of a key go."""
-    db.execute(PUT, asked._asdict() | answer._asdict() | {"time": int(now)})
-    if _puts[asked.key_id] % TRIM_EVERY == 0:
-        trim(db, asked.key_id, now=now)
-    _puts[asked.key_id] += 1
+    """Store an answer, in the transaction of the work it reports; trim old records now and then."""
+    db.execute(PUT, request._asdict() | answer._asdict() | {"time": int(now)})
+    if _puts[request.key_id] % TRIM_EVERY == 0:
+        trim(db, request.key_id, now=now)
+    _puts[request.key_id] += 1
 
 
 _puts: Counter[str] = Counter()  # by this process
 
+
+def read_progress(
+    db: apsw.Connection, request: RequestIdentity, *, now: float
+) -> dict[str, int] | None:
+    """Return the stored progress of an unfinished request, or None.
+
+    Raises:
+        KeyReused: the Idempotency-Key came with another query or body.
+    """
+    record = _read_record(db, request, now)
+    if record is None or record.status != UNFINISHED:
+        return None
+    progress: dict[str, int] = orjson.loads(record.body)
+    return progress
+
+
+def store_progress(
+    db: apsw.Connection, request: RequestIdentity, progress: Mapping[str, int], *, now: float
+) -> None:
+    """Store the progress of a request, in the transaction of the work; a stored answer stays.
+
+    After a crash the repeated request continues with it. `store_answer` replaces it.
+
+    Raises:
+        KeyReused: the Idempotency-Key came with another query or body.
+    """
+    if find_answer(db, request, now=now) is None:
+        record = StoredAnswer(UNFINISHED, orjson.dumps(dict(progress)))
+        db.execute(PUT, request._asdict() | record._asdict() | {"time": int(now)})
+
+
 FORGET_OLD = "DELETE FROM idempotency_record WHERE key_id = :key_id AND time <= :oldest"
-# Many may have come in one second: the index goes on with route and name.
-FIRST_TO_GO = """
+# Many records may have the same second: the order goes on with route and name, as in the index.
+READ_FIRST_TO_FORGET = """
 SELECT time, route, name
 FROM idempotency_record
 WHERE key_id = :key_id
@@ -96,25 +138,26 @@ ORDER BY time DESC, route DESC, name DESC
 LIMIT 1
 OFFSET :count
 """
-FORGET_CROWDED = """
+FORGET_OVERFLOW = """
 DELETE FROM idempotency_record
 WHERE key_id = :key_id AND (time, route, name) <= (:time, :route, :name)
 """
 
 
 def trim(db: apsw.Connection, key_id: str, *, now: float) -> None:
-    """Forget answers that are too old or too many; inside a transaction."""
-    db.execute(FORGET_OLD, {"key_id": key_id, "oldest": int(now) - KEPT_FOR_S})
-    first = connection.query_one(db, FIRST_TO_GO, {"key_id": key_id, "count": TRIMMED_TO})
+    """Delete records that are too old or too many; inside a transaction."""
+    db.execute(FORGET_OLD, {"key_id": key_id, "oldest": int(now) - RETENTION_S})
+    count = {"key_id": key_id, "count": TRIMMED_TO}
+    first = connection.query_one(db, READ_FIRST_TO_FORGET, count)
     if first is not None:
         time, route, name = first
         bindings = {"key_id": key_id, "time": time, "route": route, "name": name}
-        db.execute(FORGET_CROWDED, bindings)
+        db.execute(FORGET_OVERFLOW, bindings)
 
 
-KEY_IDS = "SELECT DISTINCT key_id FROM idempotency_record"
+LIST_KEY_IDS = "SELECT DISTINCT key_id FROM idempotency_record"
 
 
 def list_key_ids(db: apsw.Connection) -> list[str]:
-    """Return the keys that have answers kept, also those that are revoked."""
-    return [key_id for (key_id,) in connection.query_all(db, KEY_IDS)]
+    """Return the ids of the API keys that have records, also of revoked keys."""
+    return [key_id for (key_id,) in connection.query_all(db, LIST_KEY_IDS)]

@@ -1,4 +1,4 @@
-"""The old system's SQLite file: its table `kline_1m`, which is read and never written."""
+"""Read the legacy system's SQLite file: its table `kline_1m`. Nothing is written to it."""
 
 import os
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from urllib.parse import quote
 import apsw
 
 from gfil.errors import BadParameter
-from gfil.store.engine import connection
+from gfil.store.engine import connection, sqlite_errors, upgrade
 
 WAIT_MS = 5000
 PAGE_ROWS = 4000
 MAGIC = b"SQLite format 3\0"
 
 Row = tuple[object, object, object, object, object, object, object]
-"""Symbol, ts, open, high, low, close, volume: whatever the old table lets them be."""
+"""Symbol, ts, open, high, low, close, volume; the legacy table does not enforce their types."""
 
 
 def is_kline_db(path: Path) -> bool:
-    """Whether a file is an SQLite database."""
+    """Return whether a file is an SQLite database."""
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
@@ -29,27 +29,27 @@ HAS_TABLE = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'kline_1m'"
 
 
 def connect(path: Path) -> apsw.Connection:
-    """Open the old database so that nothing of it is written.
+    """Open a legacy database read-only.
 
-    Where its folder is not writable SQLite could not make the shared memory that a WAL needs: then
-    the file is taken for one that nobody changes.
+    In a folder without write permission SQLite cannot create the shared memory that a WAL needs, so
+    the file is opened as immutable.
 
     Raises:
-        BadParameter: it is this program's own, has no such table, or has a WAL that cannot be read.
+        BadParameter: the file is a GFIL database, has no table kline_1m, or has an unreadable WAL.
     """
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode=ro"
     if not os.access(path.parent, os.W_OK):
-        for beside in (path.with_name(path.name + end) for end in ("-wal", "-journal")):
-            if beside.exists() and beside.stat().st_size:
+        for log in (path.with_name(path.name + end) for end in ("-wal", "-journal")):
+            if log.exists() and log.stat().st_size:
                 raise BadParameter(
-                    f"{path}: {beside.name} belongs to it, which cannot be read in a folder "
+                    f"{path}: {log.name} belongs to it, which cannot be read in a folder "
                     "without write permission: copy both to another folder"
                 )
         uri += "&immutable=1"
-    with connection.translate_errors(path):
+    with sqlite_errors.translate_errors(path):
         db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
         db.set_busy_timeout(WAIT_MS)
-        if db.pragma("application_id") == connection.APPLICATION_ID:
+        if db.pragma("application_id") == upgrade.APPLICATION_ID:
             db.close()
             raise BadParameter(f"{path}: it is a database of GFIL: there is nothing to migrate")
         if not connection.query_one(db, HAS_TABLE):
@@ -66,11 +66,11 @@ ORDER BY symbol, ts
 
 
 def read_pages(db: apsw.Connection) -> Iterator[list[Row]]:
-    """Yield all rows by symbol and time, some thousands at once, as they were at one moment.
+    """Yield pages of all rows, ordered by symbol and time, from one snapshot.
 
-    One query, half read meanwhile: this is nobody's database that others wait for.
+    The query stays open between pages: no writer of this file has to wait for it.
     """
-    with connection.translate_errors(Path(db.filename)):
+    with sqlite_errors.translate_errors(Path(db.filename)):
         rows = db.execute(READ)
-        while some := [*islice(rows, PAGE_ROWS)]:
-            yield some
+        while page := [*islice(rows, PAGE_ROWS)]:
+            yield page

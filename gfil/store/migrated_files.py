@@ -1,4 +1,4 @@
-"""The files of the old system whose candles are here: what was in each, and when it may go."""
+"""Migrated files of the legacy system: their counts, and when they may be deleted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from gfil.store.engine import connection
 
 
 class MigratedFile(NamedTuple):
-    """One file, verified. `report` holds its counts; `delete_after` is None where it stays."""
+    """A verified file. `report` has its counts; `delete_after` is None if it is never deleted."""
 
     digest: bytes
     path: str
@@ -27,7 +27,7 @@ ORDER BY time, path
 
 
 def list_files(db: apsw.Connection) -> Sequence[MigratedFile]:
-    """Return every migrated file, the earliest first."""
+    """Return all migrated files, in order of verification."""
     rows = connection.query_all(db, LIST)
     return [
         MigratedFile(digest, path, time, delete_after, orjson.loads(report))
@@ -44,6 +44,6 @@ SET time = excluded.time, delete_after = excluded.delete_after, report = exclude
 
 
 def record_file(db: apsw.Connection, file: MigratedFile) -> None:
-    """Remember a file, or what is known of it by now; inside a transaction."""
+    """Insert or update a file; inside a transaction."""
     report = orjson.dumps(file.report, default=str).decode()
     db.execute(PUT, file._asdict() | {"report": report})

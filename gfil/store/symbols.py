@@ -1,4 +1,4 @@
-"""Symbols: their names, clocks and facts."""
+"""Symbols: names, settings, clocks; log their changes, rename and delete them."""
 
 import re
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ DIGITS_MAX = 8
 DESCRIPTION_LENGTH_MAX = 200
 CURRENCY = re.compile(r"[A-Za-z0-9]{0,16}")
 PRICES = ("bid", "ask", "mid", "last")
-SAMPLE_ROWS = 500  # so many of a write show all decimals there are
+DIGITS_SAMPLE_ROWS = 500  # rows of a write that `record_digits` looks at
 SERIES_PER_SYMBOL = 32  # numbers of timeframes are below this
 
 
 class BadSymbol(BadParameter):
-    """A name that no symbol can have."""
+    """An invalid symbol name."""
 
     type = "bad_symbol"
 
@@ -35,7 +35,7 @@ class BadSymbol(BadParameter):
 
 
 class SymbolCase(Conflict):
-    """A new symbol that differs from a known one only in case."""
+    """A new symbol name that differs from a known one only in case."""
 
     type = "symbol_case"
 
@@ -44,7 +44,7 @@ class SymbolCase(Conflict):
 
 
 class Symbol(NamedTuple):
-    """One instrument. `digits` is None until set; `digits_seen` counts what prices have shown."""
+    """An instrument. `digits` is None until set; `digits_seen` are the most decimals of a price."""
 
     id: int
     name: str
@@ -58,12 +58,12 @@ class Symbol(NamedTuple):
     change: int
 
     def series(self, timeframe_number: int) -> int:
-        """Return the number under which one timeframe's candles are kept."""
+        """Return the series number of a timeframe's candles."""
         return self.id * SERIES_PER_SYMBOL + timeframe_number
 
     @property
     def digits_shown(self) -> int:
-        """The decimals to draw its prices with."""
+        """Decimals for displayed prices."""
         return self.digits_seen if self.digits is None else self.digits
 
 
@@ -75,7 +75,7 @@ WHERE name = :name
 
 
 def find(db: apsw.Connection, name: str) -> Symbol | None:
-    """Return a symbol by its name in any case; a blank in it is read as `+`."""
+    """Return a symbol by its name in any case, or None; a blank in the name means `+`."""
     row = connection.query_one(db, FIND, {"name": name.replace(" ", "+")})
     return Symbol(*row) if row else None
 
@@ -84,7 +84,7 @@ def read(db: apsw.Connection, name: str) -> Symbol:
     """Return a symbol by its name in any case.
 
     Raises:
-        SymbolUnknown: there is none.
+        SymbolUnknown: no symbol has this name.
     """
     symbol = find(db, name)
     if symbol is None:
@@ -100,10 +100,10 @@ WHERE id = :id
 
 
 def reload(db: apsw.Connection, symbol: Symbol) -> Symbol:
-    """Return a symbol as it is by now: its clock may have changed since it was read.
+    """Read a symbol again by its id: its settings may have changed since.
 
     Raises:
-        SymbolUnknown: it has been deleted.
+        SymbolUnknown: the symbol has been deleted.
     """
     row = connection.query_one(db, RELOAD, {"id": symbol.id})
     if row is None:
@@ -119,15 +119,15 @@ ORDER BY name
 
 
 def list_symbols(db: apsw.Connection) -> Sequence[Symbol]:
-    """Return every symbol, by name."""
+    """Return all symbols, ordered by name."""
     return [Symbol(*row) for row in connection.query_all(db, LIST)]
 
 
 def check_name(name: str) -> str:
-    """Return the name if a symbol can have it.
+    """Return the name if it is valid.
 
     Raises:
-        BadSymbol: it cannot.
+        BadSymbol: the name is invalid.
     """
     if not NAME.fullmatch(name):
         raise BadSymbol(name)
@@ -141,10 +141,10 @@ VALUES (:name, :base, :quote, 0)
 
 
 def ensure(db: apsw.Connection, name: str) -> Symbol:
-    """Return the symbol of this very name, made if it is new; inside a transaction.
+    """Return the symbol of exactly this name, creating it if new; inside a transaction.
 
     Raises:
-        BadSymbol: no symbol can have the name.
+        BadSymbol: the name is invalid.
         SymbolCase: a known symbol differs from it only in case.
     """
     symbol = find(db, check_name(name))
@@ -174,70 +174,81 @@ def log_change(
     timeframe: Timeframe = M1,
     spans: Sequence[Bucket] = (),
 ) -> int:
-    """Count one change, of this symbol; return its number. Once per transaction.
+    """Log one change of a symbol; return its number. Once per transaction.
 
-    `spans` are where candles of a timeframe have changed, and with them longer ones, ascending.
+    `spans` are the changed spans of the timeframe, ascending; coarser candles changed too.
     """
     change = connection.next_change(db)
     db.execute(LOG_CHANGE, {"change": change, "id": symbol.id})
     change_log.append(db, change, symbol.series(timeframe.number), spans)
-    if not symbol.change:  # it is new: its name may have been another's, whom somebody still shows
+    if not symbol.change:  # new: subscribers may still show a deleted symbol of the same name
         change_log.append_reset(db, change, symbol.series(M1.number))
     return change
 
 
 def log_reset(db: apsw.Connection, symbol: Symbol) -> int:
-    """Count one change after which all of a symbol is to be read anew; return its number."""
+    """Log a reset: subscribers read all candles of the symbol again. Return the change number."""
     change = log_change(db, symbol)
     change_log.append_reset(db, change, symbol.series(M1.number))
     return change
 
 
-RECORD_DIGITS = "UPDATE symbol SET digits_seen = :digits WHERE id = :id AND digits_seen < :digits"
+RECORD_DIGITS = """
+UPDATE symbol
+SET digits_seen = :digits
+WHERE id = :id AND digits_seen < :digits
+"""
 
 
 def record_digits(db: apsw.Connection, symbol: Symbol, *columns: Sequence[float]) -> None:
-    """Remember how many decimals prices have, if they are more than any before."""
+    """Raise `digits_seen` if these prices have more decimals; inside a transaction."""
     digits = symbol.digits_seen
-    distinct = set().union(*(column[:SAMPLE_ROWS] for column in columns))
+    distinct = set().union(*(column[:DIGITS_SAMPLE_ROWS] for column in columns))
     while digits < DIGITS_MAX and not all(price == round(price, digits) for price in distinct):
         digits += 1
     if digits > symbol.digits_seen:
         db.execute(RECORD_DIGITS, {"digits": digits, "id": symbol.id})
 
 
-OWN_CLOCKS = "SELECT clock FROM symbol_clock WHERE symbol_id = :id ORDER BY clock"
+STORED_CLOCKS = """
+SELECT clock
+FROM symbol_clock
+WHERE symbol_id = :id
+ORDER BY clock
+"""
 
 
-def own_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
-    """Return the clocks that the symbol has stored candles of, beyond UTC's."""
+def stored_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
+    """Return the recorded clocks of a symbol: it has stored candles in their buckets, not UTC's."""
     return [
-        clocks.parse(name) for (name,) in connection.query_all(db, OWN_CLOCKS, {"id": symbol.id})
+        clocks.parse(name) for (name,) in connection.query_all(db, STORED_CLOCKS, {"id": symbol.id})
     ]
 
 
-def kept_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
-    """Return the clocks on which H4 and D1 are kept: UTC, the symbol's, those of its candles."""
-    known = [clocks.UTC, clocks.parse(symbol.clock), *own_clocks(db, symbol)]
+def materialised_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
+    """Return the clocks on which H4 and D1 are materialised: UTC, the symbol's, recorded ones."""
+    known = [clocks.UTC, clocks.parse(symbol.clock), *stored_clocks(db, symbol)]
     return [*dict.fromkeys(known)]
 
 
-KEEP_CLOCK = (
-    "INSERT INTO symbol_clock (symbol_id, clock) VALUES (:id, :clock) ON CONFLICT DO NOTHING"
-)
+ADD_STORED_CLOCK = """
+INSERT INTO symbol_clock (symbol_id, clock)
+VALUES (:id, :clock)
+ON CONFLICT DO NOTHING
+"""
 
 
-def keep_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
-    """Remember that the symbol has stored candles of a clock's own."""
-    db.execute(KEEP_CLOCK, {"id": symbol.id, "clock": clock.name})
+def add_stored_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
+    """Record a clock that the symbol has stored candles on; inside a transaction."""
+    db.execute(ADD_STORED_CLOCK, {"id": symbol.id, "clock": clock.name})
 
 
-DROP_CLOCK = "DELETE FROM symbol_clock WHERE symbol_id = :id AND clock = :clock"
+REMOVE_STORED_CLOCK = "DELETE FROM symbol_clock WHERE symbol_id = :id AND clock = :clock"
 
 
-def drop_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
-    """Forget that the symbol has stored candles of a clock's own: the last of them has gone."""
-    db.execute(DROP_CLOCK, {"id": symbol.id, "clock": clock.name})
+def remove_stored_clock(db: apsw.Connection, symbol: Symbol, clock: Clock) -> None:
+    """Remove a recorded clock that has no stored candles any more; inside a transaction."""
+    db.execute(REMOVE_STORED_CLOCK, {"id": symbol.id, "clock": clock.name})
 
 
 UPDATE = """
@@ -249,10 +260,10 @@ WHERE id = :id
 
 
 def update(db: apsw.Connection, symbol: Symbol) -> Symbol:
-    """Store the facts of a symbol as given, and count the change; inside a transaction.
+    """Store the fields of a symbol and log the change; inside a transaction.
 
     Raises:
-        BadParameter: a fact is out of range.
+        BadParameter: a value is out of range.
     """
     if symbol.digits is not None and not 0 <= symbol.digits <= DIGITS_MAX:
         raise BadParameter(f"digits must be 0 to {DIGITS_MAX}, not {symbol.digits}")
@@ -270,11 +281,11 @@ def update(db: apsw.Connection, symbol: Symbol) -> Symbol:
 
 
 def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
-    """Give a symbol another name; inside a transaction.
+    """Rename a symbol; inside a transaction.
 
     Raises:
-        BadSymbol: no symbol can have the name.
-        Conflict: another symbol has it, in this or another case.
+        BadSymbol: the name is invalid.
+        Conflict: another symbol has the name, in this or another case.
     """
     other = find(db, check_name(name))
     if other is not None and other.id != symbol.id:
@@ -284,15 +295,15 @@ def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
 
 
 DELETE = "DELETE FROM symbol WHERE id = :id"
-REMEMBER_DELETED = "INSERT INTO deleted_symbol (id) VALUES (:id)"
+RECORD_DELETED = "INSERT INTO deleted_symbol (id) VALUES (:id)"
 
 
 def delete(db: apsw.Connection, symbol: Symbol) -> int:
-    """Take a symbol's name away; inside a transaction. Return the number of the change.
+    """Delete a symbol and return the change number; inside a transaction.
 
-    Its rows stay behind unseen: `deletion.sweep` removes them in small batches.
+    Its rows become unreachable at once: `removal.sweep` removes them later, in small batches.
     """
-    db.execute(REMEMBER_DELETED, {"id": symbol.id})
+    db.execute(RECORD_DELETED, {"id": symbol.id})
     db.execute(DELETE, {"id": symbol.id})
     connection.renew_epoch(db)
     return connection.next_change(db)

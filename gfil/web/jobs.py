@@ -1,4 +1,4 @@
-"""What a worker does beside its requests: jobs that come round, and the flag that ends streams."""
+"""Background jobs of a worker process, and the flag that ends its live streams."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from gfil.store.engine.pool import Writer
 from gfil.web.request import metrics
 
 WATCH_S = 0.25
-CHECK_S = 0.5  # between looks whether the database has to be checked
+CHECK_S = 0.5  # between checks whether a worker reported a failed write
 LEAVE_S = 3
 
 log = logging.getLogger("gfil")
@@ -26,22 +26,21 @@ log = logging.getLogger("gfil")
 
 @dataclass
 class Job:
-    """One thing done again and again; `failures` counts the rounds that raised."""
+    """One periodic job; `failures` counts the runs that raised."""
 
     name: str
     interval_s: float
     run: Callable[[], object]
     at_exit: bool
     failures: int = 0
-    has_failed: bool = False  # the last time
+    has_failed: bool = False  # in the last run
 
 
 class Jobs:
-    """The jobs of one worker process, each on a thread of its own: none waits for another.
+    """The jobs of one worker process, `app.extensions["jobs"]`; each has its own thread.
 
-    They are `app.extensions["jobs"]`. Nothing runs before `start`, which the server calls in each
-    worker; in a program that never does, nothing ever runs. Whatever takes long, a live stream or
-    a job with much to do, looks at `stopping` and ends soon after it is set.
+    Jobs run after `start`, which the server calls in each worker. Live streams and long jobs check
+    `stopping` and end soon after it is set.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -54,29 +53,29 @@ class Jobs:
     def add(
         self, name: str, interval_s: float, run: Callable[[], object], *, at_exit: bool = False
     ) -> None:
-        """Have `run()` called every so many seconds, within an application context.
+        """Add a job: `run()` is called every `interval_s` within an application context.
 
-        One that raises is logged and called again the next time. `at_exit`: also once more when the
-        worker has answered its last request.
+        A job that raises is logged and runs again. `at_exit`: the job runs once more after the last
+        request of the worker.
         """
         self.jobs.append(Job(name, interval_s, run, at_exit))
 
     def start(self, is_leaving: Callable[[], bool] = lambda: False) -> None:
-        """Begin; `stopping` is set as soon as `is_leaving()` says that the process is to end."""
+        """Start the jobs; `stopping` is set once `is_leaving()` returns true."""
         self.is_running = True
         self._spawn("watch", lambda: self._watch(is_leaving))
         for job in self.jobs:
             self._spawn(job.name, lambda job=job: self._repeat(job))  # type: ignore[misc]
 
     def stop(self, timeout_s: float = 1.0) -> None:
-        """End them all, then call those once more that asked for it."""
+        """Stop the jobs, then run those with `at_exit` once more."""
         self.stopping.set()
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         for job in self.jobs:
             if job.at_exit:
-                self._once(job)
+                self._run_once(job)
 
     def _spawn(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=f"gfil-{name}", daemon=True)
@@ -90,34 +89,34 @@ class Jobs:
 
     def _repeat(self, job: Job) -> None:
         while not self.stopping.wait(job.interval_s):
-            self._once(job)
+            self._run_once(job)
 
-    def _once(self, job: Job) -> None:
+    def _run_once(self, job: Job) -> None:
         try:
             with self._app.app_context():
                 job.run()
             job.has_failed = False
-        except Exception as error:  # whatever it was, the next round may go better
+        except Exception as error:  # the next run may succeed
             job.failures += 1
-            if not job.has_failed:  # the first of a row says it all
+            if not job.has_failed:  # log the first of consecutive failures
                 log.error("the job %s failed: %s", job.name, error, exc_info=error)
             job.has_failed = True
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its jobs, first those that keep the database well."""
+    """Attach the jobs to the application, with those that maintain the database."""
     writer: Writer = app.extensions["writer"]
     app.extensions["jobs"] = jobs = Jobs(app)
     app.extensions["checkpointer"] = checkpointer = Checkpointer(writer)
-    jobs.add("checkpoint", checkpoint.LOOK_S, metrics.counted(checkpointer))
+    jobs.add("checkpoint", checkpoint.POLL_S, metrics.count_checkpoints(checkpointer))
     jobs.add("check", CHECK_S, lambda: writer.failstop.recover(writer.path))
 
 
 def start(worker: Any, failstop: FailStop) -> None:
-    """Begin the jobs of a gunicorn worker; they stop when it is told to, or its master is gone.
+    """Start the jobs of a gunicorn worker; they stop with the worker or with its master.
 
-    `failstop` is what all workers of the server share. One whose write fails leaves quickly, for
-    its successor has to check.
+    All workers of the server share `failstop`. A worker that fails to write exits quickly, because
+    its successor has to check the database.
     """
     if (app := _app(worker)) is None:
         return
@@ -132,13 +131,13 @@ def start(worker: Any, failstop: FailStop) -> None:
 
 
 def stop(worker: Any) -> None:
-    """End the jobs of a worker that has answered its last request."""
+    """Stop the jobs of a worker after its last request."""
     if app := _app(worker):
         app.extensions["jobs"].stop()
 
 
 def _app(worker: Any) -> Flask | None:
-    # The master calls the hooks of a worker's end too, for one it never got to start; and what
-    # gunicorn serves with these settings may be another application.
+    # The master also calls the exit hook of a worker that never started, and gunicorn may serve
+    # another application with these settings.
     app: Flask | None = getattr(worker, "wsgi", None)
     return app if app is not None and "jobs" in getattr(app, "extensions", {}) else None

@@ -1,4 +1,4 @@
-"""What the pump knows of each symbol while it runs."""
+"""State of each symbol while the pump runs."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple

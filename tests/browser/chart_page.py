@@ -1,4 +1,4 @@
-"""What a chart page shows: its legend, its URL, its canvas, the candles it loads."""
+"""Read a chart page: its legend, URL, canvas and loaded candles."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Tests of gfil/replay.py: when each tick goes out, with which stamp, in which request."""
+"""Tests of gfil/client/replay.py: due times, shifted times and batches."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from gfil.client.replay import Pace, Stopped
 from gfil.client.tick_poster import Poster, Server, Tick
 from gfil.clocks import parse
 from gfil.errors import BadParameter, BadRequest, GfilError
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 
 FIRST_MSC = 1709251200000
 
 
 class Recorder(Poster):
-    """Takes every request, and remembers when it came; fails at the request number `fails_at`."""
+    """Server that records every request with its time; fails at request `fails_at`."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         super().__init__(Server("http", "127.0.0.1", 9, ""), "x")
@@ -25,7 +25,7 @@ class Recorder(Poster):
         self.requests: list[tuple[float, list[Tick]]] = []
 
     def post(self, ticks: Sequence[Tick]) -> Iterator[tuple[Sequence[Tick], dict[str, Any]]]:
-        """Take them all but those of no price."""
+        """Accept all ticks with a price."""
         if len(self.requests) == self.fails_at:
             raise GfilError("away")
         self.requests.append((time.time() * 1000, [*ticks]))
@@ -47,7 +47,7 @@ class Recorder(Poster):
 
     @property
     def ticks(self) -> list[Tick]:
-        """All that came, in order."""
+        """All received ticks, in order."""
         return [tick for _, ticks in self.requests for tick in ticks]
 
 
@@ -65,7 +65,7 @@ def play(data: bytes, pace: Pace, to: Recorder | None = None, **named: Any) -> R
     return to
 
 
-def test_ticks_of_a_quarter_of_a_second_go_in_one_request_when_the_last_is_due() -> None:
+def test_ticks_of_a_window_share_a_request_sent_when_the_last_is_due() -> None:
     began = time.time() * 1000
     came = play(csv(0, 0, 240, 250, 300, 900), Pace())
     sizes = [len(ticks) for _, ticks in came.requests]
@@ -75,7 +75,7 @@ def test_ticks_of_a_quarter_of_a_second_go_in_one_request_when_the_last_is_due()
         assert ticks[-1].time_msc == FIRST_MSC + due
 
 
-def test_at_a_higher_speed_they_come_closer_together() -> None:
+def test_higher_speed_shortens_the_intervals() -> None:
     began = time.monotonic()
     came = play(csv(0, 20_000, 40_000), Pace(100))
     assert [len(ticks) for _, ticks in came.requests] == [2, 1]
@@ -83,13 +83,13 @@ def test_at_a_higher_speed_they_come_closer_together() -> None:
     assert [tick.time_msc - FIRST_MSC for tick in came.ticks] == [0, 20_000, 40_000]
 
 
-def test_as_fast_as_the_server_can_many_go_in_a_request_and_no_millisecond_in_two() -> None:
+def test_speed_max_fills_requests_without_splitting_milliseconds() -> None:
     came = play(csv(*(at // 7 for at in range(12_000))), Pace(None))
     assert [len(ticks) for _, ticks in came.requests] == [5005, 5005, 1990]
     assert [tick.row for tick in came.ticks] == [*range(2, 12_002)]
 
 
-def test_moved_to_now_no_stamp_lies_in_the_future_nor_a_millisecond_in_two_requests() -> None:
+def test_now_gives_no_time_in_the_future() -> None:
     began = time.time_ns() // 1_000_000
     came = play(csv(*range(0, 60_000, 37)), Pace(100, to_now=True))
     stamps = [tick.time_msc for tick in came.ticks]
@@ -102,7 +102,7 @@ def test_moved_to_now_no_stamp_lies_in_the_future_nor_a_millisecond_in_two_reque
     assert sum(map(len, seen)) == len(set.union(*seen))
 
 
-def test_what_is_overdue_goes_at_once_and_together() -> None:
+def test_overdue_ticks_share_a_request() -> None:
     class Slow(Recorder):
         def post(self, ticks: Sequence[Tick]) -> Iterator[tuple[Sequence[Tick], dict[str, Any]]]:
             time.sleep(0.9 if not self.requests else 0)
@@ -112,25 +112,25 @@ def test_what_is_overdue_goes_at_once_and_together() -> None:
     assert [len(ticks) for _, ticks in came.requests] == [1, 3, 1]
 
 
-def test_a_file_that_runs_backwards_is_posted_as_it_stands() -> None:
+def test_unsorted_file_is_posted_in_file_order() -> None:
     came = play(csv(500, 0, 250), Pace())
     assert [tick.time_msc - FIRST_MSC for tick in came.ticks] == [500, 0, 250]
     assert len(came.requests) == 1
 
 
-def test_symbols_of_a_column_stay_in_the_order_of_the_file() -> None:
+def test_symbols_of_a_column_stay_in_file_order() -> None:
     came = play(csv(0, 1, 2, 3, symbols="A B A C"), Pace(None))
     assert [tick.symbol for tick in came.ticks] == ["A", "B", "A", "C"]
     assert [tick.row for tick in came.ticks] == [2, 3, 4, 5]
 
 
-def test_stamps_of_a_clock_become_utc() -> None:
+def test_times_of_a_clock_become_utc() -> None:
     data = b"<DATE>\t<TIME>\t<BID>\t<ASK>\n2024.03.01\t02:00:00.040\t1.1\t\n"
     came = play(data.replace(b"1.1\t\n", b"1.1\t1.2\n"), Pace(), clock=parse("+02:00"))
     assert came.ticks == [Tick(2, "X", FIRST_MSC + 40, 1.1, 1.2, 0.0, 0.0, 0)]
 
 
-def test_refused_rows_have_the_numbers_of_the_file_wherever_they_were_refused() -> None:
+def test_refused_rows_have_row_numbers_of_the_file() -> None:
     data = csv(0, 1, 2, symbols="A BAD A") + b"\nx,1,2,A\n"
     report = replay.run([data], Options(), Recorder(), Pace(None))
     assert (report.rows, report.inserted, report.rejected) == (4, 2, 2)
@@ -140,10 +140,10 @@ def test_refused_rows_have_the_numbers_of_the_file_wherever_they_were_refused() 
     ]
 
 
-def test_what_ends_it_in_the_middle_says_how_far_it_came() -> None:
+def test_stopped_replay_reports_the_accepted_ticks() -> None:
     with pytest.raises(Stopped) as caught:
         play(csv(*range(12_000)), Pace(None), Recorder(fails_at=1))
-    assert caught.value.detail == "away; 5000 ticks before were taken"
+    assert caught.value.detail == "away; 5,000 ticks accepted before"
     with pytest.raises(Stopped) as caught:
         play(csv(0), Pace(None), Recorder(fails_at=0))
     assert caught.value.detail == "away"
@@ -153,11 +153,11 @@ def test_what_ends_it_in_the_middle_says_how_far_it_came() -> None:
     ("data", "pace", "kind", "why"),
     [
         (csv(0), Pace(None, to_now=True), BadParameter, "--now needs a --speed"),
-        (b"", Pace(), BadRequest, "nothing in it"),
+        (b"", Pace(), BadRequest, "the input is empty"),
         (b"2024.03.01,00:00,1,1,1,1,5\n", Pace(), BadRequest, "these are candles, not ticks"),
     ],
 )
-def test_what_cannot_be_replayed_is_told_before_anything_is_posted(
+def test_invalid_replay_posts_nothing(
     data: bytes, pace: Pace, kind: type[GfilError], why: str
 ) -> None:
     to = Recorder()
@@ -166,12 +166,12 @@ def test_what_cannot_be_replayed_is_told_before_anything_is_posted(
     assert to.requests == []
 
 
-def test_without_a_symbol_it_asks_for_one() -> None:
-    with pytest.raises(BadParameter, match="--symbol names it"):
+def test_missing_symbol_names_the_option() -> None:
+    with pytest.raises(BadParameter, match="symbol names it"):
         replay.run([csv(0)], Options(), Recorder(), Pace())
 
 
-def test_progress_adds_up_to_the_bytes_of_the_file() -> None:
+def test_progress_adds_up_to_the_file_size() -> None:
     seen: list[int] = []
     data = csv(*range(0, 60_000, 10))
     replay.run(

@@ -1,4 +1,4 @@
-"""Tests of gfil/posting.py against a real server, and against a gate before it that misbehaves."""
+"""Tests of gfil/client/tick_poster.py with a real server and a faulty proxy before it."""
 
 import secrets
 import time
@@ -40,7 +40,7 @@ def make_key(running: Server, scope: str) -> str:
 
 @pytest.fixture
 def symbol() -> str:
-    """A symbol that no other test has."""
+    """Return a symbol that no other test uses."""
     return f"T{secrets.token_hex(8)}"
 
 
@@ -77,36 +77,36 @@ def poster_of(url: str, key: str, **named: Any) -> Iterator[Poster]:
         ("https://charts.example.com/api/v1/ticks", "https://charts.example.com"),
     ],
 )
-def test_a_server_is_named_by_its_address(text: str, url: str) -> None:
+def test_url_is_parsed(text: str, url: str) -> None:
     assert parse_url(text).url == url
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "is no address"),
-        ("127.0.0.1:8000", "is no address"),
-        ("ftp://127.0.0.1", "is no address"),
-        ("http://", "is no address"),
-        ("http://127.0.0.1:99999", "is no address"),
-        ("http://127.0.0.1/?key=1", "is no address"),
-        ("http://127.0.0.1/a b", "is no address"),
-        ("http://me:secret@127.0.0.1", "takes no user or password"),
-        ("http://example.com", "in the clear: use https, or --insecure"),
-        ("http://localhost.example.com", "in the clear"),
-        ("http://10.0.0.1", "in the clear"),
+        ("", "is not a URL"),
+        ("127.0.0.1:8000", "is not a URL"),
+        ("ftp://127.0.0.1", "is not a URL"),
+        ("http://", "is not a URL"),
+        ("http://127.0.0.1:99999", "is not a URL"),
+        ("http://127.0.0.1/?key=1", "is not a URL"),
+        ("http://127.0.0.1/a b", "is not a URL"),
+        ("http://me:secret@127.0.0.1", "must not contain a user or password"),
+        ("http://example.com", "unencrypted: use https, or --insecure"),
+        ("http://localhost.example.com", "unencrypted"),
+        ("http://10.0.0.1", "unencrypted"),
     ],
 )
-def test_anything_else_is_refused_before_the_key_is_sent(text: str, why: str) -> None:
+def test_invalid_url_is_refused(text: str, why: str) -> None:
     with pytest.raises(BadParameter, match=why):
         parse_url(text)
 
 
-def test_who_allows_it_sends_the_key_in_the_clear() -> None:
+def test_insecure_allows_plain_http() -> None:
     assert parse_url("http://10.0.0.1", insecure=True).url == "http://10.0.0.1"
 
 
-def test_ticks_are_stored_as_they_were_given(running: Server, key: str, symbol: str) -> None:
+def test_ticks_are_stored_unchanged(running: Server, key: str, symbol: str) -> None:
     given = [Tick(2, symbol, FIRST_MSC, 1.5, 1.75, 1.625, 3.0, 6), *ticks_of(symbol, 2)[1:]]
     with poster_of(running.url, key) as poster:
         ((sent, answer),) = poster.post(given)
@@ -120,7 +120,7 @@ def test_ticks_are_stored_as_they_were_given(running: Server, key: str, symbol: 
     [[503, 429, 507, PASS], [502, PASS], [LOSE, PASS], [HANG_UP, 503, LOSE, LOSE]],
     ids=str,
 )
-def test_what_is_not_taken_is_sent_again_under_the_same_key(
+def test_failed_request_is_retried_with_the_same_idempotency_key(
     running: Server, key: str, plan: list[int | str]
 ) -> None:
     said: list[str] = []
@@ -128,24 +128,22 @@ def test_what_is_not_taken_is_sent_again_under_the_same_key(
     given = ticks_of(symbol, 10)
     with (
         gate.opened(running.url, *plan) as before,
-        poster_of(before.url, key, first_patience_s=10, tell=said.append) as poster,
+        poster_of(before.url, key, first_retry_s=10, report=said.append) as poster,
     ):
         answers = list(poster.post(given))
     assert len(set(before.keys)) == 1
     assert [answer["inserted"] for _, answer in answers] == [10]
     assert stored(running, symbol) == as_stored(given)
     assert len(said) == 2
-    assert said[0].endswith("; trying again")
-    assert said[1] == f"{before.url} takes ticks again"
+    assert said[0].endswith("; retrying")
+    assert said[1] == f"{before.url} accepts ticks again"
 
 
-def test_a_kept_connection_that_was_closed_meanwhile_is_no_trouble(
-    running: Server, key: str, symbol: str
-) -> None:
+def test_closed_kept_alive_connection_is_reopened(running: Server, key: str, symbol: str) -> None:
     said: list[str] = []
     with (
         gate.opened(running.url, PASS, HANG_UP) as before,
-        poster_of(before.url, key, tell=said.append) as poster,
+        poster_of(before.url, key, report=said.append) as poster,
     ):
         for tick in ticks_of(symbol, 3):
             list(poster.post([tick]))
@@ -153,7 +151,7 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_no_trouble(
     assert stored(running, symbol) == as_stored(ticks_of(symbol, 3))
 
 
-def test_a_request_that_is_too_large_is_split_between_milliseconds(
+def test_too_large_request_is_split_between_milliseconds(
     running: Server, key: str, symbol: str
 ) -> None:
     given = ticks_of(symbol, 40, each_msc=3)
@@ -167,9 +165,7 @@ def test_a_request_that_is_too_large_is_split_between_milliseconds(
     assert sum(map(len, times)) == len(set.union(*times))
 
 
-def test_a_single_millisecond_that_is_too_large_is_told(
-    running: Server, key: str, symbol: str
-) -> None:
+def test_too_large_millisecond_is_an_error(running: Server, key: str, symbol: str) -> None:
     with (
         gate.opened(running.url, limit_bytes=500) as before,
         poster_of(before.url, key) as poster,
@@ -182,7 +178,7 @@ def test_a_single_millisecond_that_is_too_large_is_told(
 @pytest.mark.parametrize(
     ("status", "kind"), [(401, Unauthorized), (403, Forbidden), (400, GfilError), (301, GfilError)]
 )
-def test_what_waiting_does_not_mend_is_sent_once(
+def test_permanent_error_is_not_retried(
     running: Server, key: str, status: int, kind: type[GfilError]
 ) -> None:
     with (
@@ -194,7 +190,7 @@ def test_what_waiting_does_not_mend_is_sent_once(
     assert len(before.bodies) == 1
 
 
-def test_a_key_that_may_not_write_or_is_none_is_told(running: Server) -> None:
+def test_invalid_or_read_only_key_is_an_error(running: Server) -> None:
     reader = make_key(running, "read")
     refused = [("x", Unauthorized, "401, this key is not valid"), (reader, Forbidden, "403, ")]
     for key, kind, why in refused:
@@ -205,26 +201,26 @@ def test_a_key_that_may_not_write_or_is_none_is_told(running: Server) -> None:
             list(poster.post(ticks_of("X", 1)))
 
 
-def test_patience_ends(running: Server, key: str) -> None:
+def test_retries_end_after_their_limit(running: Server, key: str) -> None:
     with (
         gate.opened(running.url, *[503] * 20) as before,
-        poster_of(before.url, key, patience_s=0.3) as poster,
+        poster_of(before.url, key, retry_s=0.3) as poster,
         pytest.raises(GfilError) as caught,
     ):
         list(poster.post(ticks_of("X", 1)))
-    assert caught.value.detail == f"{before.url}: 503, so it is planned; tried for 1 s"
+    assert caught.value.detail == f"{before.url}: 503, so it is planned; gave up after 1 s"
 
 
-def test_a_server_that_was_never_there_is_not_waited_for() -> None:
+def test_unknown_server_is_not_retried() -> None:
     with poster_of("http://127.0.0.1:9", "x") as poster, pytest.raises(GfilError) as caught:
         list(poster.post(ticks_of("X", 1)))
     assert caught.value.detail == "cannot reach http://127.0.0.1:9: Connection refused"
 
 
-def test_somebody_else_who_says_yes_to_everything_is_no_gfil(key: str, running: Server) -> None:
+def test_other_server_that_answers_200_is_refused(key: str, running: Server) -> None:
     with (
         gate.opened(running.url, 200) as before,
         poster_of(before.url, key) as poster,
-        pytest.raises(GfilError, match="is no GFIL"),
+        pytest.raises(GfilError, match="is not a GFIL server"),
     ):
         list(poster.post(ticks_of("X", 1)))

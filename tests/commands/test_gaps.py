@@ -1,4 +1,4 @@
-"""Tests of the command `gaps`, run as a person runs it."""
+"""Tests of gfil/commands/gaps.py."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NOW = "2025-03-01T00:00:00Z"
 
 @pytest.fixture
 def filled(db_path: Path) -> Path:
-    """Nine Mondays of two symbols; one of them lacks a quarter of an hour of the third."""
+    """Nine Mondays of two symbols; one symbol lacks 15 minutes of the third."""
     for week in range(9):
         minutes = walk(f"{week}", OPENS + week * WEEK, 60)
         store(db_path, "DAX", minutes)
@@ -30,16 +30,16 @@ def run(db: Path, *words: str) -> Result:
         return CliRunner(env={"GFIL_DB": str(db)}).invoke(cli, ["gaps", *words], prog_name="gfil")
 
 
-def test_gaps_of_every_symbol_are_told_and_counted(filled: Path) -> None:
+def test_gaps_lists_every_symbol_and_counts(filled: Path) -> None:
     done = run(filled)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
         "CAC: 2025-01-13T08:50:00Z to 2025-01-13T09:05:00Z, 15 minutes\n"
-        f"{filled}: 1 gaps, 15 minutes\n"
+        f"{filled}: 1 gap, 15 minutes\n"
     )
 
 
-def test_gaps_of_one_symbol_in_a_range_are_one_json_object(filled: Path) -> None:
+def test_gaps_of_one_symbol_as_json(filled: Path) -> None:
     start = OPENS + 2 * WEEK + 5 * MINUTE
     gap = {"symbol": "CAC", "from": start + 300, "to": start + 900, "minutes": 10}
     words = ("--symbol", "cac", "--from", str(start + 300), "--to", "2025-01-13T09:05:00Z")
@@ -58,14 +58,14 @@ def test_gaps_of_one_symbol_in_a_range_are_one_json_object(filled: Path) -> None
         (("--from", "2", "--to", "1"), 2, "gfil: from is after to\n"),
     ],
 )
-def test_what_cannot_be_asked_is_one_line(
+def test_wrong_usage_is_one_line(
     filled: Path, words: tuple[str, ...], status: int, line: str
 ) -> None:
     done = run(filled, *words)
     assert (done.exit_code, done.stdout, done.stderr) == (status, "", line)
 
 
-def test_without_a_database_it_says_so(tmp_path: Path) -> None:
+def test_gaps_needs_a_database(tmp_path: Path) -> None:
     done = run(tmp_path / "gfil.db")
     assert done.exit_code == 1
     assert done.stderr.startswith(f"gfil: no database at {tmp_path / 'gfil.db'}")

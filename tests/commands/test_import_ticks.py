@@ -1,4 +1,4 @@
-"""Tests of the command `import` of gfil/cli.py on ticks, run as a person runs it."""
+"""Tests of the command `import` with ticks: arguments, exit status and output."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from gfil.config import ROOT
 SAMPLES = ROOT / "tests/data"
 CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"
 OLD = (
-    "1 day older than kept, 2024-03-01 to 2024-03-01: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2024-03-01 to 2024-03-01: "
+    "kept as imported until `gfil prune --imported`"
 )
 
 
@@ -28,7 +28,7 @@ def run(db: Path, *arguments: Any, stdin: bytes | None = None) -> Result:
     return CliRunner(env={"GFIL_DB": str(db)}).invoke(cli, words, input=stdin, prog_name="gfil")
 
 
-def test_a_file_of_ticks_is_imported_once(db: Path) -> None:
+def test_second_import_of_ticks_counts_duplicates(db: Path) -> None:
     head = f"{CSV}: TESTFX, ticks, clock UTC, 2024-03-01T00:00:00Z to 2024-03-01T00:01:01Z\n"
     first, again = run(db, "import", CSV), run(db, "import", CSV)
     assert (first.exit_code, again.exit_code) == (0, 0)
@@ -38,16 +38,7 @@ def test_a_file_of_ticks_is_imported_once(db: Path) -> None:
     assert again.stdout == f"{head}  3 rows: 3 duplicates\n{db}: nothing changed\n"
 
 
-def test_candles_follow_from_the_ticks(db: Path) -> None:
-    run(db, "import", MT5)
-    exported = run(db, "export", "--symbol", "TESTFX", "--tf", "M1").stdout
-    assert exported.splitlines()[1:] == [
-        "2024-03-01T00:00:00Z,1.1,1.1001,1.1,1.1001,2",
-        "2024-03-01T00:01:00Z,1.0999,1.0999,1.0999,1.0999,1",
-    ]
-
-
-def test_the_answer_in_json_names_the_newest_tick(db: Path) -> None:
+def test_json_names_the_newest_tick(db: Path) -> None:
     data = MT5.read_bytes() + b"2024.03.01\t00:02:00.000\tx\t1\t\t\t6\r\n"
     done = run(db, "import", "-", "--symbol", "X", "--clock", "+02:00", "--json", stdin=data)
     assert done.exit_code == 3
@@ -79,13 +70,13 @@ def test_the_answer_in_json_names_the_newest_tick(db: Path) -> None:
     ("arguments", "status", "line"),
     [
         ([CSV, "--tf", "M1"], 2, "these are ticks, which have no timeframe: leave out --tf"),
-        ([SAMPLES / "TESTFX1.csv", "--tf", "ticks"], 3, "these are candles, not ticks: over HTTP"),
+        ([SAMPLES / "TESTFX1.csv", "--tf", "ticks"], 1, "these are candles, not ticks: over HTTP"),
         ([CSV, "--columns", "time,bid"], 2, "the columns lack ask"),
-        ([CSV, "--columns", "time,bid,ask,open"], 2, "bid and open are not of the same rows"),
-        ([CSV, "--columns", "time,open,high,low,close,flags"], 2, "open and flags are not of the"),
+        ([CSV, "--columns", "time,bid,ask,open"], 2, "bid and open cannot be in the same rows"),
+        ([CSV, "--columns", "time,open,high,low,close,flags"], 2, "open and flags cannot be in"),
     ],
 )
-def test_what_does_not_go_with_ticks_is_one_line(
+def test_options_that_contradict_ticks_are_one_line(
     db: Path, arguments: list[Any], status: int, line: str
 ) -> None:
     wrong = run(db, "import", *arguments)
@@ -94,28 +85,20 @@ def test_what_does_not_go_with_ticks_is_one_line(
     assert wrong.stderr.count("\n") == 1
 
 
-def test_what_ticks_do_not_need_does_not_harm(db: Path) -> None:
+def test_options_of_candles_are_ignored_for_ticks(db: Path) -> None:
     assert run(db, "import", CSV, "--tf", "ticks", "--fill", "--force-tf").exit_code == 0
-
-
-def test_columns_give_ticks_without_a_header_their_sense(db: Path, tmp_path: Path) -> None:
-    source = tmp_path / "X_ticks.txt"
-    source.write_bytes(b"1709251200040;?;1.2;1.1\n")
-    assert run(db, "import", source, "--columns", "time,_,ask,bid").exit_code == 0
-    exported = run(db, "export", "--symbol", "X", "--tf", "ticks").stdout
-    assert exported.splitlines()[1:] == ["1709251200040,1.1,1.2,0,0,0"]
 
 
 def test_abort_stores_nothing_if_a_tick_is_bad(db: Path, tmp_path: Path) -> None:
     source = tmp_path / "X_ticks.csv"
     source.write_bytes(CSV.read_bytes() + b"1709251262000,1,\n1709251262000,0,0\n")
     refused = run(db, "import", source, "--on-error", "abort")
-    assert (refused.exit_code, refused.stdout) == (3, f"{db}: nothing changed\n")
-    assert "row 6 (missing_field): nothing of the 5 was stored" in refused.stderr
+    assert (refused.exit_code, refused.stdout) == (1, f"{db}: nothing changed\n")
+    assert "row 6 (missing_field): nothing of 5 rows was stored" in refused.stderr
     assert run(db, "import", CSV, "--on-error", "abort").exit_code == 0
 
 
-def test_a_folder_may_hold_candles_and_ticks(db: Path, tmp_path: Path) -> None:
+def test_folder_with_candles_and_ticks_is_imported(db: Path, tmp_path: Path) -> None:
     for sample in (CSV, SAMPLES / "TESTFX1.csv"):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / sample.name).write_bytes(sample.read_bytes())

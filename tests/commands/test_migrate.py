@@ -1,4 +1,4 @@
-"""Tests of the command `migrate` of gfil/cli.py, run as the owner of the old system runs it."""
+"""Tests of gfil/commands/migrate.py."""
 
 import time
 from pathlib import Path
@@ -35,26 +35,26 @@ def run(db: Path, *arguments: Any) -> Result:
 
 
 def lines(done: Result) -> list[str]:
-    """What was said, but for warnings of old days."""
+    """Lines of the report without warnings about backdated days."""
     return [line for line in done.stdout.splitlines() if "older than" not in line]
 
 
-def test_a_folder_is_moved_and_the_report_tells_of_each_file(db: Path, klines: Path) -> None:
+def test_report_has_a_line_for_each_file(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines)
     assert (done.exit_code, done.stderr) == (0, "")
     assert lines(done) == [
-        "file                  rows    stored  under M1     twice   refused",
-        "EURUSD_1m.json         301       300         -         1         -",
-        "EURUSD_1h.json           5         1         4         -         -",
-        "2 files                306       301         4         1         -",
-        "verified: 306 rows = 301 stored + 4 under M1 + - kept + 1 twice + - refused",
-        "the old files stay; `gfil prune` deletes those with nothing refused when they are 72 "
-        "hours verified and a backup has been made since",
+        "file                   rows     stored    covered  duplicate    refused",
+        "EURUSD_1m.json          301        300          0          1          0",
+        "EURUSD_1h.json            5          1          4          0          0",
+        "2 files                 306        301          4          1          0",
+        "verified: 306 rows = 301 stored + 4 covered + 1 duplicate",
+        "the old files are kept; `gfil prune` deletes files without refused rows 72 h after "
+        "verification, once a newer backup exists",
         f"{db}: change 2",
     ]
 
 
-def test_it_answers_in_json_with_the_names_of_http(db: Path, klines: Path) -> None:
+def test_report_as_json(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines, "--json")
     told = orjson.loads(done.stdout)
     assert {name: told[name] for name in told if name not in ("files", "weeks")} == {
@@ -87,17 +87,17 @@ def test_it_answers_in_json_with_the_names_of_http(db: Path, klines: Path) -> No
     assert (first["from"], first["to"], first["truncated"]) == (MONDAY, MONDAY + 299 * 60, False)
 
 
-def test_a_second_run_says_so(db: Path, klines: Path) -> None:
+def test_second_run_reports_files_migrated_before(db: Path, klines: Path) -> None:
     run(db, "migrate", klines)
     done = run(db, "migrate", klines)
     assert done.exit_code == 0
     assert lines(done)[1:3] == [
-        "EURUSD_1m.json         301       300         -         1         -  migrated before",
-        "EURUSD_1h.json           5         1         4         -         -  migrated before",
+        "EURUSD_1m.json          301        300          0          1          0  migrated before",
+        "EURUSD_1h.json            5          1          4          0          0  migrated before",
     ]
 
 
-def test_what_is_refused_is_named_and_exits_with_3(db: Path, klines: Path) -> None:
+def test_refused_files_and_rows_are_named_and_exit_with_3(db: Path, klines: Path) -> None:
     save(klines, "GBPUSD_1m", objects(minutes(100)), cut=0.5)
     thursday = (MONDAY + 3 * DAY, 1.0, 2.0, 0.5, 1.5, 10.0)
     save(klines, "GBPUSD_1w", objects([thursday]))
@@ -105,36 +105,36 @@ def test_what_is_refused_is_named_and_exits_with_3(db: Path, klines: Path) -> No
     (klines / "notes.txt").write_text("mine")
     done = run(db, "migrate", klines)
     assert done.exit_code == 3
-    assert done.stderr == "gfil: GBPUSD_5m.json: it is empty\n"
+    assert done.stderr == "gfil: GBPUSD_5m.json: the file is empty\n"
     text = done.stdout
-    assert "GBPUSD_5m.json           -         -         -         -         -  refused" in text
-    assert "GBPUSD_1m.json: truncated: it breaks off after the row of 2024-03-04T00:" in text
+    assert (
+        "GBPUSD_5m.json            0          0          0          0          0  refused" in text
+    )
+    assert "GBPUSD_1m.json: truncated: the last complete row is 2024-03-04T00:" in text
     assert 'GBPUSD_1w.json: row 0 off_bucket: {"ts":1709769600,' in text
-    assert "left alone: notes.txt" in text
+    assert "ignored files: notes.txt" in text
     assert (klines / "notes.txt").read_text() == "mine"
 
 
-def test_a_dry_run_stores_nothing_and_tells_what_is_there(db: Path, klines: Path) -> None:
+def test_dry_run_reports_and_stores_nothing(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines, "--dry-run", "--clock", "Europe/Athens")
     assert done.exit_code == 0
     assert not db.exists()
     assert lines(done) == [
-        "file                  rows     twice   refused",
-        "EURUSD_1m.json         301         1         -",
-        "EURUSD_1h.json           5         -         -",
-        "2 files                306         1         -",
+        "file                   rows  duplicate    refused",
+        "EURUSD_1m.json          301          1          0",
+        "EURUSD_1h.json            5          0          0",
+        "2 files                 306          1          0",
         "EURUSD_1m.json: 2024-03-03 22:00 to 2024-03-04 02:59 UTC, "
-        "2024-03-04 00:00 to 2024-03-04 04:59 on the clock Europe/Athens",
+        "2024-03-04 00:00 to 2024-03-04 04:59 on clock Europe/Athens",
         "EURUSD_1h.json: 2024-03-03 22:00 to 2024-03-04 02:00 UTC, "
-        "2024-03-04 00:00 to 2024-03-04 04:00 on the clock Europe/Athens",
-        "EURUSD: in UTC its week is Mon 00-03; Sun 22-24",
-        f"{db}: nothing stored; without --dry-run it is done",
+        "2024-03-04 00:00 to 2024-03-04 04:00 on clock Europe/Athens",
+        "EURUSD: trading week in UTC: Mon 00-03; Sun 22-24",
+        f"{db}: dry run, nothing stored",
     ]
 
 
-def test_a_dry_run_knows_what_was_migrated_before_and_changes_no_byte(
-    db: Path, klines: Path
-) -> None:
+def test_dry_run_knows_migrated_files_and_changes_no_byte(db: Path, klines: Path) -> None:
     run(db, "migrate", klines)
     before = db.read_bytes()
     done = run(db, "migrate", klines, "--dry-run", "--json")
@@ -143,15 +143,15 @@ def test_a_dry_run_knows_what_was_migrated_before_and_changes_no_byte(
 
 
 def broker_week(folder: Path) -> None:
-    """A symbol that trades from Monday 00:00 to Friday 24:00, as brokers' servers show it."""
+    """Symbol that trades Monday 00:00 to Friday 24:00, as on the clock of a broker."""
     rows = [row for n in range(5) for row in minutes(5 * 24 * 60, MONDAY + n * 7 * DAY, n)]
     save(folder, "XAUUSD_1m", objects(rows))
 
 
-def test_stamps_of_a_broker_taken_for_utc_are_warned_of_loudly(db: Path, tmp_path: Path) -> None:
+def test_broker_times_read_as_utc_are_warned_about(db: Path, tmp_path: Path) -> None:
     broker_week(tmp_path / "klines")
     warning = (
-        "WARNING: XAUUSD: in UTC its week is Mon-Fri 00-24: no market's, on the clock UTC; "
+        "WARNING: XAUUSD: trading week in UTC: Mon-Fri 00-24; no market trades so on clock UTC; "
         "--clock nyclose or "
     )
     assert warning in run(db, "migrate", tmp_path / "klines", "--dry-run").stdout
@@ -161,7 +161,7 @@ def test_stamps_of_a_broker_taken_for_utc_are_warned_of_loudly(db: Path, tmp_pat
     assert (week["symbol"], week["market"], week["clocks"][0]) == ("XAUUSD", False, "nyclose")
 
 
-def test_on_the_right_clock_nothing_is_warned_of(db: Path, tmp_path: Path) -> None:
+def test_right_clock_gives_no_warning(db: Path, tmp_path: Path) -> None:
     broker_week(tmp_path / "klines")
     done = run(db, "migrate", tmp_path / "klines", "--clock", "nyclose")
     assert (done.exit_code, "WARNING" in done.stdout) == (0, False)
@@ -171,13 +171,19 @@ def test_on_the_right_clock_nothing_is_warned_of(db: Path, tmp_path: Path) -> No
     ("arguments", "said"),
     [
         (["nowhere"], "gfil: nowhere: no such file or folder\n"),
-        (["."], "gfil: .: no file in it is called as XAUUSD_1m.json is\n"),
-        ([".", "--keep-hours", "soon"], "gfil: --keep-hours 'soon': a number up to 8784, or never"),
-        ([".", "--keep-hours", "-1"], "gfil: --keep-hours '-1': a number up to 8784, or never\n"),
+        (["."], "gfil: .: the folder has no file named like XAUUSD_1m.json\n"),
+        (
+            [".", "--keep-hours", "soon"],
+            "gfil: --keep-hours must be a number from 0 to 8784, or never, not 'soon'",
+        ),
+        (
+            [".", "--keep-hours", "-1"],
+            "gfil: --keep-hours must be a number from 0 to 8784, or never, not '-1'",
+        ),
         ([".", "--clock", "Mars"], "gfil: unknown clock 'Mars'"),
     ],
 )
-def test_wrong_usage_is_one_line_and_makes_no_database(
+def test_wrong_usage_is_one_line_and_creates_no_database(
     db: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,19 +198,19 @@ def test_wrong_usage_is_one_line_and_makes_no_database(
     assert not db.exists()
 
 
-def test_files_that_are_never_to_be_deleted_are_said_to_stay(db: Path, klines: Path) -> None:
+def test_keep_hours_never_keeps_the_files(db: Path, klines: Path) -> None:
     done = run(db, "migrate", klines, "--keep-hours", "never")
-    assert "the old files stay where they are" in done.stdout
+    assert "the old files are kept\n" in done.stdout
     with connection.connect(db, readonly=True) as second:
         kept = connection.query_all(second, "SELECT delete_after FROM migrated_file")
     assert kept == [(None,), (None,)]
 
 
-def test_prune_deletes_the_files_once_they_are_old_and_backed_up(
+def test_prune_deletes_migrated_files_after_a_backup(
     db: Path, klines: Path, tmp_path: Path
 ) -> None:
     run(db, "migrate", klines, "--keep-hours", "0")
-    assert "no verified backup has been made since" in run(db, "prune").stdout
+    assert "no verified backup was made since" in run(db, "prune").stdout
     with connection.connect(db) as second:
         text = orjson.dumps({"path": str(db)}).decode()
         second.execute("UPDATE migrated_file SET time = time - 60")
@@ -212,5 +218,5 @@ def test_prune_deletes_the_files_once_they_are_old_and_backed_up(
         second.execute("INSERT INTO maintenance_run VALUES (?, ?, ?)", backup)
     told = orjson.loads(run(db, "prune", "--dry-run", "--json").stdout)
     assert len(told["migrated"]["deleted"]) == 2
-    assert "2 of the old files, migrated and verified, deleted" in run(db, "prune").stdout
+    assert "2 migrated files deleted" in run(db, "prune").stdout
     assert [*klines.iterdir()] == []

@@ -1,4 +1,4 @@
-"""Tests of the command `replay`, run as a person runs it, against a real server."""
+"""Tests of gfil/commands/replay.py against a real server."""
 
 import os
 import pty
@@ -26,8 +26,8 @@ SAMPLES = ROOT / "tests/data"
 CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"
 FIRST_MSC = 1709251200040
 OLD = (
-    "1 day older than kept, 2024-03-01 to 2024-03-01: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2024-03-01 to 2024-03-01: "
+    "kept as imported until `gfil prune --imported`"
 )
 GFIL = [sys.executable, "-P", "-m", "gfil"]
 
@@ -80,7 +80,7 @@ def ticks(running: Server, symbol: str) -> list[list[float]]:
 
 
 def many(folder: Path, count: int, each_msc: int = 10) -> tuple[Path, list[list[float]]]:
-    """A file of ticks, and what a server has when it has them all."""
+    """File of ticks, and the rows a server has after all of them."""
     path = folder / "MANY_ticks.csv"
     rows = [[FIRST_MSC + at * each_msc, 1 + at / 1e5, 2 + at / 1e5, 0, 0, 6] for at in range(count)]
     lines = ["time_msc,bid,ask,last,volume,flags", *(",".join(map(str, row)) for row in rows)]
@@ -88,7 +88,7 @@ def many(folder: Path, count: int, each_msc: int = 10) -> tuple[Path, list[list[
     return path, rows
 
 
-def test_a_file_is_posted_and_told_as_an_import_is(running: Server, key_file: Path) -> None:
+def test_replay_posts_a_file_and_reports_as_import_does(running: Server, key_file: Path) -> None:
     words = ("replay", CSV, "--url", running.url, "--key-file", key_file, "--speed", "1000")
     head = f"{CSV}: TESTFX, ticks, clock UTC, 2024-03-01T00:00:00Z to 2024-03-01T00:01:01Z\n"
     first, again = gfil(*words), gfil(*words)
@@ -104,7 +104,7 @@ def test_a_file_is_posted_and_told_as_an_import_is(running: Server, key_file: Pa
     ]
 
 
-def test_the_key_may_come_from_the_environment_and_the_answer_as_json(running: Server) -> None:
+def test_key_from_the_environment_and_json_report(running: Server) -> None:
     words = ("--symbol", "JSON", "--clock", "+02:00", "--speed", "max", "--json")
     key = make_key(running.db)
     status, out, err = gfil("replay", MT5, "--url", running.url, *words, GFIL_KEY=key)
@@ -127,7 +127,7 @@ def test_the_key_may_come_from_the_environment_and_the_answer_as_json(running: S
     }
 
 
-def test_real_ticks_arrive_as_an_import_stores_them(
+def test_broker_ticks_arrive_as_an_import_stores_them(
     running: Server, key_file: Path, tmp_path: Path
 ) -> None:
     source = SAMPLES / "brokers/ticks/XAUUSD_ticks_20140505_mt5_layout.csv.gz"
@@ -143,9 +143,7 @@ def test_real_ticks_arrive_as_an_import_stores_them(
         assert len(replayed.splitlines()) > 2
 
 
-def test_moved_to_now_the_last_candle_is_the_one_that_forms(
-    running: Server, key_file: Path
-) -> None:
+def test_now_shifts_ticks_to_the_forming_candle(running: Server, key_file: Path) -> None:
     began = time.time()
     url = ("--url", running.url, "--key-file", key_file)
     status, _, _ = gfil("replay", CSV, "--symbol", "NOW", *url, "--speed", "100", "--now")
@@ -155,7 +153,7 @@ def test_moved_to_now_the_last_candle_is_the_one_that_forms(
     assert stamps[-1] - stamps[0] == pytest.approx(0.614, abs=0.0015)
 
 
-def test_through_a_bad_line_every_tick_arrives_once(
+def test_every_tick_arrives_once_over_a_bad_connection(
     running: Server, key_file: Path, tmp_path: Path
 ) -> None:
     source, rows = many(tmp_path, 30_000)
@@ -164,12 +162,12 @@ def test_through_a_bad_line_every_tick_arrives_once(
         url = ("--url", before.url, "--key-file", key_file)
         status, out, err = gfil("replay", source, *url, "--speed", "max")
     assert status == 0
-    assert "30000 rows: 30000 inserted\n" in out
-    assert err.count("; trying again\n") == err.count(" takes ticks again\n") >= 2
+    assert "30,000 rows: 30,000 inserted\n" in out
+    assert err.count("; retrying\n") == err.count(" accepts ticks again\n") >= 2
     assert ticks(running, "MANY") == rows
 
 
-def test_a_server_that_is_restarted_in_the_middle_misses_nothing(
+def test_server_restarted_during_a_replay_gets_every_tick(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
     first = server(GFIL_WORKERS="1")
@@ -189,14 +187,14 @@ def test_a_server_that_is_restarted_in_the_middle_misses_nothing(
     second = server("--bind", place, GFIL_DB=str(first.db), GFIL_WORKERS="1")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert "4000 rows: 4000 inserted\n" in out
+    assert "4,000 rows: 4,000 inserted\n" in out
     assert trouble.startswith(f"gfil: cannot reach {first.url}: ")
-    assert trouble.endswith("; trying again\n")
-    assert err == f"gfil: {first.url} takes ticks again\n"
+    assert trouble.endswith("; retrying\n")
+    assert err == f"gfil: {first.url} accepts ticks again\n"
     assert ticks(second, "MANY") == rows
 
 
-def test_refused_rows_are_named_and_the_status_is_3(
+def test_refused_rows_are_named_and_exit_with_3(
     running: Server, key_file: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "REFUSED_ticks.csv"
@@ -214,7 +212,7 @@ def test_refused_rows_are_named_and_the_status_is_3(
     ]
 
 
-def test_a_key_that_is_none_or_only_reads_ends_it(running: Server, tmp_path: Path) -> None:
+def test_invalid_or_read_only_key_ends_the_replay(running: Server, tmp_path: Path) -> None:
     wrong = gfil("replay", CSV, "--url", running.url, GFIL_KEY="gfil_wrong")
     assert wrong == (1, "", f"gfil: {running.url} refuses: 401, this key is not valid\n")
     reader = make_key(running.db, "read")
@@ -225,7 +223,7 @@ def test_a_key_that_is_none_or_only_reads_ends_it(running: Server, tmp_path: Pat
     assert reader not in refused[2]
 
 
-def test_an_address_where_nobody_or_somebody_else_is_ends_it(running: Server) -> None:
+def test_unreachable_or_other_server_ends_the_replay(running: Server) -> None:
     key = make_key(running.db)
     for url, line in (
         ("http://127.0.0.1:9", "cannot reach http://127.0.0.1:9: Connection refused"),
@@ -239,10 +237,10 @@ def test_an_address_where_nobody_or_somebody_else_is_ends_it(running: Server) ->
 @pytest.mark.parametrize(
     ("words", "key", "line"),
     [
-        (["--url", "http://127.0.0.1:9"], "", "a key is needed: --key-file, or GFIL_KEY"),
-        (["--url", "http://127.0.0.1:9"], "two words", "GFIL_KEY holds no key"),
-        (["--url", "http://10.0.0.1"], "k", "the key would go to 10.0.0.1 in the clear"),
-        (["--url", "127.0.0.1"], "k", "is no address such as"),
+        (["--url", "http://127.0.0.1:9"], "", "give a key with --key-file or GFIL_KEY"),
+        (["--url", "http://127.0.0.1:9"], "two words", "GFIL_KEY does not contain a key"),
+        (["--url", "http://10.0.0.1"], "k", "the key would be sent to 10.0.0.1 unencrypted"),
+        (["--url", "127.0.0.1"], "k", "is not a URL such as"),
         ([], "k", "Missing option '--url'"),
         (["--url", "http://127.0.0.1:9", "--speed", "0"], "k", "a number above 0"),
         (["--url", "http://127.0.0.1:9", "--speed", "-1"], "k", "a number above 0"),
@@ -250,13 +248,13 @@ def test_an_address_where_nobody_or_somebody_else_is_ends_it(running: Server) ->
         (["--url", "http://127.0.0.1:9", "--clock", "Mars"], "k", "Mars"),
     ],
 )
-def test_wrong_usage_is_one_line_and_status_2(words: list[str], key: str, line: str) -> None:
+def test_wrong_usage_is_one_line_and_exits_with_2(words: list[str], key: str, line: str) -> None:
     status, out, err = gfil("replay", CSV, *words, GFIL_KEY=key)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert line in err
 
 
-def test_a_file_of_candles_or_none_is_one_line() -> None:
+def test_candle_file_or_missing_file_is_one_line() -> None:
     url = ("--url", "http://127.0.0.1:9")
     candles = gfil("replay", SAMPLES / "TESTFX1.csv", *url, GFIL_KEY="k")
     assert (candles[0], candles[2].count("\n")) == (1, 1)
@@ -264,9 +262,7 @@ def test_a_file_of_candles_or_none_is_one_line() -> None:
     assert gfil("replay", "no-such-file.csv", *url, GFIL_KEY="k")[0] == 2
 
 
-def test_ctrl_c_ends_it_and_says_how_far_it_came(
-    running: Server, key_file: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_reports_the_accepted_ticks(running: Server, key_file: Path, tmp_path: Path) -> None:
     source, rows = many(tmp_path, 500, each_msc=100)
     url = ("--url", running.url, "--key-file", key_file)
     process = start(source, "--symbol", "CTRLC", *url)
@@ -275,11 +271,11 @@ def test_ctrl_c_ends_it_and_says_how_far_it_came(
     out, err = process.communicate(timeout=120)
     stored = ticks(running, "CTRLC")
     assert (process.returncode, out) == (1, "")
-    assert err == f"gfil: stopped; {len(stored)} ticks before were taken\n"
+    assert err == f"gfil: stopped; {len(stored)} ticks accepted before\n"
     assert stored == rows[: len(stored)]
 
 
-def test_on_a_terminal_a_bar_shows_how_far_it_is(running: Server, key_file: Path) -> None:
+def test_terminal_shows_a_progress_bar(running: Server, key_file: Path) -> None:
     master, terminal = pty.openpty()
     shown: list[bytes] = []
 
@@ -288,7 +284,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(running: Server, key_file: Path
             while piece := os.read(master, 4096):
                 shown.append(piece)
         except OSError:
-            return  # the other side is closed
+            return  # the terminal is closed
 
     thread = threading.Thread(target=look)
     thread.start()

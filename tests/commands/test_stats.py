@@ -1,4 +1,4 @@
-"""Tests of `gfil stats`: the hourly figures as a table and as JSON."""
+"""Tests of gfil/commands/stats.py: the hourly statistics as a table and as JSON."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def run(path: Path, *arguments: str) -> Result:
 
 @pytest.fixture
 def busy(db_path: Path) -> Path:
-    """Two hours of ticks, a few rows refused, and some pages."""
+    """Two hours of ticks with refused rows, and some pages."""
     made = (
         HourlyStat(HOUR - 3600, "ticks", "took", 40, 600),
         HourlyStat(HOUR, "ticks", "took", 44, 30),
@@ -39,21 +39,21 @@ def busy(db_path: Path) -> Path:
     return db_path
 
 
-def test_the_table_tells_rates_latencies_and_refusals(busy: Path) -> None:
+def test_table_has_rates_latencies_and_refusals(busy: Path) -> None:
     done = run(busy)
     assert done.exit_code == 0
     assert done.stdout == (
-        "         requests  a second       rows  a second  p50 ms  p95 ms  p99 ms\n"
-        "ticks         630      0.12  1,201,001       222   0.943    1.02    1.97\n"
-        "candles         0         0\n"
-        "reads           0         0\n"
-        "pages      90,000        17                         1.88    2.03    2.04\n"
+        "         requests  per s       rows  per s  p50 ms  p95 ms  p99 ms\n"
+        "ticks         630   0.12  1,201,001    222   0.943    1.02    1.97\n"
+        "candles         0      0\n"
+        "reads           0      0\n"
+        "pages      90,000     17                      1.88    2.03    2.04\n"
         "ticks refused: 1,000 future, 1 low_high\n"
         f"{busy}: since 2023-11-14T23:00:00Z\n"
     )
 
 
-def test_json_has_the_same_figures(busy: Path) -> None:
+def test_json_has_the_same_numbers(busy: Path) -> None:
     told = orjson.loads(run(busy, "--since", "1h", "--json").stdout)
     assert (told["db"], told["since"]) == (str(busy), HOUR - 3600)
     kinds = {each.pop("kind"): each for each in told["kinds"]}
@@ -74,23 +74,23 @@ def test_json_has_the_same_figures(busy: Path) -> None:
     }
 
 
-def test_an_empty_database_is_no_failure(db_path: Path) -> None:
+def test_empty_database_gives_an_empty_table(db_path: Path) -> None:
     done = run(db_path, "--since", "30d")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[-1] == f"{db_path}: since 2023-11-15T00:30:00Z"
 
 
 @pytest.mark.parametrize("since", ["", "7", "d", "0d", "31d", "721h", "-1d", "1w", "1.5d", "٣d"])
-def test_anything_but_hours_or_days_is_refused(db_path: Path, since: str) -> None:
+def test_since_accepts_hours_and_days_only(db_path: Path, since: str) -> None:
     done = run(db_path, "--since", since)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == (
-        "gfil: Invalid value for --since: hours or days as 24h or 7d, 30d at most "
+        "gfil: Invalid value for --since: must be hours or days such as 24h or 7d, at most 30d "
         "(see `cli stats --help`)\n"
     )
 
 
-def test_without_a_database_it_says_what_to_do(tmp_path: Path) -> None:
+def test_stats_needs_a_database(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
     done = run(path)
     assert (done.exit_code, done.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""The commands about symbols and deleting, run as a user runs them."""
+"""Tests of gfil/commands/symbols.py."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ MONDAY = 1735516800  # 2024-12-30T00:00Z
 
 @pytest.fixture
 def filled(db_path: Path) -> Path:
-    """Two days of hourly candles of one symbol."""
+    """Two days of H1 of one symbol."""
     db = connection.connect(db_path)
     times = list(range(MONDAY, MONDAY + 2 * DAY, 3600))
     prices = [1.0 + 0.0001 * index for index in range(len(times))]
@@ -33,7 +33,7 @@ def filled(db_path: Path) -> Path:
 
 
 def gfil(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `gfil WORDS` on a database."""
+    """Run a command on a database."""
     return subprocess.run(
         [sys.executable, "-m", "gfil", *words],
         cwd=config.ROOT,
@@ -45,8 +45,8 @@ def gfil(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_list_names_every_symbol_and_how_far_it_reaches(filled: Path) -> None:
-    """The digits are the most decimals seen."""
+def test_list_names_every_symbol_and_its_last_candle(filled: Path) -> None:
+    """The digits are the most decimals of its prices."""
     done = gfil(filled, "symbol", "list", "--json")
     assert done.returncode == 0
     (found,) = orjson.loads(done.stdout)["symbols"]
@@ -54,8 +54,8 @@ def test_list_names_every_symbol_and_how_far_it_reaches(filled: Path) -> None:
     assert found["last_time"] == MONDAY + 2 * DAY - 3600
 
 
-def test_set_changes_facts_and_a_new_clock_keeps_days_on_it(filled: Path) -> None:
-    """The days of the new clock are there at once."""
+def test_set_changes_settings_and_derives_days_on_a_new_clock(filled: Path) -> None:
+    """D1 on the new clock is derived at once."""
     done = gfil(filled, "symbol", "set", "eurusd", "--clock", "nyclose", "--description", "Euro")
     assert (done.returncode, done.stderr) == (0, "")
     db = connection.connect(filled, readonly=True)
@@ -70,7 +70,7 @@ def test_set_changes_facts_and_a_new_clock_keeps_days_on_it(filled: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
-        (("symbol", "set", "EURUSD"), 2, "name at least one fact"),
+        (("symbol", "set", "EURUSD"), 2, "give at least one setting"),
         (("symbol", "set", "NOPE", "--digits", "2"), 1, "unknown symbol 'NOPE'"),
         (("symbol", "set", "EURUSD", "--clock", "Mars/Base"), 2, "unknown clock 'Mars/Base'"),
         (("symbol", "set", "EURUSD", "--digits", "9"), 2, "9"),
@@ -82,10 +82,10 @@ def test_set_changes_facts_and_a_new_clock_keeps_days_on_it(filled: Path) -> Non
         (("delete", "--symbol", "EURUSD", "--tf", "M7"), 2, "unknown timeframe"),
     ],
 )
-def test_wrong_usage_is_one_plain_line(
+def test_wrong_usage_is_one_line(
     filled: Path, words: tuple[str, ...], status: int, line: str
 ) -> None:
-    """Nothing is changed, and no traceback is shown."""
+    """No data changes and no traceback is printed."""
     done = gfil(filled, *words)
     assert done.returncode == status
     assert line in done.stderr
@@ -93,7 +93,7 @@ def test_wrong_usage_is_one_plain_line(
     assert gfil(filled, "symbol", "list").stdout.count("EURUSD") == 1
 
 
-def test_rename_refuses_a_name_that_is_taken_in_any_case(filled: Path) -> None:
+def test_rename_refuses_a_taken_name_in_any_case(filled: Path) -> None:
     """Two symbols never differ only in case."""
     db = connection.connect(filled)
     with connection.transaction(db):
@@ -103,8 +103,8 @@ def test_rename_refuses_a_name_that_is_taken_in_any_case(filled: Path) -> None:
     assert [symbol.name for symbol in symbols.list_symbols(db)] == ["EURUSD.r", "GBPUSD"]
 
 
-def test_delete_counts_first_and_then_deletes(filled: Path) -> None:
-    """What was derived from the deleted candles goes with them."""
+def test_delete_dry_run_counts_what_delete_removes(filled: Path) -> None:
+    """Candles derived from the deleted ones are deleted too."""
     words = ("delete", "--symbol", "EURUSD", "--from", "2024-12-31")
     assert orjson.loads(gfil(filled, *words, "--dry-run", "--json").stdout)["deleted"] == 24
     assert orjson.loads(gfil(filled, *words, "--json").stdout)["deleted"] == 24
@@ -115,8 +115,8 @@ def test_delete_counts_first_and_then_deletes(filled: Path) -> None:
     assert [day[0] for day in days] == [MONDAY]
 
 
-def test_a_deleted_symbol_leaves_nothing_behind(filled: Path) -> None:
-    """Its rows go too, not only its name."""
+def test_deleted_symbol_leaves_no_rows(filled: Path) -> None:
+    """Its rows are deleted with its name."""
     assert gfil(filled, "symbol", "delete", "EURUSD").returncode == 0
     db = connection.connect(filled, readonly=True)
     assert symbols.list_symbols(db) == []

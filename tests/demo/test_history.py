@@ -1,4 +1,4 @@
-"""The demo's history: made-up, labelled, whole, and carried on after a pause."""
+"""Tests of gfil/demo/history.py."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +13,8 @@ FRIDAY = 1791576000  # 2026-10-09T20:00Z, an hour before New York closes
 DAY = 86400
 
 
-def test_every_symbol_is_labelled_as_made_up_and_reaches_up_to_now(db_path: Path) -> None:
-    """Somebody who sees a price on a screenshot can tell that it is none."""
+def test_every_demo_symbol_is_labelled_and_reaches_now(db_path: Path) -> None:
+    """A screenshot shows that the prices are generated."""
     history.fill(db_path, now=FRIDAY)
     db = connection.connect(db_path, readonly=True)
     for symbol in symbols.list_symbols(db):
@@ -23,12 +23,12 @@ def test_every_symbol_is_labelled_as_made_up_and_reaches_up_to_now(db_path: Path
         newest = read.read_candles(db, symbol, timeframes.M1, clocks.UTC, limit=1).candles
         assert newest[0][0] == FRIDAY - 60
         months = read.read_candles(db, symbol, timeframes.MN1, clocks.parse(symbol.clock))
-        assert len(months.candles) == 97  # eight years and the month that has begun
+        assert len(months.candles) == 97  # eight years and the current month
     assert len(symbols.list_symbols(db)) == len(history.INSTRUMENTS)
 
 
-def test_a_second_start_adds_only_the_time_between(db_path: Path) -> None:
-    """What was shown before is not made up anew."""
+def test_second_start_extends_the_history(db_path: Path) -> None:
+    """Existing candles stay unchanged."""
     history.fill(db_path, now=FRIDAY)
     db = connection.connect(db_path)
     symbol = symbols.read(db, "BTCUSD.demo")
@@ -40,8 +40,8 @@ def test_a_second_start_adds_only_the_time_between(db_path: Path) -> None:
     assert [b[0] - a[0] for a, b in pairwise(after)] == [60] * 9_999
 
 
-def test_a_market_that_closes_has_no_candles_at_the_week_end(db_path: Path) -> None:
-    """Days of the week are those of the New York close."""
+def test_closing_market_has_no_candles_at_the_weekend(db_path: Path) -> None:
+    """Days follow the New York close."""
     history.fill(db_path, now=FRIDAY + 2 * DAY)
     db = connection.connect(db_path, readonly=True)
     symbol = symbols.read(db, "EURUSD.demo")

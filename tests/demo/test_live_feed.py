@@ -1,4 +1,4 @@
-"""Tests of gfil/feed.py: made-up ticks that move a real server's candles and end with it."""
+"""Tests of gfil/demo/live_feed.py with a real server."""
 
 import os
 import random
@@ -41,13 +41,13 @@ def steps(name: str, start: float, rounds: int) -> list[Any]:
     ]
 
 
-def test_a_closed_market_brings_nothing() -> None:
+def test_closed_market_gives_no_tick() -> None:
     assert len(steps("EURUSD.demo", FRIDAY, 1200)) > 100
     assert steps("EURUSD.demo", FRIDAY + 3600, 1200) == []
     assert len(steps(ALWAYS_OPEN, FRIDAY + 3600, 1200)) > 100
 
 
-def test_a_tick_has_its_stamp_and_an_ask_above_its_bid() -> None:
+def test_tick_has_its_time_and_an_ask_above_its_bid() -> None:
     ticks = steps("EURUSD.demo", FRIDAY + 0.25, 1200)
     assert ticks[0].bid == pytest.approx(1.1, rel=1e-4)
     for tick in ticks:
@@ -57,7 +57,7 @@ def test_a_tick_has_its_stamp_and_an_ask_above_its_bid() -> None:
         assert round(tick.bid, 5) == tick.bid
 
 
-def test_a_machine_that_slept_wakes_up_to_no_jump() -> None:
+def test_price_does_not_jump_after_a_suspend() -> None:
     walk, rng = Walk(instrument(ALWAYS_OPEN), 64000.0, FRIDAY), random.Random(1)
     later = (walk.step(rng, FRIDAY + 30 * 86400 + at) for at in range(100))
     first = next(tick for tick in later if tick)
@@ -66,7 +66,7 @@ def test_a_machine_that_slept_wakes_up_to_no_jump() -> None:
 
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo's database as it is before the feed begins."""
+    """Demo database before the feed starts."""
     path = tmp_path_factory.mktemp("demo") / "demo.db"
     connection.create(path)
     history.fill(path)
@@ -85,12 +85,12 @@ Feed = Callable[[Server], "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start() -> Iterator[Feed]:
-    """Start the feed of a server, as a child of the test."""
+    """Start feeds as children of the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(running: Server) -> "subprocess.Popen[bytes]":
         port = int(running.url.rpartition(":")[2])
-        started.append(live_feed.start(("127.0.0.1", port), running.db))
+        started.append(live_feed.start_process(("127.0.0.1", port), running.db))
         return started[-1]
 
     yield begin
@@ -106,7 +106,7 @@ def newest(running: Server, name: str = ALWAYS_OPEN) -> list[float]:
 
 
 def volume(running: Server) -> float:
-    """All ticks that came."""
+    """Number of received ticks."""
     answer = running.get(f"/api/v1/ticks?symbol={ALWAYS_OPEN}&limit=10000")
     return len(orjson.loads(answer.body)["ticks"])
 
@@ -118,7 +118,7 @@ def keys(path: Path) -> list[api_keys.ApiKey]:
     return found
 
 
-def test_the_last_candle_moves_on_from_the_history_without_a_jump(
+def test_feed_continues_the_history_without_a_jump(
     server: Callable[..., Server], database: Path, start: Feed
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
@@ -134,7 +134,7 @@ def test_the_last_candle_moves_on_from_the_history_without_a_jump(
     assert {line["level"] for line in running.events()} == {"info"}
 
 
-def test_it_waits_for_the_server_and_outlives_its_renewal(
+def test_feed_waits_for_a_server_that_restarts(
     server: Callable[..., Server], database: Path, start: Feed
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
@@ -153,9 +153,7 @@ def test_it_waits_for_the_server_and_outlives_its_renewal(
     assert process.poll() is None
 
 
-def test_the_feed_of_a_later_start_takes_over(
-    server: Callable[..., Server], database: Path, start: Feed
-) -> None:
+def test_later_feed_takes_over(server: Callable[..., Server], database: Path, start: Feed) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
     first = start(running)
     wait_for(lambda: volume(running) > 0, "the first tick")
@@ -167,7 +165,7 @@ def test_the_feed_of_a_later_start_takes_over(
     assert [key.revoked is None for key in keys(database)].count(True) == 1
 
 
-def test_what_the_feed_brought_stays_when_the_history_goes_on(
+def test_candles_of_the_feed_stay_when_the_history_is_extended(
     server: Callable[..., Server], database: Path, start: Feed
 ) -> None:
     running = server(GFIL_DB=str(database), GFIL_WORKERS="1")
@@ -182,7 +180,7 @@ def test_what_the_feed_brought_stays_when_the_history_goes_on(
         return list(read.read_candles(db, symbol, M1, UTC, limit=10_000).candles)
 
     before = minutes()
-    history.fill(database)  # as a start in the same minute does, or the next
+    history.fill(database)  # as a start in the same or the next minute does
     same = [candle for candle in minutes() if candle[0] <= before[-1][0]]
     assert same == before[len(before) - len(same) :]
     history.fill(database, now=before[-1][0] + 600)
@@ -193,7 +191,7 @@ def test_what_the_feed_brought_stays_when_the_history_goes_on(
 
 
 def feeds(path: Path) -> list[int]:
-    """The processes that feed a database."""
+    """Feed processes of a database."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -207,7 +205,7 @@ def feeds(path: Path) -> list[int]:
 
 @contextmanager
 def showing(folder: Path, made_up: Path) -> "Iterator[tuple[subprocess.Popen[bytes], Path]]":
-    """A demo in a copy of the checkout, for its place beside `wsgi.py` is fixed, and its database.
+    """Demo in a copy of the checkout, and its database: the path of the database is fixed.
 
     What it prints is in the file `log` of the folder.
     """
@@ -235,7 +233,7 @@ def showing(folder: Path, made_up: Path) -> "Iterator[tuple[subprocess.Popen[byt
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_the_demo_ends_whatever_ended_that(
+def test_generated_ticks_end_with_a_killed_server(
     tmp_path: Path, made_up: Path, how: signal.Signals
 ) -> None:
     with showing(tmp_path, made_up) as (process, database):
@@ -247,20 +245,20 @@ def test_it_ends_when_the_demo_ends_whatever_ended_that(
     assert not [line for line in printed.splitlines() if "feed" in line or "gfil_" in line]
 
 
-def test_a_feed_that_is_killed_is_started_again_so_many_times(
-    tmp_path: Path, made_up: Path
-) -> None:
+def test_killed_feed_is_restarted_up_to_the_limit(tmp_path: Path, made_up: Path) -> None:
     with showing(tmp_path, made_up) as (_, database):
         log = tmp_path / "log"
         for count in range(1, live_feed.STARTS_MAX + 1):
             (pid,) = wait_for(lambda: feeds(database), "a feed")
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda n=count: log.read_text().count("it was killed: ") == n, "a word")
-        assert log.read_text().count("it was killed: it is not started again") == 1
+            wait_for(
+                lambda n=count: log.read_text().count("the feed was killed") == n, "a log line"
+            )
+        assert log.read_text().count("the feed was killed and is not restarted") == 1
         assert feeds(database) == []
 
 
-def test_a_feed_that_ended_for_a_reason_is_not_started_again(tmp_path: Path, made_up: Path) -> None:
+def test_feed_that_ended_by_itself_is_not_restarted(tmp_path: Path, made_up: Path) -> None:
     with showing(tmp_path, made_up) as (_, database):
         db = connection.connect(database)
         with connection.transaction(db):
@@ -268,6 +266,6 @@ def test_a_feed_that_ended_for_a_reason_is_not_started_again(tmp_path: Path, mad
                 api_keys.revoke(db, key.id, now=int(time.time()))
         db.close()
         wait_for(lambda: not feeds(database), "the end of the feed")
-        time.sleep(2 * live_feed.AGAIN_S)
+        time.sleep(2 * live_feed.RESTART_S)
         assert feeds(database) == []
         assert "it was killed" not in (tmp_path / "log").read_text()

@@ -36,11 +36,11 @@ class Serving:
 
     def look(self) -> State:
         """Read everything on a connection of the readers."""
-        connection = self.pool.take()
+        connection = self.pool.acquire()
         try:
             return read_state(connection)
         finally:
-            self.pool.give(connection)
+            self.pool.release(connection)
 
     def checkpoint(self) -> None:
         """Run the checkpointer once and ignore its errors, as a worker does."""

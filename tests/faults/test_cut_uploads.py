@@ -108,10 +108,10 @@ def test_large_upload_that_is_cut_keeps_its_whole_batches(site: Site) -> None:
         answer = send(site.server.url, data)
         detail = str(json_of(answer)["detail"])
         assert status_of(answer) == 400, answer
-        assert f"{end} bytes of {len(body)} came" in detail
+        assert f"{end:,} of {len(body):,} bytes arrived" in detail
         held = json_of(b"\r\n\r\n" + site.get("/api/v1/symbols/LARGE"))["timeframes"]
         assert isinstance(held, list)
-        assert f"{held[0]['count']} rows before are stored" in detail
+        assert f"{held[0]['count']:,} rows before are stored" in detail
         assert held[0]["last"] == START + MINUTE * (held[0]["count"] - 1)
     for symbol in ("LARGE", "UNCUT"):
         path = f"/api/v1/candles?symbol={symbol}&tf=M1"

@@ -15,7 +15,7 @@ import pytest
 
 from gfil.ingest import importer
 from gfil.maintenance import prune as pruning
-from gfil.store.engine import connection
+from gfil.store.engine import connection, pacing
 from gfil.store.retention import rules as retention_rules
 from gfil.store.retention.rules import parse_period
 from gfil.timeframes import M1
@@ -59,7 +59,8 @@ def test_prune_completes_after_a_power_cut(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each piece is whole with its settled candles; the next prune completes the work."""
-    for name, size in (("BATCH_S", 0), ("TICKS_FIRST", 9), ("TICKS_MIN", 9), ("PAGES_FIRST", 4)):
+    monkeypatch.setattr(pacing, "BATCH_S", 0)
+    for name, size in (("TICKS_FIRST", 9), ("TICKS_MIN", 9), ("PAGES_FIRST", 4)):
         monkeypatch.setattr(pruning, name, size)
     monkeypatch.setattr(pruning, "PAGES_MIN", 4)
     rng = seeded("prune")

@@ -69,8 +69,8 @@ class Following:
         elif not self._viewer and self._rng.random() < 0.5:
             self._viewer = self._live.join(SUBS, self._since)
         self._live._rest_until = 0.0
-        self._live.look()
-        while self._viewer and (text := self._viewer.take(0)):
+        self._live.poll()
+        while self._viewer and (text := self._viewer.next_chunk(0)):
             for event in parse(text.decode()):
                 self._take(event.name, event.data)
                 self._since = _position(event.id) if event.id else self._since
@@ -167,7 +167,7 @@ def test_subscriber_holds_what_the_api_answers_after_every_commit(
 def run(steps: list[Step], db_path: Path, db: apsw.Connection, rng: random.Random) -> None:
     """Run the steps and check after each."""
     live = Hub(db_path, 1)
-    live.look()
+    live.poll()
     following = Following(live, db, rng)
     try:
         before: State = read_state(db)

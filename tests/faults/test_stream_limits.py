@@ -27,7 +27,7 @@ from tests.server.test_gunicorn_conf import started
 # Shorter limits of the product: 3 s instead of 30 s, 1 s instead of 15 s.
 IMPATIENT = """
 from gfil.web.stream import routes
-routes.UNTAKEN_MS, routes.CHECK_S = 3000, 1.0
+routes.UNACKED_MS, routes.CHECK_S = 3000, 1.0
 from gfil.cli import cli
 cli()
 """

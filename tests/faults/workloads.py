@@ -225,7 +225,7 @@ def migration_of(folder: Path) -> Step:
         found, moved = legacy_files.find(str(folder)), MigrationReport(path)
         with verify.verifier(path) as checking:
             wishes = migrate.MigrationOptions(keep_hours=72)
-            migrate.carry(connection, checking, found, wishes, moved, tell_time=lambda: NOW)
+            migrate.migrate_into(connection, checking, found, wishes, moved, read_time=lambda: NOW)
         assert moved.exit_status == 3, "of one file the last row is refused"
 
     return step

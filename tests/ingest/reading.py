@@ -1,4 +1,4 @@
-"""Reads bytes as an import does, and gives back plain rows to compare."""
+"""Reads bytes as an import does and returns plain rows for comparison."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ def read_rows(
     columns: Sequence[str] | None = None,
     chunk_bytes: int = 1 << 20,
 ) -> tuple[list[Row], list[Refused]]:
-    """Return the lawful rows of a source, and its refused ones by number."""
+    """Return the good rows of an input, and the refused rows by number."""
     chunks = (data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes))
     pieces = ByteStream(chunks)
     found = formats.recognise(pieces.head(), announced, columns)
@@ -46,7 +46,7 @@ def read_rows(
         refused.append((row, reason, text[:200]))
 
     ticks = found.kind == TICKS
-    check = row_tables.check_ticks if ticks else row_tables.check
+    check = row_tables.check_ticks if ticks else row_tables.check_candles
     rows = [
         row for read in found.read(pieces, refuse) for row in rows_of(check(read, refuse), ticks)
     ]
@@ -55,10 +55,10 @@ def read_rows(
 
 @contextmanager
 def one_by_one() -> Iterator[None]:
-    """Let every row be read by itself, as if each block had something irregular in it."""
+    """Read every row by itself, as if each block held an irregular one."""
 
     def fail(*_: Any) -> Any:
-        raise ValueError("told to take a closer look")
+        raise ValueError("read one by one")
 
     nothing_at_once = json_stream._Splitter._at_once
 
@@ -67,10 +67,10 @@ def one_by_one() -> Iterator[None]:
 
     with (
         patch.object(delimited, "read_at_once", fail),
-        patch.object(json_rows, "_read_at_once", fail),
+        patch.object(json_rows, "read_regular_values", fail),
         patch.object(json_rows, "_load_short", lambda *_: None),
         patch.object(json_stream._Splitter, "_at_once", hold),
-        patch.object(row_tables, "_is_lawful", lambda *_: False),
-        patch.object(row_tables, "_are_ticks", lambda *_: False),
+        patch.object(row_tables, "_are_valid_candles", lambda *_: False),
+        patch.object(row_tables, "_are_valid_ticks", lambda *_: False),
     ):
         yield

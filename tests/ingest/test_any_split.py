@@ -1,4 +1,4 @@
-"""Tests of reading at once against reading one by one: they must not differ, whatever the bytes."""
+"""Tests of the parsers: blocks read at once and rows read one by one give the same result."""
 
 import gzip
 import os
@@ -108,7 +108,7 @@ def broken_files(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_a_good_file_has_all_its_rows_either_way(name: str) -> None:
+def test_good_file_keeps_all_rows_in_both_ways(name: str) -> None:
     rows, refused = read_rows(SEEDS[name])
     with one_by_one():
         assert read_rows(SEEDS[name]) == (rows, refused)
@@ -119,7 +119,7 @@ def test_a_good_file_has_all_its_rows_either_way(name: str) -> None:
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(broken_files())
 @example(b"1704067200,1,2,0.5,1.5,10\n1704067260,1.5,2,0.5\n1,10,1704067320,1,1,1,1,0\n")
-def test_any_broken_file_reads_the_same_at_once_and_one_by_one(data: bytes) -> None:
+def test_broken_file_reads_the_same_at_once_and_one_by_one(data: bytes) -> None:
     at_once = outcome(data)
     with one_by_one():
         assert outcome(data) == at_once
@@ -127,7 +127,7 @@ def test_any_broken_file_reads_the_same_at_once_and_one_by_one(data: bytes) -> N
 
 @settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(broken_files(), st.integers(1, 60), st.booleans())
-def test_any_split_of_the_same_bytes_gives_the_same_rows(
+def test_rows_do_not_depend_on_the_split_into_chunks(
     data: bytes, chunk_bytes: int, packed: bool
 ) -> None:
     whole = outcome(data)
@@ -135,7 +135,7 @@ def test_any_split_of_the_same_bytes_gives_the_same_rows(
     assert outcome(sent, chunk_bytes=chunk_bytes) == whole
 
 
-def test_a_long_file_keeps_its_row_numbers_across_pieces() -> None:
+def test_long_file_keeps_row_numbers_across_pieces() -> None:
     seed = random.Random(7)
     lines = [b"time,open,high,low,close,volume"]
     lines += [b"%d,1,2,0.5,1.5,%d" % (1_600_000_000 + 60 * n, n % 1000) for n in range(60_000)]
@@ -149,7 +149,7 @@ def test_a_long_file_keeps_its_row_numbers_across_pieces() -> None:
     assert all(row[1] == 1_600_000_000 + 60 * (row[0] - 2) for row in rows)
 
 
-def test_a_long_array_keeps_its_row_numbers_across_pieces() -> None:
+def test_long_array_keeps_row_numbers_across_pieces() -> None:
     values = [
         b'{"ts":%d,"o":1,"h":2,"l":0.5,"c":1.5}' % (60_000 * n + 10**12) for n in range(20_000)
     ]

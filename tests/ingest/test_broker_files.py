@@ -1,4 +1,4 @@
-"""Tests with brokers' own files: recognised by themselves, their times right on their clocks."""
+"""Tests with files of brokers: their formats are recognised, their times right on their clocks."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 
 from gfil import clocks
 from gfil.clocks import UTC, format_instant
-from gfil.ingest.importer import Options
-from gfil.ingest.source import files
+from gfil.ingest import file_import
+from gfil.ingest.options import Options
 from gfil.store import symbols
 from gfil.store.candles import read
 from gfil.timeframes import D1
@@ -164,12 +164,12 @@ Extent = tuple[int, str]  # number of rows, first and last time
 
 
 @pytest.mark.parametrize(("file", "clock", "what", "sample", "whole"), FILES)
-def test_a_brokers_file_is_recognised_with_the_right_times(
+def test_broker_file_is_recognised_with_the_right_times(
     shared_data: Path, file: str, clock: str, what: str, sample: Extent, whole: Extent
 ) -> None:
     count, reach = sample if shared_data == SAMPLES else whole
     options = Options(dry_run=True, clock=clocks.parse(clock))
-    report = files.load(None, str(shared_data / file), options, now=NOW)
+    report = file_import.load(None, str(shared_data / file), options, now=NOW)
     assert " ".join([str(report.format), *report.symbols, *report.timeframes]) == what
     assert (report.rows, report.rejected, report.warnings) == (count, 0, [])
     assert report.first is not None
@@ -177,22 +177,22 @@ def test_a_brokers_file_is_recognised_with_the_right_times(
     assert f"{format_instant(report.first)[:16]} {format_instant(report.last)[:16]}" == reach
 
 
-def test_two_stamps_that_came_twice_are_the_only_duplicates(
+def test_repeated_timestamps_are_the_only_duplicates(
     shared_data: Path, db: apsw.Connection
 ) -> None:
     source = str(shared_data / "legacy_json/ETH_BTC-5m.json.gz")
-    report = files.load(db, source, Options(), now=NOW)
+    report = file_import.load(db, source, Options(), now=NOW)
     distinct = 238 if shared_data == SAMPLES else 11_521
     assert (report.inserted, report.duplicates, report.rejected) == (distinct, 2, 0)
 
 
-def test_days_of_a_server_come_back_on_its_clock_with_the_files_dates(
+def test_server_days_read_back_with_the_dates_of_the_file(
     shared_data: Path, db: apsw.Connection
 ) -> None:
     athens = clocks.parse("Europe/Athens")
     source = shared_data / "xauusd_server_time_multitf/XAUUSD_D1.csv.gz"
     count, first = (367, "2024-01-02") if shared_data == SAMPLES else (5_390, "2004-06-11")
-    assert files.load(db, str(source), Options(clock=athens), now=NOW).inserted == count
+    assert file_import.load(db, str(source), Options(clock=athens), now=NOW).inserted == count
     gold = symbols.read(db, "XAUUSD")
     days = read.read_candles(db, gold, D1, athens, 0, None, 10_000).candles
     walls = [format_instant(athens.wall(day[0])) for day in days]
@@ -220,7 +220,7 @@ def test_days_of_a_server_come_back_on_its_clock_with_the_files_dates(
         ),
     ],
 )
-def test_a_brokers_ticks_come_in_once(
+def test_broker_ticks_are_stored_once(
     db: apsw.Connection,
     shared_data: Path,
     file: str,
@@ -229,8 +229,8 @@ def test_a_brokers_ticks_come_in_once(
 ) -> None:
     rows, repeated, newest = sample if shared_data == SAMPLES else whole
     source = str(shared_data / "ticks" / file)
-    report = files.load(db, source, Options(symbol="XAUUSD"), now=NOW)
+    report = file_import.load(db, source, Options(symbol="XAUUSD"), now=NOW)
     assert (report.rows, report.duplicates, report.rejected) == (rows, repeated, 0)
     assert report.as_json()["last"] == {"XAUUSD": newest}
-    again = files.load(db, source, Options(symbol="XAUUSD"), now=NOW)
+    again = file_import.load(db, source, Options(symbol="XAUUSD"), now=NOW)
     assert (again.duplicates, again.has_changed, again.change) == (rows, False, report.change)

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/export.py: what was exported imports back to the same candles."""
+"""Tests of gfil/ingest/export.py: exported candles import back to the same."""
 
 import itertools
 import sys
@@ -14,7 +14,7 @@ from gfil.clocks import UTC, Clock
 from gfil.errors import BadParameter, Conflict, SymbolUnknown
 from gfil.ingest import export, importer
 from gfil.ingest.export import Series
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.store import symbol_settings, symbols
 from gfil.store.candles import read as candle_read
 from gfil.store.candles import write
@@ -104,14 +104,14 @@ def test_json_is_one_object(db: apsw.Connection) -> None:
         ("json", '{"symbol":"EURUSD","tf":"M1","clock":"UTC","candles":[\n\n]}\n'),
     ],
 )
-def test_an_empty_range_is_an_empty_file(db: apsw.Connection, form: str, empty: str) -> None:
+def test_empty_range_is_an_empty_file(db: apsw.Connection, form: str, empty: str) -> None:
     symbol = put(db, [START])
     assert text(db, Series(symbol, M1, UTC, START + 60), form) == empty
     assert text(db, Series(symbol, M1, UTC, 0, START), form) == empty
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson", "json"])
-def test_a_range_is_half_open_and_pages_join(
+def test_range_is_half_open_and_pages_join(
     db: apsw.Connection, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     symbol = put(db, [START + 60 * minute for minute in range(100)])
@@ -137,7 +137,7 @@ def test_a_range_is_half_open_and_pages_join(
         ("MN1", "Europe/London", 31 * 86400),
     ],
 )
-def test_what_was_exported_imports_back(
+def test_exported_candles_import_back(
     db: apsw.Connection, tmp_path: Path, form: str, tf: str, clock: str, step: int
 ) -> None:
     timeframe, named = timeframes.parse(tf), clocks.parse(clock)
@@ -150,7 +150,7 @@ def test_what_was_exported_imports_back(
         report = importer.load(
             back,
             [exported.encode()],
-            Options(clock=None if form == "json" else named),  # JSON tells it
+            Options(clock=None if form == "json" else named),  # JSON names it in its head
             now=10**10,
             name=f"{series.name}.{form}",
         )
@@ -162,7 +162,7 @@ def test_what_was_exported_imports_back(
         back.close()
 
 
-def test_files_are_named_for_symbol_and_timeframe(db: apsw.Connection, tmp_path: Path) -> None:
+def test_files_are_named_after_symbol_and_timeframe(db: apsw.Connection, tmp_path: Path) -> None:
     many = [
         Series(put(db, [START], name=name), tf, UTC) for name in ("A.b", "C#1") for tf in (M1, H1)
     ]
@@ -183,7 +183,7 @@ def test_one_series_goes_to_a_file_or_into_a_folder(db: apsw.Connection, tmp_pat
     assert (tmp_path / "mine.json").read_text() == (tmp_path / "EURUSD_M1.json").read_text()
 
 
-def test_a_file_that_fails_leaves_what_was_there(
+def test_failed_export_keeps_the_old_file(
     db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "EURUSD_M1.csv"
@@ -200,7 +200,7 @@ def test_a_file_that_fails_leaves_what_was_there(
     assert target.read_text() == "before"
 
 
-def test_a_symbol_deleted_under_its_export_does_not_look_complete(
+def test_symbol_deleted_during_its_export_raises_conflict(
     db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "PAGE_ROWS", 5)
@@ -209,11 +209,11 @@ def test_a_symbol_deleted_under_its_export_does_not_look_complete(
     assert [next(pieces).count(b"\n") for _ in range(2)] == [1, 5]
     with connection.transaction(db):
         symbols.delete(db, series.symbol)
-    with pytest.raises(Conflict, match="the database changed under the export of EURUSD_M1"):
+    with pytest.raises(Conflict, match="the database was replaced during the export of EURUSD_M1"):
         list(pieces)
 
 
-def test_a_file_whose_symbol_is_deleted_meanwhile_does_not_appear(
+def test_file_of_a_symbol_deleted_meanwhile_is_not_written(
     db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "PAGE_ROWS", 5)
@@ -232,7 +232,7 @@ def test_a_file_whose_symbol_is_deleted_meanwhile_does_not_appear(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_writes_beside_an_export_do_not_stop_it(
+def test_writes_during_an_export_do_not_stop_it(
     db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "PAGE_ROWS", 5)
@@ -243,7 +243,7 @@ def test_writes_beside_an_export_do_not_stop_it(
     assert (head + b"".join(pieces)).count(b"\n") == 11
 
 
-def test_the_first_page_is_read_before_the_first_piece_is_given(
+def test_first_page_is_read_before_the_first_piece(
     db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = Series(put(db, [START]), M1, UTC)
@@ -259,7 +259,7 @@ def test_the_first_page_is_read_before_the_first_piece_is_given(
 
 @pytest.mark.parametrize("before", [ATHENS, UTC])
 @pytest.mark.parametrize("place", range(25))
-def test_days_are_all_there_while_the_symbol_changes_its_clock(
+def test_change_of_the_symbol_clock_loses_no_day(
     db: apsw.Connection, db_path: Path, place: int, before: Clock
 ) -> None:
     symbol = put(db, list(range(START, START + 20 * 86400, 3600)), H1)
@@ -284,7 +284,7 @@ def test_days_are_all_there_while_the_symbol_changes_its_clock(
         reader.close()
 
 
-def test_a_symbol_deleted_before_its_export_is_unknown(db: apsw.Connection) -> None:
+def test_symbol_deleted_before_its_export_is_unknown(db: apsw.Connection) -> None:
     series = Series(put(db, [START]), M1, UTC)
     with connection.transaction(db):
         symbols.delete(db, series.symbol)
@@ -292,12 +292,12 @@ def test_a_symbol_deleted_before_its_export_is_unknown(db: apsw.Connection) -> N
         next(export.stream(db, series, "json"))
 
 
-def test_an_unknown_format_is_refused(db: apsw.Connection) -> None:
+def test_unknown_format_is_refused(db: apsw.Connection) -> None:
     with pytest.raises(BadParameter, match="unknown format 'xls'"):
         text(db, Series(put(db, [START]), M1, UTC), "xls")
 
 
-def test_parquet_without_pyarrow_says_what_to_do(
+def test_parquet_without_pyarrow_names_the_package(
     db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)

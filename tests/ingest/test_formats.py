@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/formats: every dialect is recognised and its first row read right."""
+"""Tests of gfil/ingest/formats: every dialect is recognised and its first row is read."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def test_each_dialect_is_recognised_and_read(
 
 
 @pytest.mark.parametrize(("file", "name"), [(file, name) for file, name, _, _ in FIRST_ROWS])
-def test_a_family_can_be_announced(file: str, name: str) -> None:
+def test_family_can_be_announced(file: str, name: str) -> None:
     data = (SAMPLES / file).read_bytes()
     family = "json" if data.lstrip()[:1] in (b"[", b"{") else "csv"
     assert read_rows(data, announced=family)[1] == []
@@ -77,7 +77,7 @@ def test_a_family_can_be_announced(file: str, name: str) -> None:
         read_rows(data, announced="csv" if family == "json" else "json")
 
 
-def test_columns_of_symbol_and_timeframe_come_with_the_rows() -> None:
+def test_rows_carry_symbol_and_timeframe_columns() -> None:
     rows, _ = read_rows((SAMPLES / "two_symbols.csv").read_bytes())
     assert [row[-2:] for row in rows] == [("TESTFX", "M1"), ("TESTAU", "M1")] * 2
 
@@ -104,7 +104,7 @@ def test_columns_of_symbol_and_timeframe_come_with_the_rows() -> None:
         (b'{"time":1704067200,"open":1,"high":2,"low":0.5,"close":1}', "ndjson", 1),
     ],
 )
-def test_forms_at_the_edge_are_recognised(data: bytes, name: str, count: int) -> None:
+def test_unusual_variants_are_recognised(data: bytes, name: str, count: int) -> None:
     rows, refused = read_rows(data, announced=name)
     assert len(rows) == count
     assert [row for row, _, _ in refused] == ([1] if data.startswith(b"garbage") else [])
@@ -113,42 +113,42 @@ def test_forms_at_the_edge_are_recognised(data: bytes, name: str, count: int) ->
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        (b"", "there is nothing in it"),
-        (b"\n \n\0", "there is nothing in it"),
-        (b"hello world\n", "no format known here: it begins with 'hello world'"),
-        (b"Datum;Zeit;Auf;Hoch;Tief;Zu\n2024-01-01;00:00;1;2;0,5;1\n", "no format known here"),
-        (b"2024.01.01 00:00,1,105,1,110,1,100,1,107\n", "no format known here"),  # decimal commas
-        (b"2024-01-01,1,2\n", "no format known here"),
-        (b"[1,2,3]", "no format known here"),
-        (b'["a","b"]', "no format known here"),
-        (b'[{"name":"x"}]', "no format known here"),
-        (b'{"name":"x","version":1}', "no format known here"),
-        (b'{"data":[{"t":1}]}', "no format known here"),
-        (b"SQLite format 3\0\x10\0\x01\x01", "no format known here"),
-        (b"\x89PNG\r\n\x1a\n", "no format known here"),
-        (b"\x1f\x8b\x08\x00broken", "there is nothing in it"),
+        (b"", "the input is empty"),
+        (b"\n \n\0", "the input is empty"),
+        (b"hello world\n", "unknown format: the input begins with 'hello world'"),
+        (b"Datum;Zeit;Auf;Hoch;Tief;Zu\n2024-01-01;00:00;1;2;0,5;1\n", "unknown format"),
+        (b"2024.01.01 00:00,1,105,1,110,1,100,1,107\n", "unknown format"),  # decimal commas
+        (b"2024-01-01,1,2\n", "unknown format"),
+        (b"[1,2,3]", "unknown format"),
+        (b'["a","b"]', "unknown format"),
+        (b'[{"name":"x"}]', "unknown format"),
+        (b'{"name":"x","version":1}', "unknown format"),
+        (b'{"data":[{"t":1}]}', "unknown format"),
+        (b"SQLite format 3\0\x10\0\x01\x01", "unknown format"),
+        (b"\x89PNG\r\n\x1a\n", "unknown format"),
+        (b"\x1f\x8b\x08\x00broken", "the input is empty"),
     ],
 )
-def test_what_is_no_candles_is_refused_in_one_sentence(data: bytes, line: str) -> None:
+def test_unknown_content_is_refused_in_one_sentence(data: bytes, line: str) -> None:
     with pytest.raises(UnknownFormat) as refused:
         read_rows(data)
     assert refused.value.detail.startswith(line)
 
 
-def test_the_hint_of_columns_is_for_lines_only() -> None:
-    with pytest.raises(UnknownFormat, match=r"; --columns can name its cells$"):
+def test_hint_at_columns_is_for_lines_only() -> None:
+    with pytest.raises(UnknownFormat, match=r"; columns can name its cells$"):
         read_rows(b"hello\n")
     with pytest.raises(UnknownFormat, match=r"begins with '\[1,2\]'$"):
         read_rows(b"[1,2]")
 
 
 @pytest.mark.parametrize("name", ["mt5", "histdata", "binance", "udf", "ticks"])
-def test_another_format_than_announced_is_refused(name: str) -> None:
-    with pytest.raises(UnknownFormat, match=f"^not {name}: it begins with"):
+def test_other_format_than_announced_is_refused(name: str) -> None:
+    with pytest.raises(UnknownFormat, match=f"^not {name}: the input begins with"):
         read_rows((SAMPLES / "TESTFX15.csv").read_bytes(), announced=name)
 
 
-def test_the_names_of_formats_are_known() -> None:
+def test_format_names_are_listed() -> None:
     assert (
         *("binance", "csv", "dukascopy", "histdata", "json", "mt4", "mt5", "ndjson", "plain"),
         *("ticks", "udf"),
@@ -158,38 +158,38 @@ def test_the_names_of_formats_are_known() -> None:
         formats.check_name("xls")
 
 
-class TestColumnsNamedByTheUser:
+class TestStatedColumns:
     CLOSE_SECOND = ("time", "open", "close", "high", "low", "volume")
 
-    def test_they_rule_over_the_usual_order(self) -> None:
+    def test_columns_override_the_default_order(self) -> None:
         rows, _ = read_rows(b"2024-03-01,1,3,4,0.5,9\n", columns=self.CLOSE_SECOND)
         assert rows == [first(MARCH, 1, 4, 0.5, 3, 9)]
 
-    def test_they_rule_over_a_header(self) -> None:
+    def test_columns_override_a_header(self) -> None:
         data = b"time,open,high,low,close,volume\n2024-03-01,1,3,4,0.5,9\n"
         rows, refused = read_rows(data, columns=self.CLOSE_SECOND)
         assert (rows, refused) == ([first(MARCH, 1, 4, 0.5, 3, 9, row=2)], [])
 
-    def test_they_give_a_strange_header_its_sense(self) -> None:
+    def test_columns_replace_an_unknown_header(self) -> None:
         data = b"Datum;Auf;Hoch;Tief;Zu;Menge;Art\n2024-03-01;1;4;0.5;3;9;x\n"
         names = ("time", "open", "high", "low", "close", "volume")
         assert read_rows(data, columns=names)[0] == [first(MARCH, 1, 4, 0.5, 3, 9, row=2)]
 
-    def test_cells_can_be_skipped_and_the_date_stand_apart(self) -> None:
+    def test_columns_skip_cells_and_split_date_and_time(self) -> None:
         names = ("symbol", "_", "date", "time", "open", "high", "low", "close")
         rows, _ = read_rows(b"X,?,2024.03.01,00:01,1,4,0.5,3\n", columns=names)
         assert rows == [(1, MARCH + 60, False, 1, 4, 0.5, 3, 0, "X", "")]
 
-    def test_they_hold_for_arrays(self) -> None:
+    def test_columns_apply_to_arrays(self) -> None:
         rows, _ = read_rows(b"[[1709251200,1,3,4,0.5,9]]", columns=self.CLOSE_SECOND)
         assert rows == [first(MARCH, 1, 4, 0.5, 3, 9, row=0)]
         rows, _ = read_rows(b"[1709251200,1,3,4,0.5,9]\n", columns=self.CLOSE_SECOND)
         assert rows == [first(MARCH, 1, 4, 0.5, 3, 9)]
 
-    def test_objects_have_no_cells_to_name(self) -> None:
+    def test_columns_for_objects_are_refused(self) -> None:
         with pytest.raises(BadParameter, match="these rows are objects"):
             read_rows((SAMPLES / "TESTFX_1m.json").read_bytes(), columns=self.CLOSE_SECOND)
 
-    def test_rows_they_do_not_fit_are_no_known_format(self) -> None:
+    def test_rows_that_do_not_match_the_columns_are_refused(self) -> None:
         with pytest.raises(UnknownFormat):
             read_rows(b"2024-03-01,1,3\n", columns=self.CLOSE_SECOND)

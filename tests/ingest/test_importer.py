@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/importer.py: from bytes to the store, and what the report says."""
+"""Tests of gfil/ingest/importer.py: bytes to stored candles, and the report."""
 
 import random
 from pathlib import Path
@@ -11,7 +11,7 @@ from gfil import clocks, timeframes
 from gfil.clocks import UTC
 from gfil.errors import BadParameter, GfilError, Refused
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.store import symbols
 from gfil.store.candles import read
@@ -77,8 +77,8 @@ def test_rows_are_stored_and_counted(db: apsw.Connection) -> None:
         "reasons": {},
         "errors": [],
         "warnings": [
-            "EURUSD M1: 1 day older than kept, 2024-03-01 to 2024-03-01: "
-            "imported, only `gfil prune --imported` removes them"
+            "EURUSD M1: 1 day older than the retention, 2024-03-01 to 2024-03-01: "
+            "kept as imported until `gfil prune --imported`"
         ],
         "from": START,
         "to": START + 120,
@@ -89,7 +89,7 @@ def test_rows_are_stored_and_counted(db: apsw.Connection) -> None:
     assert (again.change, again.has_changed, connection.read_state(db)[1]) == (1, False, 1)
 
 
-def test_bad_rows_are_named_and_the_good_ones_stored(db: apsw.Connection) -> None:
+def test_bad_rows_are_reported_and_good_rows_stored(db: apsw.Connection) -> None:
     lines = minutes(6)
     lines[1] = b"1709251260,1,2,3,4\n"
     lines[3] = b"1709251380,1,2,1.5,1.8,7\n"
@@ -104,7 +104,7 @@ def test_bad_rows_are_named_and_the_good_ones_stored(db: apsw.Connection) -> Non
     ]
 
 
-def test_the_first_hundred_refused_rows_are_told_in_full_and_all_are_counted(
+def test_report_lists_the_first_hundred_refused_rows_and_counts_all(
     db: apsw.Connection,
 ) -> None:
     report = load(db, HEADER + b"".join(minutes(2)) + b"oops," * 80 + b"\n" + b"x\n" * 250)
@@ -113,11 +113,11 @@ def test_the_first_hundred_refused_rows_are_told_in_full_and_all_are_counted(
     assert report.errors[0] == {"row": 4, "reason": "missing_field", "text": ("oops," * 80)[:200]}
 
 
-def test_abort_stores_nothing_if_any_row_is_bad(db: apsw.Connection) -> None:
+def test_abort_stores_nothing_if_a_row_is_refused(db: apsw.Connection) -> None:
     with pytest.raises(Refused) as refused:
         load(db, HEADER + b"".join(minutes(2)) + b"oops\n", abort=True)
     assert refused.value.detail == (
-        "1 row is bad, the first is row 4 (missing_field): nothing of the 3 was stored"
+        "1 row is refused, the first is row 4 (missing_field): nothing of 3 rows was stored"
     )
     report = refused.value.report
     assert (report["rows"], report["rejected"], report["inserted"]) == (3, 3, 0)
@@ -126,7 +126,7 @@ def test_abort_stores_nothing_if_any_row_is_bad(db: apsw.Connection) -> None:
     assert load(db, HEADER + b"".join(minutes(2)), abort=True).inserted == 2
 
 
-def test_fill_leaves_what_is_stored(db: apsw.Connection) -> None:
+def test_fill_keeps_stored_candles(db: apsw.Connection) -> None:
     lines = minutes(4)
     load(db, HEADER + b"".join(lines[:2]))
     lines[0] = lines[0].replace(b",1\n", b",9\n")
@@ -142,15 +142,15 @@ def test_fill_leaves_what_is_stored(db: apsw.Connection) -> None:
     }
 
 
-def test_of_two_rows_in_one_bucket_the_larger_volume_wins(db: apsw.Connection) -> None:
+def test_larger_volume_wins_a_bucket(db: apsw.Connection) -> None:
     lines = [b"1709251200,1,2,0.5,1,7\n", b"1709251230,1,3,0.5,1,8\n", b"1709251259,1,4,0.5,1,8\n"]
     report = load(db, HEADER + b"".join(lines))
     assert (report.inserted, report.duplicates) == (1, 2)
     assert contents(db)[0][4:5] == (4.0,)
 
 
-class TestADryRun:
-    def test_it_tells_what_was_recognised_and_stores_nothing(self, db: apsw.Connection) -> None:
+class TestDryRun:
+    def test_dry_run_reports_the_format_and_stores_nothing(self, db: apsw.Connection) -> None:
         load(db, HEADER + b"".join(minutes(1)))
         before = contents(db), connection.read_state(db)
         data = HEADER + b"".join(minutes(3)) + b"oops\n"
@@ -171,17 +171,17 @@ class TestADryRun:
             "last": {"utc": "2024-03-01 00:02", "clock": "2024-03-01 00:02"},
         }
 
-    def test_it_makes_no_symbol(self, db: apsw.Connection) -> None:
+    def test_dry_run_creates_no_symbol(self, db: apsw.Connection) -> None:
         load(db, HEADER + b"".join(minutes(3)), dry_run=True)
         assert symbols.list_symbols(db) == []
 
-    def test_it_needs_no_database(self) -> None:
+    def test_dry_run_needs_no_database(self) -> None:
         data = HEADER + b"".join(minutes(3)) + minutes(1)[0]
         report = load(None, data, dry_run=True, clock=clocks.parse("Europe/Athens"))
         assert (report.inserted, report.duplicates) == (3, 1)
         assert report.recognised["last"] == {"utc": "2024-02-29 22:02", "clock": "2024-03-01 00:02"}
 
-    def test_a_file_without_rows_has_neither_first_nor_last(self) -> None:
+    def test_file_without_rows_has_no_first_and_last(self) -> None:
         report = load(None, HEADER, dry_run=True)
         assert (report.rows, report.recognised["first"], report.recognised["spacing"]) == (
             0,
@@ -190,14 +190,14 @@ class TestADryRun:
         )
 
 
-class TestWhoseRows:
+class TestSymbolAndTimeframe:
     ROWS = HEADER + b"".join(minutes(3))
 
-    def test_arguments_rule_over_the_name(self, db: apsw.Connection) -> None:
+    def test_options_override_the_file_name(self, db: apsw.Connection) -> None:
         report = load(db, self.ROWS, symbol="Gold", timeframe=M1, name="EURUSD_H1.csv")
         assert (report.symbols, report.timeframes) == (["Gold"], ["M1"])
 
-    def test_columns_rule_over_arguments(self, db: apsw.Connection) -> None:
+    def test_columns_override_options(self, db: apsw.Connection) -> None:
         data = (
             b"symbol,tf,time,open,high,low,close\n"
             b"EURUSD,M1,1709251200,1,2,0.5,1\n"
@@ -209,7 +209,7 @@ class TestWhoseRows:
         assert report.as_json()["symbols"] == ["EURUSD", "Other", "XAUUSD"]
         assert (report.as_json()["symbol"], report.as_json()["tf"]) == (None, None)
 
-    def test_a_wrapper_may_name_them(self, db: apsw.Connection) -> None:
+    def test_json_head_names_symbol_and_timeframe(self, db: apsw.Connection) -> None:
         data = b'{"symbol":"EURUSD","tf":"M1","candles":[[1709251200,1,2,0.5,1,7]]}'
         assert load(db, data, name="-").inserted == 1
         assert load(db, data, name="-", symbol="Other").symbols == ["Other"]
@@ -220,13 +220,13 @@ class TestWhoseRows:
             (
                 ROWS,
                 {},
-                "the timeframe is unknown, --tf names it: rows are 1 minute apart, as those of M1",
+                "the timeframe is unknown, tf names it: rows are 1 minute apart, like those of M1",
             ),
-            (HEADER + b"".join(minutes(1)), {}, "the timeframe is unknown, --tf names it"),
-            (ROWS, {"timeframe": M1}, "the symbol is unknown, --symbol names it"),
+            (HEADER + b"".join(minutes(1)), {}, "the timeframe is unknown, tf names it"),
+            (ROWS, {"timeframe": M1}, "the symbol is unknown, symbol names it"),
         ],
     )
-    def test_where_nothing_names_them_it_says_so(
+    def test_missing_symbol_or_timeframe_is_an_error(
         self, db: apsw.Connection, data: bytes, options: dict[str, Any], line: str
     ) -> None:
         with pytest.raises(BadParameter) as refused:
@@ -248,7 +248,7 @@ class TestWhoseRows:
         assert report.reasons == {"bad_symbol": 1, "symbol_case": 2, "missing_field": 1}
         assert [error["row"] for error in report.as_json()["errors"]] == [3, 4, 5, 6]
 
-    def test_a_bad_symbol_for_all_rows_refuses_the_file(self, db: apsw.Connection) -> None:
+    def test_bad_symbol_option_refuses_the_file(self, db: apsw.Connection) -> None:
         load(db, self.ROWS)
         with pytest.raises(
             SymbolCase, match="'eurusd' differs only in case from the known 'EURUSD'"
@@ -263,50 +263,50 @@ class TestWhoseRows:
         assert (report.inserted, report.as_json()["reasons"]) == (1, {"missing_field": 1})
 
 
-class TestTheWrongTimeframe:
+class TestContradictingTimeframe:
     DAYS = HEADER + b"".join(minutes(5, step=86400))
 
     @pytest.mark.parametrize(
         ("name", "options", "line"),
         [
-            ("EURUSD1440.csv", {"timeframe": M1}, "rows are 1 day apart; --tf says M1"),
-            ("EURUSD_M1.csv", {}, "rows are 1 day apart; the file's name says M1"),
-            ("-", {"symbol": "A", "timeframe": H1}, "rows are 1 day apart; --tf says H1"),
+            ("EURUSD1440.csv", {"timeframe": M1}, "rows are 1 day apart; tf says M1"),
+            ("EURUSD_M1.csv", {}, "rows are 1 day apart; the file name says M1"),
+            ("-", {"symbol": "A", "timeframe": H1}, "rows are 1 day apart; tf says H1"),
         ],
     )
-    def test_it_refuses_the_whole_file(
+    def test_contradicting_timeframe_refuses_the_file(
         self, db: apsw.Connection, name: str, options: dict[str, Any], line: str
     ) -> None:
         with pytest.raises(Refused) as refused:
             load(db, self.DAYS, name, **options)
         assert (refused.value.detail, contents(db)) == (line, [])
 
-    def test_it_can_be_forced(self, db: apsw.Connection) -> None:
+    def test_contradicting_timeframe_can_be_forced(self, db: apsw.Connection) -> None:
         assert load(db, self.DAYS, timeframe=M1, force_timeframe=True).inserted == 5
 
-    def test_the_right_one_is_taken(self, db: apsw.Connection) -> None:
+    def test_matching_timeframe_is_accepted(self, db: apsw.Connection) -> None:
         assert load(db, self.DAYS, "EURUSD1440.csv", timeframe=D1).inserted == 5
 
-    def test_two_rows_prove_nothing(self, db: apsw.Connection) -> None:
+    def test_two_rows_never_contradict_a_timeframe(self, db: apsw.Connection) -> None:
         assert load(db, HEADER + b"".join(minutes(2, step=3600))).inserted == 2
 
-    def test_a_symbol_that_comes_late_in_the_file_says_what_was_stored(
-        self, db: apsw.Connection
-    ) -> None:
+    def test_error_after_stored_batches_counts_their_rows(self, db: apsw.Connection) -> None:
         lines = [b"A," + line for line in minutes(20_000)]
         lines += [b"B," + line for line in minutes(5, step=3600)]
-        with pytest.raises(Refused, match=r"^rows are 1 hour apart; --tf says M1; \d+ rows before"):
+        with pytest.raises(
+            Refused, match=r"^rows are 1 hour apart; tf says M1; [\d,]+ rows before"
+        ):
             load(db, b"symbol," + HEADER + b"".join(lines), name="-", timeframe=M1)
 
 
-def test_rows_of_the_future_are_refused(db: apsw.Connection) -> None:
+def test_future_rows_are_refused(db: apsw.Connection) -> None:
     data = HEADER + b"%d,1,2,0.5,1,7\n%d,1,2,0.5,1,7\n" % (NOW // 60 * 60, NOW // 60 * 60 + 10800)
     report = load(db, data)
     assert (report.inserted, report.rejected) == (1, 1)
     assert report.errors[0]["text"].startswith("starts 3 h ahead: broker time sent as UTC? 17")
 
 
-def test_json_that_breaks_off_keeps_the_rows_before(db: apsw.Connection) -> None:
+def test_truncated_json_keeps_the_rows_before(db: apsw.Connection) -> None:
     data = b'[{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1},{"t":1709251260,"o":1,"h":2'
     report = load(db, data, name="EURUSD_M1.json")
     assert (report.inserted, report.reasons) == (1, {"truncated": 1})
@@ -315,26 +315,26 @@ def test_json_that_breaks_off_keeps_the_rows_before(db: apsw.Connection) -> None
     ]
 
 
-def test_what_follows_an_array_is_warned_of(db: apsw.Connection) -> None:
+def test_data_after_the_array_is_warned_of(db: apsw.Connection) -> None:
     data = b'[{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1}][]'
-    assert load(db, data, name="EURUSD_M1.json").warnings == ["what follows the array was ignored"]
+    assert load(db, data, name="EURUSD_M1.json").warnings == ["data after the array is ignored"]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b"time_msc,bid,ask\n1709251200000,1,2\n"])
-def test_what_is_no_candles_leaves_no_trace(db: apsw.Connection, data: bytes) -> None:
+def test_unknown_content_leaves_the_database_unchanged(db: apsw.Connection, data: bytes) -> None:
     with pytest.raises(GfilError):
         load(db, data)
     assert (symbols.list_symbols(db), connection.read_state(db)[1]) == ([], 0)
 
 
-def test_a_lone_surrogate_in_a_refused_row_can_still_be_told(db: apsw.Connection) -> None:
+def test_lone_surrogate_in_a_refused_row_is_reported(db: apsw.Connection) -> None:
     data = b'[{"t":1709251200,"o":1,"h":2,"l":0.5,"c":NaN,"x":"\\ud800"}]'
     report = load(db, data, name="EURUSD_M1.json")
     assert report.errors[0]["text"].encode() != b""
 
 
 @pytest.mark.parametrize("how", ["whole", "halves", "backwards", "shuffled", "twice", "json"])
-def test_the_order_and_the_form_of_arrival_do_not_matter(
+def test_result_does_not_depend_on_order_and_format(
     db_path: Path, tmp_path: Path, how: str
 ) -> None:
     lines = minutes(3000)
@@ -356,7 +356,7 @@ def test_the_order_and_the_form_of_arrival_do_not_matter(
     assert contents(other) == contents(whole)
 
 
-def test_a_large_file_comes_in_batches_that_agree_with_one_piece(db: apsw.Connection) -> None:
+def test_batches_of_a_large_file_give_the_result_of_one(db: apsw.Connection) -> None:
     lines = minutes(50_000)
     report = load(db, HEADER + b"".join(lines))
     assert (report.inserted, report.rows) == (50_000, 50_000)

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/importer.py: the clock a head names, and a conflict on the way."""
+"""Tests of gfil/ingest/importer.py: the clock in a JSON head, and a conflict during an import."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from gfil import clocks
 from gfil.clocks import UTC
 from gfil.errors import BadParameter
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.ingest.source.byte_stream import PIECE_BYTES
 from gfil.store import symbols
@@ -47,7 +47,7 @@ ATHENS_DAY = b'["2024-02-29T22:00:00Z",1,2,0.5,1.5,7]'
         (b"Mars/Phobos", "Europe/Athens", "Europe/Athens", {}),
     ],
 )
-def test_the_head_names_the_clock_unless_the_user_does(
+def test_clock_option_overrides_the_json_head(
     db: apsw.Connection, head: bytes, said: str | None, used: str, reasons: dict[str, int]
 ) -> None:
     clock = clocks.parse(said) if said else None
@@ -57,7 +57,7 @@ def test_the_head_names_the_clock_unless_the_user_does(
         assert report.inserted == 1 - len(reasons)
 
 
-def test_a_clock_that_is_told_nowhere_is_utc(db: apsw.Connection) -> None:
+def test_default_clock_is_utc(db: apsw.Connection) -> None:
     plain = HEAD.replace(b'"clock":"%s",', b"")
     assert load(db, plain % ATHENS_DAY, "x.json").as_json()["clock"] == "UTC"
     assert load(db, HEADER + rows(3)).as_json()["clock"] == "UTC"
@@ -65,15 +65,15 @@ def test_a_clock_that_is_told_nowhere_is_utc(db: apsw.Connection) -> None:
     assert dict(load(db, numeral % ATHENS_DAY, "x.json").reasons) == {"off_bucket": 1}
 
 
-def test_an_unknown_clock_in_the_head_is_refused(db: apsw.Connection) -> None:
+def test_unknown_clock_in_the_head_is_refused(db: apsw.Connection) -> None:
     with pytest.raises(BadParameter, match="Mars/Phobos"):
         load(db, HEAD % (b"Mars/Phobos", ATHENS_DAY), "x.json")
     assert symbols.list_symbols(db) == []
 
 
 @pytest.mark.parametrize("count", [40_000, 300])  # in a batch on the way, in the last one
-def test_a_conflict_inside_a_batch_tells_what_is_stored(db: apsw.Connection, count: int) -> None:
-    # Another program brings the symbol in another case after the first batch.
+def test_conflict_after_stored_batches_counts_their_rows(db: apsw.Connection, count: int) -> None:
+    # Another program creates the symbol in another case after the first batch.
     other = connection.connect(Path(db.filename))
 
     def chunks() -> Iterator[bytes]:
@@ -90,11 +90,11 @@ def test_a_conflict_inside_a_batch_tells_what_is_stored(db: apsw.Connection, cou
         other.close()
     page = read.read_candles(db, symbols.read(db, "A"), M1, UTC, START, NOW, 10_000)
     assert len(page.candles) >= 4_000
-    assert f"known 'b'; {len(page.candles)} rows before are stored" in caught.value.detail
+    assert f"known 'b'; {len(page.candles):,} rows before are stored" in caught.value.detail
     assert caught.value.detail == str(caught.value)
 
 
-def test_a_conflict_before_anything_is_stored_says_nothing_of_it(db: apsw.Connection) -> None:
+def test_conflict_before_the_first_batch_counts_no_rows(db: apsw.Connection) -> None:
     other = connection.connect(Path(db.filename))
 
     def chunks() -> Iterator[bytes]:

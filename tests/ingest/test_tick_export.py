@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/export.py on ticks: what is written, and that it imports to the same."""
+"""Tests of gfil/ingest/export.py on ticks: files, and their import back to the same ticks."""
 
 import random
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from gfil.cli import cli
 from gfil.clocks import UTC
 from gfil.ingest import export, importer
 from gfil.ingest.export import PAGE_ROWS, Series
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.store import symbols
 from gfil.store.candles import ticks
 from gfil.store.candles.ticks import Ticks
@@ -53,7 +53,7 @@ def text(db: apsw.Connection, form: str, start: int = 0, stop: int = NOW) -> byt
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson", "json"])
-def test_what_was_exported_imports_back_to_the_same_ticks(
+def test_exported_ticks_import_back_to_the_same(
     db: apsw.Connection, tmp_path: Path, form: str
 ) -> None:
     connection.create(tmp_path / "back.db")
@@ -65,7 +65,7 @@ def test_what_was_exported_imports_back_to_the_same_ticks(
     back.close()
 
 
-def test_each_form_says_what_it_is(db: apsw.Connection) -> None:
+def test_each_export_format_has_its_layout(db: apsw.Connection) -> None:
     first = all_of(db)[0]
     csv = text(db, "csv").decode().splitlines()
     assert csv[0] == "time_msc,bid,ask,last,volume,flags"
@@ -77,7 +77,7 @@ def test_each_form_says_what_it_is(db: apsw.Connection) -> None:
     assert (whole["symbol"], whole["ticks"]) == ("EURUSD", [list(tick) for tick in all_of(db)])
 
 
-def test_a_range_is_of_whole_seconds(db: apsw.Connection) -> None:
+def test_range_is_in_whole_seconds(db: apsw.Connection) -> None:
     second = START // 1000
     found = [orjson.loads(line) for line in text(db, "ndjson", second + 1, second + 2).splitlines()]
     assert len(found) == 75
@@ -85,7 +85,7 @@ def test_a_range_is_of_whole_seconds(db: apsw.Connection) -> None:
     assert text(db, "csv", second, second) == export.TICK_CSV_HEADER
 
 
-class TestTheCommand:
+class TestCommand:
     def run(self, db: apsw.Connection, *words: str) -> Result:
         environment = {"GFIL_DB": db.filename}
         return CliRunner(env=environment).invoke(cli, ["export", *words], prog_name="gfil")
@@ -93,7 +93,7 @@ class TestTheCommand:
     def test_ticks_go_to_standard_output(self, db: apsw.Connection) -> None:
         done = self.run(db, "--symbol", "EURUSD", "--tf", "ticks")
         assert (done.exit_code, done.stdout_bytes) == (0, text(db, "csv"))
-        assert done.stderr == f"{db.filename}: {COUNT} ticks exported\n"
+        assert done.stderr == f"{db.filename}: {COUNT:,} ticks exported\n"
 
     def test_ticks_and_candles_go_into_a_folder(self, db: apsw.Connection, tmp_path: Path) -> None:
         folder = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/importer.py on ticks: whose, when, which are refused and why."""
+"""Tests of gfil/ingest/importer.py on ticks: symbols, clocks and refusals."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from gfil import clocks
 from gfil.errors import BadParameter, BadRequest, Refused
 from gfil.ingest import importer
 from gfil.ingest.formats import UnknownFormat
-from gfil.ingest.importer import Options
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.ingest.source.byte_stream import PIECE_BYTES
 from gfil.store import symbols
@@ -26,7 +26,7 @@ MT5 = b"<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\r\n"
 
 
 def load(db: apsw.Connection, data: bytes, name: str = "X_ticks.csv", **options: Any) -> Report:
-    # By both ways into the store, of which the first is undone.
+    # In one transaction that is rolled back, then in batches: both give the same counts.
     prepared = importer.prepare(db, [data], Options(**options), now=NOW, name=name)
     db.execute("SAVEPOINT trial")
     db.change = None  # type: ignore[attr-defined]
@@ -62,8 +62,8 @@ def test_ticks_are_stored_and_counted(db: apsw.Connection) -> None:
         "reasons": {},
         "errors": [],
         "warnings": [
-            "X ticks: 1 day older than kept, 2024-03-01 to 2024-03-01: "
-            "imported, only `gfil prune --imported` removes them"
+            "X ticks: 1 day older than the retention, 2024-03-01 to 2024-03-01: "
+            "kept as imported until `gfil prune --imported`"
         ],
         "last": {"X": START + 5},
         "change": 1,
@@ -93,7 +93,7 @@ def test_ticks_are_stored_and_counted(db: apsw.Connection) -> None:
         b'{"symbol":"X","ticks":[[1709251200040,1,2,0,0,0],[1709251201000,1,3]]}',
     ],
 )
-def test_ticks_of_every_form_are_the_same(db: apsw.Connection, data: bytes) -> None:
+def test_every_format_gives_the_same_ticks(db: apsw.Connection, data: bytes) -> None:
     for packed in (data, data.decode().encode("utf-16")):
         assert load(db, packed).rejected == 0
         assert stored(db) == [(START + 40, 1, 2, 0, 0, 0), (START + 1000, 1, 3, 0, 0, 0)]
@@ -123,7 +123,7 @@ def test_ticks_of_every_form_are_the_same(db: apsw.Connection, data: bytes) -> N
         (b"%d,1,2,0,0,6" % (NOW * 1000 + 3_600_000), "future"),
     ],
 )
-def test_a_bad_tick_is_named_and_stops_no_other(
+def test_bad_tick_is_reported_and_others_stored(
     db: apsw.Connection, line: bytes, reason: str
 ) -> None:
     good = b"%d,1,2,0,0,6\n"
@@ -140,11 +140,11 @@ def test_flags_are_whole_numbers(db: apsw.Connection, flags: bytes) -> None:
     assert stored(db)[0][5] == int(float(flags or 0))
 
 
-class TestASideThatIsEmpty:
+class TestEmptySide:
     def line(self, seconds: int, bid: bytes, ask: bytes) -> bytes:
         return b"2024.03.01\t00:00:%02d.000\t%s\t%s\t\t\t\r\n" % (seconds, bid, ask)
 
-    def test_it_is_the_last_one_within_the_body(self, db: apsw.Connection) -> None:
+    def test_empty_side_repeats_the_last_one_of_the_body(self, db: apsw.Connection) -> None:
         lines = [(b"", b"2"), (b"1", b""), (b"", b"3"), (b"", b"x"), (b"5", b""), (b"", b"")]
         report = load(db, MT5 + b"".join(self.line(at, *sides) for at, sides in enumerate(lines)))
         assert [(error["row"], error["reason"]) for error in report.errors] == [
@@ -158,13 +158,13 @@ class TestASideThatIsEmpty:
             (START + 5000, 5, 3),
         ]
 
-    def test_it_reaches_over_blocks_but_not_into_the_next_body(self, db: apsw.Connection) -> None:
+    def test_repeated_side_crosses_blocks_but_not_bodies(self, db: apsw.Connection) -> None:
         first = MT5 + self.line(0, b"1", b"2")
         blank = self.line(1, b"", b"").replace(b"\r\n", b"\n") + b"\n" * 2 * PIECE_BYTES
         assert load(db, first + blank + self.line(2, b"", b"3")).inserted == 3
         assert load(db, MT5 + self.line(5, b"", b"3")).reasons == {"no_earlier_value": 1}
 
-    def test_each_symbol_has_its_own(self, db: apsw.Connection) -> None:
+    def test_each_symbol_repeats_its_own_sides(self, db: apsw.Connection) -> None:
         head = MT5.replace(b"<DATE>", b"<SYMBOL>\t<DATE>")
         lines = [(b"X", b"1", b"2"), (b"Y", b"", b"3"), (b"Y", b"5", b"6"), (b"X", b"", b"3")]
         data = b"".join(name + b"\t" + self.line(9, *sides) for name, *sides in lines)
@@ -172,7 +172,7 @@ class TestASideThatIsEmpty:
         assert [tick[1:3] for tick in stored(db)] == [(1, 2), (1, 3)]
 
 
-class TestTheClock:
+class TestClock:
     ATHENS = clocks.parse("Europe/Athens")
 
     def place(self, db: apsw.Connection, *stamps: str, **options: Any) -> list[int]:
@@ -181,7 +181,7 @@ class TestTheClock:
         assert report.rejected == 0
         return [tick[0] for tick in sorted(stored(db), key=lambda tick: tick[1])]
 
-    def test_naive_stamps_and_epochs_obey_it_and_others_do_not(self, db: apsw.Connection) -> None:
+    def test_naive_timestamps_and_epochs_follow_the_clock(self, db: apsw.Connection) -> None:
         stamps = ["2024-03-01 00:00:00.5", "1709251200500", "2024-03-01T00:00:00.5Z"]
         assert self.place(db, *stamps, clock=self.ATHENS) == [
             START + 500 - 2 * 3_600_000,
@@ -189,7 +189,7 @@ class TestTheClock:
             START + 500,
         ]
 
-    def test_the_order_tells_the_passes_of_an_ambiguous_hour(self, db: apsw.Connection) -> None:
+    def test_order_shows_the_passes_of_an_ambiguous_hour(self, db: apsw.Connection) -> None:
         day = "2024-10-27 "
         walls = ["03:00:00.1", "03:59:59.9", "03:00:00.2", "03:59:00", "04:00:00"]
         assert self.place(db, *(day + wall for wall in walls), clock=self.ATHENS) == [
@@ -200,13 +200,13 @@ class TestTheClock:
             msc("2024-10-27T02:00:00"),
         ]
 
-    def test_seconds_in_disorder_are_no_second_pass(self, db: apsw.Connection) -> None:
+    def test_shuffled_seconds_are_no_second_pass(self, db: apsw.Connection) -> None:
         walls = ["03:00:02", "03:00:01.5", "03:00:01", "03:30:00"]
         found = self.place(db, *(f"2024-10-27 {wall}" for wall in walls), clock=self.ATHENS)
         assert [(each - msc("2024-10-27T00:00:00")) / 1000 for each in found] == [2, 1.5, 1, 1800]
 
     @pytest.mark.parametrize("first", [0, 3_000])  # whether the file begins before the hour
-    def test_an_hour_with_more_ticks_than_are_held_is_told_apart_all_the_same(
+    def test_passes_are_found_with_more_ticks_than_are_held(
         self, db: apsw.Connection, first: int
     ) -> None:
         start = msc("2024-10-26T23:30:00") // 1000 + first
@@ -219,7 +219,7 @@ class TestTheClock:
         page = ticks.read_ticks(db, symbols.read(db, "X"), limit=10**6)
         assert [tick[0] for tick in page.ticks] == instants
 
-    def test_an_hour_that_never_was_is_refused(self, db: apsw.Connection) -> None:
+    def test_missing_hour_is_refused(self, db: apsw.Connection) -> None:
         data = b"time,bid,ask\n2024-03-31 03:30:00.5,1,2\n"
         assert load(db, data, clock=self.ATHENS).reasons == {"missing_hour": 1}
 
@@ -229,30 +229,28 @@ class TestTheClock:
     @pytest.mark.parametrize(
         ("before", "after"), [(CLOCK + b",", b""), (b"", b" , " + CLOCK), (b"", b',"x":1,' + CLOCK)]
     )
-    def test_json_may_name_it_before_or_after(
+    def test_json_names_the_clock_before_or_after_short_rows(
         self, db: apsw.Connection, before: bytes, after: bytes
     ) -> None:
         report = load(db, self.BODY % (before, START, b"", after))
         assert (report.clock, stored(db)[0][0]) == ("Europe/Athens", START - 2 * 3_600_000)
 
-    def test_of_a_long_body_it_must_stand_before(self, db: apsw.Connection) -> None:
+    def test_long_body_must_name_the_clock_before_its_rows(self, db: apsw.Connection) -> None:
         more = b',{"symbol":"X","time_msc":%d,"bid":1,"ask":2}' % START * (PIECE_BYTES // 40)
         long = self.BODY % (b"", START, more, b"," + self.CLOCK)
-        with pytest.raises(BadRequest, match="names its clock behind the rows: put it before"):
+        with pytest.raises(BadRequest, match="the clock follows the rows: put it before"):
             load(db, long)
         assert symbols.list_symbols(db) == []
         assert load(db, long, clock=self.ATHENS).inserted == 1
 
-    def test_candles_in_json_are_not_left_on_the_wrong_clock_either(
-        self, db: apsw.Connection
-    ) -> None:
+    def test_late_clock_refuses_candles_too(self, db: apsw.Connection) -> None:
         candle = b'["2024-03-01 00:00",1,2,0.5,1.5,7]'
         long = b'{"candles":[%s%s],%s}' % (candle, (b"," + candle) * 10_000, self.CLOCK)
-        with pytest.raises(BadRequest, match="names its clock behind the rows"):
+        with pytest.raises(BadRequest, match="the clock follows the rows"):
             load(db, long, symbol="X", timeframe=M1)
 
 
-def test_ticks_of_many_symbols_come_apart(db: apsw.Connection) -> None:
+def test_ticks_are_split_by_symbol(db: apsw.Connection) -> None:
     rows = [b"%s,%d,%d,2\n" % (b"XYxZ/"[n % 5 : n % 5 + 1], START + n, n + 1) for n in range(25)]
     report = load(db, b"symbol,time_msc,bid,ask\n" + b"".join(rows))
     assert report.as_json()["last"] == {"X": START + 20, "Y": START + 21, "Z": START + 23}
@@ -260,7 +258,7 @@ def test_ticks_of_many_symbols_come_apart(db: apsw.Connection) -> None:
     assert [tick[1] for tick in stored(db, "Y")] == [2, 7, 12, 17, 22]
 
 
-def test_a_settled_tick_is_refused_with_its_row(db: apsw.Connection) -> None:
+def test_settled_tick_is_refused_with_its_row(db: apsw.Connection) -> None:
     load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
     db.execute("UPDATE candle SET kind = 2 WHERE series % 32 = 0")
     data = HEADER + b"%d,1.5,2,0,0,6\n" * 2 % (START + 60_000, START + 1)
@@ -269,13 +267,12 @@ def test_a_settled_tick_is_refused_with_its_row(db: apsw.Connection) -> None:
     assert report.errors == [{"row": 3, "reason": "settled", "text": f"{START + 1},1.5,2,0,0,6"}]
 
 
-def test_abort_looks_for_settled_ticks_too(db: apsw.Connection) -> None:
+def test_abort_refuses_settled_ticks(db: apsw.Connection) -> None:
     load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
     db.execute("UPDATE candle SET kind = 2 WHERE series % 32 = 0")
     data = HEADER + b"%d,1.5,2,0,0,6\n" * 2 % (START + 60_000, START + 1)
-    for look in (importer.dry_run, importer.load):
-        with pytest.raises(Refused, match=r"row 3 \(settled\): nothing of the 2 was stored"):
-            look(db, [data], Options(symbol="X", abort=True), now=NOW)
+    with pytest.raises(Refused, match=r"row 3 \(settled\): nothing of 2 rows was stored"):
+        importer.load(db, [data], Options(symbol="X", abort=True), now=NOW)
     assert len(stored(db)) == 1
 
 
@@ -295,10 +292,10 @@ def test_abort_looks_for_settled_ticks_too(db: apsw.Connection) -> None:
             "these are candles, not ticks: .* /api/v1/candles",
         ),
         (HEADER, {"timeframe": M1}, BadParameter, "these are ticks, which have no timeframe"),
-        (HEADER + b"5,1,2,0,0,6\n", {}, BadParameter, "the symbol is unknown, --symbol names it"),
+        (HEADER + b"5,1,2,0,0,6\n", {}, BadParameter, "the symbol is unknown, symbol names it"),
     ],
 )
-def test_what_does_not_go_with_ticks_is_told(
+def test_wrong_options_for_ticks_are_errors(
     db: apsw.Connection, data: bytes, options: dict[str, Any], error: type[Exception], line: str
 ) -> None:
     with pytest.raises(error, match=line):
@@ -306,13 +303,13 @@ def test_what_does_not_go_with_ticks_is_told(
     assert symbols.list_symbols(db) == []
 
 
-def test_a_symbol_in_another_case_refuses_the_file(db: apsw.Connection) -> None:
+def test_symbol_in_another_case_refuses_the_file(db: apsw.Connection) -> None:
     load(db, HEADER + b"%d,1,2,0,0,6\n" % START)
     with pytest.raises(SymbolCase):
         load(db, HEADER + b"%d,1,2,0,0,6\n" % START, symbol="x")
 
 
-def test_columns_can_be_named(db: apsw.Connection) -> None:
+def test_columns_of_ticks_can_be_stated(db: apsw.Connection) -> None:
     columns = ("time", "ask", "bid")
     assert load(db, b"1709251200040;2;1\n", columns=columns).inserted == 1
     assert load(db, b"[[1709251200040,2,1]]", columns=columns).duplicates == 1
@@ -320,7 +317,7 @@ def test_columns_can_be_named(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("form", [b"[%s]", b'{"ticks":[%s]}', b"%s\n"])
-def test_where_ticks_are_awaited_they_need_no_side(db: apsw.Connection, form: bytes) -> None:
+def test_announced_ticks_may_lack_bid_and_ask(db: apsw.Connection, form: bytes) -> None:
     said: dict[str, Any] = {"kind": "ticks", "symbol": "X"}
     report = load(db, form % b'{"time_msc":1709251200040,"last":5,"volume":2}', **said)
     assert (report.inserted, stored(db)) == (1, [(START + 40, 0, 0, 5, 2, 0)])
@@ -333,7 +330,7 @@ def test_where_ticks_are_awaited_they_need_no_side(db: apsw.Connection, form: by
             load(db, form % candle, **said)
 
 
-def test_a_dry_run_tells_what_was_recognised(db: apsw.Connection) -> None:
+def test_dry_run_reports_the_format(db: apsw.Connection) -> None:
     data = HEADER + b"%d,1,2,0,0,6\n" % START * 2
     for base in (None, db):
         report = importer.load(base, [data], Options(symbol="X", dry_run=True), now=NOW)
@@ -343,7 +340,7 @@ def test_a_dry_run_tells_what_was_recognised(db: apsw.Connection) -> None:
     assert symbols.list_symbols(db) == []
 
 
-def test_ticks_of_a_millisecond_keep_their_order_over_batches(db: apsw.Connection) -> None:
+def test_ticks_of_one_millisecond_keep_their_order_across_batches(db: apsw.Connection) -> None:
     count = 30_000
     rows = b"".join(b"%d,%d,2,0,0,6\n" % (START + n // 7, n % 7 + 1) for n in range(count))
     report = importer.load(db, [HEADER + rows], Options(symbol="X"), now=NOW)

@@ -1,4 +1,4 @@
-"""A backup, for the tests that restore it."""
+"""Fixtures of the restore tests."""
 
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.maintenance.restoring import NOW, add
 
 @pytest.fixture
 def source(db_path: Path, tmp_path: Path) -> Path:
-    """A backup of the database, which has gone on since."""
+    """Backup of the database, which has changed since."""
     with closing(connection.connect(db_path)) as db:
         for step in workloads.late_candles(seeded("restore"))[:12]:
             step(db)

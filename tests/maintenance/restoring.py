@@ -1,4 +1,4 @@
-"""What the tests of a restore share: what a database holds, and what is added to it."""
+"""Helpers of the restore tests: read a whole database and add rows to it."""
 
 import random
 from contextlib import closing
@@ -12,7 +12,7 @@ NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 
 
 def data(path: Path) -> State:
-    """All a database holds, but for its epoch, which is new in each."""
+    """Content of a database without its epoch, which is new after each restore."""
     with closing(connection.connect(path, readonly=True)) as db:
         assert db.pragma("integrity_check") == "ok"
         check_derived(db)

@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/backup.py: BACKUP-RESTORABLE."""
+"""Tests of gfil/maintenance/backup.py: BACKUP-RESTORABLE."""
 
 import os
 import resource
@@ -21,6 +21,7 @@ from gfil.maintenance.backup import Backup
 from gfil.store import maintenance_runs
 from gfil.store.candles import integrity
 from gfil.store.engine import connection, file_copy, locks
+from gfil.wording import format_size
 from tests.conftest import clean_environment, wait_for
 from tests.faults import workloads
 from tests.faults.sizes import seeded
@@ -31,7 +32,7 @@ BACKUP = "-m", "gfil", "backup"
 
 
 def gfil(db_path: Path, *words: str) -> tuple[int, str, str]:
-    """Run a command on a database; its exit status and what it said."""
+    """Run a command on a database; return exit status, stdout and stderr."""
     done = subprocess.run(
         [sys.executable, "-m", "gfil", *words],
         cwd=ROOT,
@@ -49,7 +50,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture
 def filled(db: apsw.Connection) -> apsw.Connection:
-    """A database that holds what late candles and ticks leave behind."""
+    """Database with the traces of late candles and ticks."""
     rng = seeded("backup")
     for step in (*workloads.late_candles(rng)[:12], *workloads.pumped_ticks(rng)[:12]):
         step(db)
@@ -58,20 +59,20 @@ def filled(db: apsw.Connection) -> apsw.Connection:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where backups go."""
+    """Folder for backups."""
     made = tmp_path / "backups"
     made.mkdir()
     return made
 
 
 def check_backup(path: Path) -> None:
-    """What must hold of every file called a backup."""
+    """Check the file as every file named like a backup must pass."""
     with closing(connection.connect(path, readonly=True)) as copy:
         assert copy.pragma("integrity_check") == "ok"
         check_derived(copy)
 
 
-def test_a_backup_holds_all_there_is(filled: apsw.Connection, db_path: Path, folder: Path) -> None:
+def test_backup_contains_every_row(filled: apsw.Connection, db_path: Path, folder: Path) -> None:
     made = backup.write(db_path, folder, now=NOW)
     assert made == Backup(folder / "gfil-20250102T030405Z.db", made.path.stat().st_size, [])
     check_backup(made.path)
@@ -79,7 +80,7 @@ def test_a_backup_holds_all_there_is(filled: apsw.Connection, db_path: Path, fol
         assert read_state(copy) == read_state(filled)
 
 
-def test_the_database_remembers_it_and_nothing_of_its_data_has_changed(
+def test_backup_is_recorded_without_changing_data(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     before = read_state(filled)
@@ -89,7 +90,7 @@ def test_the_database_remembers_it_and_nothing_of_its_data_has_changed(
     assert read_state(filled) == before
 
 
-def test_a_file_may_be_named_and_is_replaced(
+def test_backup_to_a_file_replaces_the_previous_backup(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     target = folder / "copy.db"
@@ -99,7 +100,7 @@ def test_a_file_may_be_named_and_is_replaced(
         workloads.send("M1", workloads.minutes(seeded("more"), workloads.DAY, 3))(filled)
 
 
-def test_so_many_are_kept_and_nobody_elses_file_goes(db_path: Path, folder: Path) -> None:
+def test_keep_deletes_older_backups_and_no_other_file(db_path: Path, folder: Path) -> None:
     others = ["gfil-20240101.db", "gfil-20250102T030400Z.db.txt", "xgfil-20250102T030401Z.db"]
     for name in others:
         (folder / name).write_text("mine")
@@ -111,81 +112,81 @@ def test_so_many_are_kept_and_nobody_elses_file_goes(db_path: Path, folder: Path
     )
 
 
-def test_the_one_just_made_stays_though_the_clock_was_set_back(db_path: Path, folder: Path) -> None:
+def test_new_backup_stays_after_the_clock_was_set_back(db_path: Path, folder: Path) -> None:
     backup.write(db_path, folder, now=NOW)
     made = backup.write(db_path, folder, keep=1, now=NOW - 60)
     assert names(folder) == [made.path.name]
 
 
-def test_none_goes_before_the_new_one_is_safe(
+def test_no_backup_is_deleted_if_the_new_one_fails(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup.write(db_path, folder, now=NOW)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         backup.write(db_path, folder, keep=1, now=NOW + 1)
     assert names(folder) == ["gfil-20250102T030405Z.db"]
 
 
-def test_what_is_no_backup_is_never_replaced(db_path: Path, folder: Path) -> None:
+def test_other_file_is_never_replaced(db_path: Path, folder: Path) -> None:
     letter, database = folder / "letter.txt", folder / "other.db"
     letter.write_text("dear all")
     apsw.Connection(str(database)).execute("CREATE TABLE mine (a)")
     for target in (letter, database):
-        with pytest.raises(Conflict, match="no backup of GFIL"):
+        with pytest.raises(Conflict, match="not a backup of GFIL"):
             backup.write(db_path, target, now=NOW)
     assert letter.read_text() == "dear all"
 
 
-def test_another_database_that_is_used_is_never_replaced(db_path: Path, folder: Path) -> None:
+def test_database_in_use_is_never_replaced(db_path: Path, folder: Path) -> None:
     other = folder / "demo.db"
     connection.create(other)
-    with pytest.raises(Conflict, match="a database that is used"):
+    with pytest.raises(Conflict, match="a database in use"):
         backup.write(db_path, other, now=NOW)
     assert names(folder) == ["demo.db"]
 
 
 @pytest.mark.parametrize("name", ["gfil.db", "gfil.db-wal", "nowhere/copy.db"])
-def test_it_goes_neither_into_the_database_nor_nowhere(db_path: Path, name: str) -> None:
-    with pytest.raises(BadParameter, match=r"the database itself|no folder"):
+def test_backup_refuses_the_database_itself_and_missing_folders(db_path: Path, name: str) -> None:
+    with pytest.raises(BadParameter, match=r"the database itself|does not exist"):
         backup.write(db_path, db_path.parent / name, now=NOW)
 
 
-def test_keep_is_for_a_folder(db_path: Path, folder: Path) -> None:
-    with pytest.raises(BadParameter, match="--keep is for a folder"):
+def test_keep_needs_a_folder(db_path: Path, folder: Path) -> None:
+    with pytest.raises(BadParameter, match="--keep needs a folder"):
         backup.write(db_path, folder / "copy.db", keep=3, now=NOW)
 
 
-def test_two_at_once_are_one(db_path: Path, folder: Path) -> None:
+def test_second_backup_at_once_is_refused(db_path: Path, folder: Path) -> None:
     with locks.hold(locks.backup_path(db_path)), pytest.raises(Busy, match="another backup"):
         backup.write(db_path, folder, now=NOW)
     assert names(folder) == []
 
 
-def test_a_copy_that_breaks_a_law_is_none(
+def test_copy_that_breaks_a_law_is_no_backup(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     filled.execute("UPDATE candle SET close = high WHERE kind = 0 AND close < high")
-    with pytest.raises(integrity.Unsound, match="is not what its base makes it"):
+    with pytest.raises(integrity.Unsound, match="differs from what its base makes"):
         backup.write(db_path, folder, now=NOW)
     assert names(folder) == []
 
 
-def test_it_says_so_where_it_could_not_be_noted(
+def test_error_says_that_the_run_was_not_recorded(
     db_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(backup, "RECORD_RETRY_S", 0.0)
     with (
         closing(connection.connect(db_path)) as other,
         connection.transaction(other),
-        pytest.raises(GfilError, match="is whole and checked, but this could not be noted"),
+        pytest.raises(GfilError, match="is verified, but the run could not be recorded"),
     ):
         backup.write(db_path, folder, now=NOW)
     check_backup(folder / "gfil-20250102T030405Z.db")
 
 
 def ingest(db_path: Path, until: threading.Event) -> int:
-    """Send ticks without a rest; how many times."""
+    """Write ticks without a pause; count the writes."""
     rng, sent, time_msc = seeded("ingest"), 0, workloads.DAY * 1000
     with closing(connection.connect(db_path)) as db:
         while not until.is_set():
@@ -195,7 +196,7 @@ def ingest(db_path: Path, until: threading.Event) -> int:
     return sent
 
 
-def test_under_full_ingest_each_is_whole(
+def test_backup_during_ingest_is_complete(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     stop, sent = threading.Event(), []
@@ -215,15 +216,15 @@ def test_under_full_ingest_each_is_whole(
     assert sent[0] > 0
 
 
-def test_killed_at_any_moment_it_leaves_nothing_called_a_backup(
+def test_killed_backup_leaves_no_file_named_like_a_backup(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
-    """The next one removes what is left of it."""
+    """The next backup removes its partial file."""
     command = [sys.executable, *BACKUP, str(folder)]
     environment = clean_environment(GFIL_DB=str(db_path))
     for _ in range(3):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        wait_for(lambda: names(folder), "the first of it")
+        wait_for(lambda: names(folder), "the partial file")
         process.send_signal(signal.SIGKILL)
         process.wait()
         for path in folder.glob("*.db"):
@@ -233,7 +234,7 @@ def test_killed_at_any_moment_it_leaves_nothing_called_a_backup(
     assert names(folder) == [made.path.name]
 
 
-def test_on_a_full_disk_it_is_one_line_and_nothing_is_left(
+def test_full_disk_is_one_line_and_leaves_no_file(
     filled: apsw.Connection, db_path: Path, folder: Path
 ) -> None:
     done = subprocess.run(
@@ -252,11 +253,11 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_is_left(
     assert names(folder) == []
 
 
-def test_the_command_says_it_in_one_line_or_as_json(db_path: Path, folder: Path) -> None:
+def test_command_prints_one_line_or_json(db_path: Path, folder: Path) -> None:
     status, said, error = gfil(db_path, "backup", str(folder / "a.db"))
     size = (folder / "a.db").stat().st_size
-    wanted = f"{db_path}: backed up to {folder / 'a.db'}, {size / 1e6:.1f} MB, checked\n"
-    assert (status, said, error) == (0, wanted, "")
+    line = f"{db_path}: backed up to {folder / 'a.db'}, {format_size(size)}, verified\n"
+    assert (status, said, error) == (0, line, "")
     status, said, error = gfil(db_path, "backup", str(folder / "a.db"), "--json")
     told = {"db": str(db_path), "path": str(folder / "a.db"), "bytes": size, "removed": []}
     assert (status, orjson.loads(said), error) == (0, told, "")
@@ -265,13 +266,13 @@ def test_the_command_says_it_in_one_line_or_as_json(db_path: Path, folder: Path)
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
-        (["{folder}/a.db", "--keep", "3"], 2, "--keep is for a folder of backups"),
+        (["{folder}/a.db", "--keep", "3"], 2, "--keep needs a folder of backups"),
         (["{folder}", "--keep", "0"], 2, "Invalid value for '--keep'"),
-        (["{folder}/no/a.db"], 2, "no folder {folder}/no"),
+        (["{folder}/no/a.db"], 2, "the folder {folder}/no does not exist"),
         ([], 2, "Missing argument 'DEST'"),
     ],
 )
-def test_what_makes_no_sense_is_one_line(
+def test_wrong_usage_is_one_line(
     db_path: Path, folder: Path, words: list[str], status: int, line: str
 ) -> None:
     found, said, error = gfil(db_path, "backup", *(word.format(folder=folder) for word in words))
@@ -280,32 +281,32 @@ def test_what_makes_no_sense_is_one_line(
     assert error.count("\n") == 1
 
 
-def test_without_a_database_there_is_none(tmp_path: Path, folder: Path) -> None:
+def test_backup_needs_a_database(tmp_path: Path, folder: Path) -> None:
     status, _, error = gfil(tmp_path / "none.db", "backup", str(folder))
     assert (status, error.startswith("gfil: no database at")) == (1, True)
     assert names(folder) == []
     assert names(tmp_path) == ["backups"]
 
 
-def test_it_is_no_more_readable_than_the_database(db_path: Path, folder: Path) -> None:
+def test_backup_has_the_file_mode_of_the_database(db_path: Path, folder: Path) -> None:
     db_path.chmod(0o600)
     made = backup.write(db_path, folder, now=NOW)
     assert made.path.stat().st_mode & 0o777 == 0o600
 
 
 class Killed(BaseException):
-    """The end of a process, as far as its files can tell."""
+    """Simulates the death of the process."""
 
 
 @pytest.mark.parametrize("mutant", [False, True])
-def test_what_is_renamed_has_been_synced_before(
+def test_backup_is_synced_before_it_is_renamed(
     filled: apsw.Connection,
     db_path: Path,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     mutant: bool,
 ) -> None:
-    """A name that is on the disk before what it names would be a backup full of holes."""
+    """A rename that reaches the disk before the content would leave a broken backup."""
     done: list[str] = []
     sync, replace = os.fsync, Path.replace
 
@@ -335,7 +336,7 @@ STEPS: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize(("owner", "name"), STEPS)
-def test_ended_at_a_step_it_leaves_none_or_a_whole_one(
+def test_backup_killed_at_a_step_is_absent_or_complete(
     filled: apsw.Connection,
     db_path: Path,
     folder: Path,
@@ -359,7 +360,7 @@ def test_ended_at_a_step_it_leaves_none_or_a_whole_one(
             patched.setattr(owner, name, die)
             patched.setattr(
                 file_copy, "_remove", lambda part: None
-            )  # a dead process cleans nothing
+            )  # a dead process cleans up nothing
             try:
                 backup.write(db_path, folder, now=NOW + survived)
             except Killed:

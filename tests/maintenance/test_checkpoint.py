@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/checkpoint.py: who copies the WAL, when, and how large it gets meanwhile."""
+"""Tests of gfil/maintenance/checkpoint.py: election, timing and the size of the WAL."""
 
 import os
 import subprocess
@@ -39,14 +39,14 @@ def writer(db_path: Path) -> Writer:
 
 @pytest.fixture
 def checkpointer(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkpointer]:
-    monkeypatch.setattr(checkpoint, "REST_S", 0.0)
+    monkeypatch.setattr(checkpoint, "INTERVAL_S", 0.0)
     made = Checkpointer(writer)
     yield made
     made.close()
 
 
 def fill(writer: Writer, pages: int = 1) -> None:
-    """Commit once, through about so many pages of WAL."""
+    """Commit once with about this many pages of WAL."""
     with writer.transaction() as db:
         connection.next_change(db)
         name = f"filled {connection.read_state(db)[1]}"
@@ -63,7 +63,7 @@ def wal_bytes(writer: Writer) -> int:
     return state.bytes if state else 0
 
 
-def test_what_was_written_is_copied_once(writer: Writer, checkpointer: Checkpointer) -> None:
+def test_committed_pages_are_copied_once(writer: Writer, checkpointer: Checkpointer) -> None:
     fill(writer)
     before = writer.path.stat().st_size, writer.path.stat().st_mtime_ns
     checkpointer.run()
@@ -75,7 +75,7 @@ def test_what_was_written_is_copied_once(writer: Writer, checkpointer: Checkpoin
     assert checkpointer.done == 2
 
 
-def test_one_process_of_all_does_it_and_another_after_its_end(
+def test_another_process_is_elected_after_the_first_ends(
     writer: Writer, checkpointer: Checkpointer
 ) -> None:
     fill(writer)
@@ -96,14 +96,14 @@ def test_one_process_of_all_does_it_and_another_after_its_end(
     assert checkpointer.done == 1
 
 
-def test_a_wal_that_has_grown_begins_anew_and_is_short_once_all_is_quiet(
+def test_large_wal_is_restarted_and_truncated_when_idle(
     writer: Writer, checkpointer: Checkpointer
 ) -> None:
     for _ in range(4):
         fill(writer, 1500)
     assert wal_bytes(writer) > 20 * MB
     checkpointer.run()
-    fill(writer)  # begins at the start, and cuts what is beyond the limit
+    fill(writer)  # restarts the WAL and truncates it to the limit
     assert wal_bytes(writer) == connection.JOURNAL_SIZE_MAX_BYTES
     fill(writer, 4000)
     for _ in range(2):
@@ -111,26 +111,26 @@ def test_a_wal_that_has_grown_begins_anew_and_is_short_once_all_is_quiet(
     assert wal_bytes(writer) == 0
 
 
-def test_a_reader_that_holds_on_is_counted_and_no_error(
+def test_checkpoint_held_up_by_a_reader_is_counted_and_no_error(
     writer: Writer, checkpointer: Checkpointer
 ) -> None:
     pool = Pool(writer.path)
     fill(writer)
-    reader = pool.take()
+    reader = pool.acquire()
     before = connection.read_state(reader)
     fill(writer, 1500)
     checkpointer.run()
     assert (checkpointer.done, checkpointer.failed, checkpointer.held_up) == (1, 0, 1)
     assert connection.read_state(reader) == before
-    pool.give(reader)
+    pool.release(reader)
     checkpointer.run()
     assert (checkpointer.done, checkpointer.failed, checkpointer.held_up) == (2, 0, 1)
 
 
-def test_it_rests_between_rounds_unless_the_wal_is_large(
+def test_checkpoints_have_an_interval_unless_the_wal_is_large(
     writer: Writer, checkpointer: Checkpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "REST_S", 3600.0)
+    monkeypatch.setattr(checkpoint, "INTERVAL_S", 3600.0)
     for _ in range(2):
         fill(writer)
         checkpointer.run()
@@ -140,20 +140,18 @@ def test_it_rests_between_rounds_unless_the_wal_is_large(
     assert checkpointer.done == 2
 
 
-def test_it_waits_for_readers_no_longer_than_a_writer_can_bear(
-    writer: Writer, checkpointer: Checkpointer
-) -> None:
+def test_wait_for_readers_is_short(writer: Writer, checkpointer: Checkpointer) -> None:
     pool = Pool(writer.path)
-    reader = pool.take()
+    reader = pool.acquire()
     connection.read_state(reader)
     fill(writer, 1500)
     began = time.monotonic()
     checkpointer.run()
     assert time.monotonic() - began < limit_s(10 * checkpoint.WAIT_S)
-    pool.give(reader)
+    pool.release(reader)
 
 
-def test_a_disk_that_fails_throws_doubt_on_the_file(db_path: Path) -> None:
+def test_failing_disk_puts_the_database_in_doubt(db_path: Path) -> None:
     with mounted() as disk:
         writer = Writer(db_path)
         checkpointer = Checkpointer(writer)
@@ -172,7 +170,7 @@ def is_database(op: Op) -> bool:
     return op.kind == "write" and op.file.endswith(".db")
 
 
-def test_it_follows_the_file_at_its_path(
+def test_checkpointer_follows_a_replaced_file(
     writer: Writer, checkpointer: Checkpointer, tmp_path: Path
 ) -> None:
     fill(writer)
@@ -186,7 +184,7 @@ def test_it_follows_the_file_at_its_path(
     assert (checkpointer.done, checkpointer.failed) == (2, 0)
 
 
-def test_where_there_is_nothing_it_does_nothing(tmp_path: Path) -> None:
+def test_checkpointer_ignores_a_missing_database(tmp_path: Path) -> None:
     checkpointer = Checkpointer(Writer(tmp_path / "none.db"))
     checkpointer.run()
     assert checkpointer.done == 0
@@ -195,11 +193,11 @@ def test_where_there_is_nothing_it_does_nothing(tmp_path: Path) -> None:
 
 def read_on(pool: Pool, end: threading.Event, seconds: float) -> None:
     while not end.is_set():
-        reader = pool.take()
+        reader = pool.acquire()
         connection.read_state(reader)
         end.wait(seconds)
         connection.read_state(reader)
-        pool.give(reader)
+        pool.release(reader)
 
 
 def repeat(run: Callable[[], object], end: threading.Event, seconds: float) -> None:
@@ -207,16 +205,16 @@ def repeat(run: Callable[[], object], end: threading.Event, seconds: float) -> N
         run()
 
 
-def test_it_stays_bounded_while_readers_overlap_for_ever(
+def test_wal_stays_bounded_while_readers_overlap(
     writer: Writer, checkpointer: Checkpointer
 ) -> None:
-    """WAL-BOUNDED: four readers, there is always one, and megabytes are written a second."""
+    """WAL-BOUNDED: four overlapping readers while megabytes per second are written."""
     end, pool = threading.Event(), Pool(writer.path)
     runs: list[Callable[[], None]] = [
         lambda n=n: read_on(pool, end, 0.05 + n / 50)
         for n in range(4)  # type: ignore[misc]
     ]
-    runs.append(lambda: repeat(checkpointer.run, end, checkpoint.LOOK_S))
+    runs.append(lambda: repeat(checkpointer.run, end, checkpoint.POLL_S))
     threads = [threading.Thread(target=run) for run in runs]
     for thread in threads:
         thread.start()

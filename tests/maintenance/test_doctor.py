@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/doctor.py: what is wrong is found, what is right is not."""
+"""Tests of gfil/maintenance/doctor.py: problems are found, valid data passes."""
 
 import threading
 from collections.abc import Callable
@@ -32,13 +32,13 @@ NAMES = ["file", "laws", "disk", "sync", "versions", "backup", "prune", "stale",
 
 
 def look(path: Path, **options: object) -> dict[str, Check]:
-    """What a doctor finds, by name."""
+    """Run the doctor; return the checks by name."""
     settings = {"now": NOW, "free_mb_min": 1, **options}
     return {check.name: check for check in doctor.run(path, **settings)}  # type: ignore[arg-type]
 
 
 def wrong(path: Path, **options: object) -> list[str]:
-    """The names of what is wrong; the disk's speed and fill are this machine's."""
+    """Names of the failed checks, without those that depend on this machine."""
     found = look(path, **options)
     return [name for name, check in found.items() if not check.ok and name not in ("disk", "sync")]
 
@@ -48,7 +48,7 @@ def every(step: int, start: int, stop: int) -> list[Row]:
 
 
 def market(weeks: int, *, shift: int = 0, step: int = 5 * MINUTE) -> list[Row]:
-    """M1 of a market's weeks, from Sunday to Friday, 17:00 in New York's winter, up to now."""
+    """M1 of market weeks, Sunday to Friday 17:00 New York winter time, up to now."""
     rows: list[Row] = []
     for week in range(-1, weeks):
         opens = MONDAY + week * WEEK + 6 * DAY + 22 * HOUR
@@ -58,7 +58,7 @@ def market(weeks: int, *, shift: int = 0, step: int = 5 * MINUTE) -> list[Row]:
 
 @pytest.fixture
 def well(db: apsw.Connection, db_path: Path, tmp_path: Path) -> Path:
-    """A database of which nothing is wrong: some weeks, pruned and backed up last night."""
+    """Healthy database: some weeks of data, pruned and backed up last night."""
     write(db, "EURUSD", "M1", market(3))
     folder = tmp_path / "backups"
     folder.mkdir()
@@ -68,22 +68,20 @@ def well(db: apsw.Connection, db_path: Path, tmp_path: Path) -> Path:
     return db_path
 
 
-def test_of_a_database_that_is_well_nothing_is_wrong(well: Path) -> None:
+def test_healthy_database_passes_every_check(well: Path) -> None:
     found = look(well)
     assert [*found] == [*CHECKS] == NAMES
     assert wrong(well) == wrong(well, quick=True) == []
-    assert found["laws"].detail == "every derived candle of 1 symbol is what its base makes it"
-    assert found["stale"] == Check("stale", True, "none")
-    assert found["week"] == Check("week", True, "no candles where markets rest")
+    assert found["laws"].detail == "all derived candles of 1 symbol match their base"
+    assert found["stale"] == Check("stale", True, "no symbol is stale")
+    assert found["week"] == Check("week", True, "no candles where markets are closed")
 
 
-def test_an_empty_one_lacks_a_backup_and_nothing_else(db_path: Path) -> None:
+def test_empty_database_lacks_only_a_backup(db_path: Path) -> None:
     assert wrong(db_path) == ["backup"]
 
 
-def test_what_was_found_is_remembered_and_no_change_is_counted(
-    well: Path, db: apsw.Connection
-) -> None:
+def test_results_are_recorded_without_a_change(well: Path, db: apsw.Connection) -> None:
     before = read_state(db)
     found = look(well, quick=True)
     done = maintenance_runs.read_last_run(db, "doctor")
@@ -95,20 +93,20 @@ def test_what_was_found_is_remembered_and_no_change_is_counted(
 
 @pytest.fixture
 def mixed(db: apsw.Connection, db_path: Path) -> Path:
-    """Candles of several clocks and timeframes, some of which gave way, and ticks."""
+    """Candles of several clocks and timeframes, superseded candles, and ticks."""
     rng = seeded("doctor")
     for step in (*workloads.late_candles(rng), *workloads.late_ticks(rng)):
         step(db)
     return db_path
 
 
-def test_all_that_may_rightly_be_there_is_right(mixed: Path, db: apsw.Connection) -> None:
+def test_every_valid_kind_of_candle_passes(mixed: Path, db: apsw.Connection) -> None:
     check_derived(db)
     assert look(mixed)["laws"].ok
 
 
 def spoil_some(db: apsw.Connection, rng_name: str) -> None:
-    # Another price, one that went, one too many: of derived candles, wherever they are.
+    # Change, delete or move random derived candles.
     rng = seeded(rng_name)
     keys = connection.query_all(db, "SELECT series, time, extra_s FROM candle WHERE kind = 0")
     for key in rng.sample(keys, 30):
@@ -122,14 +120,12 @@ def spoil_some(db: apsw.Connection, rng_name: str) -> None:
             db.execute(f"UPDATE OR IGNORE candle SET time = time + 60 {where}", key)  # noqa: S608
 
 
-def test_wrong_derived_candles_are_found_and_derived_again(
-    mixed: Path, db: apsw.Connection
-) -> None:
+def test_wrong_derived_candles_are_found_and_repaired(mixed: Path, db: apsw.Connection) -> None:
     whole = read_state(db)
     spoil_some(db, "spoilt")
     found = look(mixed)["laws"]
     assert not found.ok
-    assert "not what the base makes of them: EURUSD " in found.detail
+    assert "do not match the base: EURUSD " in found.detail
     assert found.detail.endswith("`gfil doctor --repair`")
     spoilt = read_state(db)
     mended = look(mixed, repair=True)["laws"]
@@ -139,20 +135,20 @@ def test_wrong_derived_candles_are_found_and_derived_again(
     after = read_state(db)
     assert after["candle"] == whole["candle"]
     assert after["superseded"] == whole["superseded"]
-    assert after["store"][0][2] > spoilt["store"][0][2], "those who follow live are told"
+    assert after["store"][0][2] > spoilt["store"][0][2], "subscribers receive the repair"
     check_logged(spoilt, after)
 
 
-def test_one_changed_candle_is_named(well: Path, db: apsw.Connection) -> None:
+def test_changed_candle_is_named(well: Path, db: apsw.Connection) -> None:
     sql = "UPDATE candle SET high = 2.0 WHERE series % 32 = 3 AND time = ?"
     db.execute(sql, (MONDAY + DAY,))
     assert look(well)["laws"] == Check(
         "laws",
         False,
-        "2 candles not what the base makes of them: EURUSD M5 2024-01-02T00:00:00Z, "
-        "EURUSD M15 2024-01-02T00:00:00Z; `gfil doctor --repair`",
+        "2 derived candles do not match the base: EURUSD M5 2024-01-02T00:00:00Z, "
+        "EURUSD M15 2024-01-02T00:00:00Z; run `gfil doctor --repair`",
     )
-    assert wrong(well, quick=True) == [], "it is older than a quick look goes"
+    assert wrong(well, quick=True) == [], "it is older than the quick check reaches"
     db.execute(sql, (NOW - HOUR,))
     assert wrong(well, quick=True) == ["laws"]
     assert wrong(well, repair=True) == []
@@ -166,7 +162,7 @@ def test_stored_candles_are_never_repaired(well: Path, db: apsw.Connection) -> N
     check_derived(db)
 
 
-def test_ticks_are_the_base_of_minutes(well: Path, db: apsw.Connection) -> None:
+def test_minutes_are_checked_against_ticks(well: Path, db: apsw.Connection) -> None:
     write_ticks(db, "GBPUSD", workloads.ticks_of(seeded("ticks"), (NOW - HOUR) * 1000, 50))
     assert wrong(well, quick=True) == []
     db.execute("DELETE FROM tick WHERE time_msc % 2 = 0")
@@ -175,16 +171,16 @@ def test_ticks_are_the_base_of_minutes(well: Path, db: apsw.Connection) -> None:
     check_derived(db)
 
 
-def test_rows_of_no_symbol_are_told(well: Path, db: apsw.Connection) -> None:
+def test_rows_of_an_unknown_symbol_are_reported(well: Path, db: apsw.Connection) -> None:
     db.execute("INSERT INTO candle SELECT 32 * 77, time, 0, 1, 1, 1, 1, 1, 1 FROM candle LIMIT 3")
     found = look(well)["laws"]
     assert (found.ok, found.detail.rpartition("; ")[2]) == (
         False,
-        "rows of 1 symbol that there are not",
+        "rows of 1 unknown symbol",
     )
 
 
-def test_a_broken_page_is_found_and_nothing_is_written(well: Path, db: apsw.Connection) -> None:
+def test_broken_page_is_found_and_the_file_stays_unchanged(well: Path, db: apsw.Connection) -> None:
     db.close()
     content = bytearray(well.read_bytes())
     at = len(content) // 8192 * 4096
@@ -195,11 +191,11 @@ def test_a_broken_page_is_found_and_nothing_is_written(well: Path, db: apsw.Conn
         assert not found["file"].ok
         assert found["file"].detail.startswith("damaged: ")
         assert "`gfil restore " in found["file"].detail
-        assert found["laws"] == Check("laws", False, "not looked at: the file is damaged")
+        assert found["laws"] == Check("laws", False, "skipped: the file is damaged")
     assert well.read_bytes() == content
 
 
-def test_a_file_whose_first_page_is_broken_is_told_too(well: Path, db: apsw.Connection) -> None:
+def test_broken_first_page_fails_every_check(well: Path, db: apsw.Connection) -> None:
     db.close()
     content = bytearray(well.read_bytes())
     content[100:4096] = bytes(3996)
@@ -209,7 +205,7 @@ def test_a_file_whose_first_page_is_broken_is_told_too(well: Path, db: apsw.Conn
     assert not any(found[name].ok for name in ("file", "laws", "backup"))
 
 
-def test_what_is_no_database_of_ours_is_an_error(tmp_path: Path) -> None:
+def test_other_file_or_no_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "letter.db").write_text("dear all, " * 1000)
     with pytest.raises(ForeignDatabase):
         look(tmp_path / "letter.db")
@@ -217,8 +213,8 @@ def test_what_is_no_database_of_ours_is_an_error(tmp_path: Path) -> None:
         look(tmp_path / "none.db")
 
 
-def test_a_symbol_with_candles_at_the_weekend_is_found(well: Path, db: apsw.Connection) -> None:
-    """Stamped by the server's clock, and read as UTC."""
+def test_symbol_with_candles_at_the_weekend_is_found(well: Path, db: apsw.Connection) -> None:
+    """Times of a broker server read as UTC."""
     write(db, "XAUUSD", "M1", market(3, shift=2 * HOUR), now=NOW + 3 * HOUR)
     found = look(well)["week"]
     assert not found.ok
@@ -228,7 +224,7 @@ def test_a_symbol_with_candles_at_the_weekend_is_found(well: Path, db: apsw.Conn
 
 
 @pytest.mark.parametrize("clock", ["America/New_York", "UTC"])
-def test_a_real_file_read_on_a_wrong_clock_is_found(
+def test_broker_file_read_on_a_wrong_clock_is_found(
     db: apsw.Connection, db_path: Path, shared_hours: Path, clock: str
 ) -> None:
     file = shared_hours / "histdata" / "DAT_ASCII_EURUSD_M1_201701.csv.gz"
@@ -236,17 +232,17 @@ def test_a_real_file_read_on_a_wrong_clock_is_found(
     importer.load(db, [file.read_bytes()], options, name=file.name, now=NOW)
     found = look(db_path)["week"]
     assert found.ok == (clock != "UTC")
-    assert found.ok or "as if stamped on America/New_York" in found.detail
+    assert found.ok or "fits America/New_York" in found.detail
 
 
-def test_what_trades_all_the_week_is_well(well: Path, db: apsw.Connection) -> None:
+def test_market_that_never_closes_passes(well: Path, db: apsw.Connection) -> None:
     write(db, "BTCUSD", "M1", every(5 * MINUTE, MONDAY, NOW))
     assert wrong(well) == []
 
 
 @pytest.mark.parametrize(("days", "ok"), [(1, True), (3, False)])
 @pytest.mark.parametrize("name", ["backup", "prune"])
-def test_what_was_not_done_for_two_nights_is_wrong(
+def test_backup_or_prune_missed_for_two_nights_is_wrong(
     well: Path, db: apsw.Connection, name: maintenance_runs.Name, days: int, ok: bool
 ) -> None:
     with connection.transaction(db):
@@ -254,13 +250,15 @@ def test_what_was_not_done_for_two_nights_is_wrong(
     assert wrong(well) == ([] if ok else [name])
 
 
-def test_a_backup_that_is_no_longer_there_is_told(well: Path, tmp_path: Path) -> None:
+def test_missing_backup_file_is_reported(well: Path, tmp_path: Path) -> None:
     made = next((tmp_path / "backups").iterdir())
     made.unlink()
-    assert look(well)["backup"] == Check("backup", True, f"{made}, 9 hours ago, no longer there")
+    assert look(well)["backup"] == Check(
+        "backup", True, f"{made}, 9 h ago, the file no longer exists"
+    )
 
 
-def test_a_prune_that_never_was_is_wrong_once_there_is_something_to_prune(
+def test_missing_prune_is_wrong_once_rows_are_past_retention(
     db: apsw.Connection, db_path: Path
 ) -> None:
     write(db, "EURUSD", "M1", market(3))
@@ -270,30 +268,30 @@ def test_a_prune_that_never_was_is_wrong_once_there_is_something_to_prune(
             db, None, {"ticks": rules.parse_period("1d"), "M1": rules.parse_period("7d")}
         )
     assert look(db_path)["prune"] == Check(
-        "prune", False, "never done, and older than it is kept is some of EURUSD"
+        "prune", False, "never run, and rows past their retention: EURUSD"
     )
 
 
-def test_a_stale_symbol_is_found_an_ended_one_is_told(well: Path, db: apsw.Connection) -> None:
+def test_stale_symbol_is_wrong_and_ended_symbol_is_reported(
+    well: Path, db: apsw.Connection
+) -> None:
     write(db, "GBPUSD", "M1", [row for row in market(3) if row[0][0] < NOW - 3 * HOUR])
     write(db, "OLD", "M1", every(HOUR, MONDAY - 90 * DAY, MONDAY - 30 * DAY))
     found = look(well)["stale"]
     assert not found.ok
-    assert found.detail.startswith(
-        "nothing comes though it usually does: GBPUSD since 2024-01-24T08:"
-    )
-    assert found.detail.endswith("; ended, by their age: OLD")
+    assert found.detail.startswith("no data in expected trading hours: GBPUSD since 2024-01-24T08:")
+    assert found.detail.endswith("; ended: OLD")
 
 
-def test_a_disk_that_is_nearly_full_is_found(well: Path) -> None:
+def test_nearly_full_disk_is_found(well: Path) -> None:
     found = look(well, free_mb_min=10**9)["disk"]
     assert not found.ok
     assert found.detail.endswith(
-        "GFIL_MIN_FREE_MB is 1000000000: nothing more is taken in; make room"
+        "GFIL_MIN_FREE_MB is 1000000000: ingest is refused until space is freed"
     )
 
 
-def test_a_disk_that_will_be_full_in_a_few_days_is_found(
+def test_disk_full_within_days_is_found(
     well: Path, db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = well.stat().st_size
@@ -305,7 +303,7 @@ def test_a_disk_that_will_be_full_in_a_few_days_is_found(
     found = look(well)["disk"]
     assert (found.ok, found.detail) == (
         False,
-        "1 MB free, GFIL_MIN_FREE_MB is 1, reached in 5 days",
+        "1.5 MB free, GFIL_MIN_FREE_MB is 1, reached in 5 d",
     )
     done = maintenance_runs.read_last_run(db, "doctor")
     assert done is not None
@@ -325,28 +323,28 @@ def test_a_disk_that_will_be_full_in_a_few_days_is_found(
         ([(0, 5), (DAY, 6)], -10, 0.0),
     ],
 )
-def test_when_a_disk_is_full_follows_from_how_the_file_grew(
+def test_days_until_full_follow_from_past_growth(
     sizes: list[tuple[int, int]], free: int, days: float | None
 ) -> None:
     assert doctor.days_until_full(sizes, free) == days
 
 
-def test_imported_days_are_named_and_not_wrong(well: Path, db: apsw.Connection) -> None:
+def test_backdated_days_are_named_and_pass(well: Path, db: apsw.Connection) -> None:
     old = MONDAY - 300 * DAY
     write(db, "EURUSD", "M1", every(HOUR, old, old + 3 * DAY), now=NOW)
     assert look(well)["imported"] == Check(
         "imported",
         True,
-        "kept on purpose past their retention: 3 days M1 of EURUSD; `gfil prune --imported`",
+        "kept past their retention: 3 days M1 of EURUSD; `gfil prune --imported` removes them",
     )
 
 
-def test_a_log_that_nobody_copies_is_found(well: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wal_without_checkpoints_is_found(well: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "WAL_MAX_BYTES", -1)
-    assert "a reader holds it" in look(well)["file"].detail
+    assert "a reader blocks it" in look(well)["file"].detail
 
 
-def test_beside_full_ingest_nothing_is_wrong(well: Path) -> None:
+def test_checks_pass_during_ingest(well: Path) -> None:
     stop = threading.Event()
 
     def ingest() -> None:
@@ -367,7 +365,7 @@ def test_beside_full_ingest_nothing_is_wrong(well: Path) -> None:
         thread.join()
 
 
-def test_beside_a_server_the_command_tells_line_by_line(
+def test_command_prints_one_line_per_check_while_a_server_runs(
     well: Path, server: Callable[..., Server], db: apsw.Connection
 ) -> None:
     running = server(GFIL_DB=str(well))

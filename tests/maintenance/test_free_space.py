@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/disk.py."""
+"""Tests of gfil/maintenance/free_space.py."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from gfil.errors import DiskFull
 from gfil.maintenance import free_space
 
 
-def test_the_room_is_what_the_file_system_would_still_give(db_path: Path) -> None:
+def test_free_bytes_are_those_of_the_file_system(db_path: Path) -> None:
     room = os.statvfs(db_path.parent)
     assert (
         abs(free_space.read_free_bytes(db_path) - room.f_bavail * room.f_frsize)
@@ -17,12 +17,12 @@ def test_the_room_is_what_the_file_system_would_still_give(db_path: Path) -> Non
     )
 
 
-def test_above_the_floor_all_is_well(db_path: Path) -> None:
+def test_ingest_is_allowed_above_the_floor(db_path: Path) -> None:
     free_space.check_room(db_path, 0)
     free_space.check_room(db_path, free_space.read_free_bytes(db_path) // free_space.MB - 1000)
 
 
-def test_below_it_nothing_is_taken_in(db_path: Path) -> None:
+def test_ingest_is_refused_below_the_floor(db_path: Path) -> None:
     with pytest.raises(DiskFull) as caught:
         free_space.check_room(db_path, 10**9)
     assert caught.value.status == 507

@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/host.py."""
+"""Tests of gfil/maintenance/host_checks.py."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pytest
 from gfil.maintenance import host_checks
 
 
-def test_a_sync_takes_some_time_and_leaves_nothing(tmp_path: Path) -> None:
+def test_measured_sync_leaves_no_file(tmp_path: Path) -> None:
     assert host_checks.measure_sync_us(tmp_path) > 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_kind_of_a_file_system_is_found() -> None:
+def test_file_system_type_is_found() -> None:
     assert host_checks.find_file_system(Path("/proc")) == "proc"
 
 
@@ -25,21 +25,20 @@ def test_the_kind_of_a_file_system_is_found() -> None:
             3.0,
             "ext4",
             False,
-            "a sync takes 0.003 ms on ext4: it cannot be true, and a cut of the power may lose "
-            "what was stored",
+            "a sync takes 0.003 ms on ext4: implausibly fast, a power failure may lose stored data",
         ),
         (
             1.0,
             "tmpfs",
             True,
-            "a sync takes 0.001 ms on tmpfs, in memory: nothing of it survives a cut of the power",
+            "a sync takes 0.001 ms on tmpfs, in memory: a power failure loses all data",
         ),
     ],
 )
-def test_a_sync_that_is_too_quick_is_not_believed(
+def test_implausibly_fast_sync_is_wrong(
     took_us: float, file_system: str, ok: bool, told: str
 ) -> None:
-    assert host_checks.judge_sync(took_us, file_system) == (ok, told)
+    assert host_checks.check_sync(took_us, file_system) == (ok, told)
 
 
 @pytest.mark.parametrize(
@@ -47,16 +46,16 @@ def test_a_sync_that_is_too_quick_is_not_believed(
     [
         ("3.54.1", (3, 11), None),
         ("3.51.3", (3, 14), None),
-        ("3.51.2", (3, 11), "SQLite before 3.51.3 may corrupt a WAL: renew .venv"),
-        ("3.9.2", (3, 11), "SQLite before 3.51.3 may corrupt a WAL: renew .venv"),
+        ("3.51.2", (3, 11), "SQLite before 3.51.3 can corrupt a WAL database: recreate .venv"),
+        ("3.9.2", (3, 11), "SQLite before 3.51.3 can corrupt a WAL database: recreate .venv"),
         ("3.54.1", (3, 10), "Python 3.11 or newer is needed"),
     ],
 )
-def test_versions_that_are_known_to_be_wrong_are_told(
+def test_unsupported_versions_are_reported(
     sqlite: str, python: tuple[int, ...], wrong: str | None
 ) -> None:
-    assert host_checks.judge_versions(sqlite, python) == wrong
+    assert host_checks.find_version_problem(sqlite, python) == wrong
 
 
-def test_this_very_machine_is_right() -> None:
+def test_versions_name_sqlite() -> None:
     assert "SQLite 3." in host_checks.describe_versions()

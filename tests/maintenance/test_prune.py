@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/retention.py: what goes, what stays, and what of it is told."""
+"""Tests of gfil/maintenance/prune.py: removed rows, kept rows and the report."""
 
 import gzip
 from pathlib import Path
@@ -43,7 +43,7 @@ def put(db: apsw.Connection, **rules: str) -> None:
 
 
 def run(db: apsw.Connection, now: float = NOW, **options: Any) -> Report:
-    """Prune, after asking what it would do."""
+    """Prune after a dry run with the same report."""
     before = tables(db), connection.read_state(db)
     foretold = prune(db, now=now, dry_run=True, **options)
     assert (tables(db), connection.read_state(db)) == before
@@ -54,11 +54,11 @@ def run(db: apsw.Connection, now: float = NOW, **options: Any) -> Report:
 
 
 def ages(db: apsw.Connection, timeframe: str = "M1", symbol: str = "EURUSD") -> list[int]:
-    """How many days ago the candles are of."""
+    """Ages of the candles in days."""
     return [(TODAY - row[0]) // DAY for row in read(db, symbol, timeframe).candles]
 
 
-def test_whole_days_older_than_kept_go(db: apsw.Connection) -> None:
+def test_whole_days_past_their_retention_are_removed(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(120, 94, 93, 92.5, 92, 0))
     done = run(db)  # three months before the 15th of November is the 15th of August
     assert ages(db) == [92, 0]
@@ -68,7 +68,7 @@ def test_whole_days_older_than_kept_go(db: apsw.Connection) -> None:
     assert (tables(db), connection.read_state(db)) == before
 
 
-def test_what_was_derived_stays_as_it_was_and_counts_as_stored(db: apsw.Connection) -> None:
+def test_derived_candles_of_pruned_days_stay_and_are_settled(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(120, 1, price=7.0, count=400))
     before = {tf: read(db, "EURUSD", tf).candles for tf in ("M5", "M10", "M15", "H1", "D1", "W1")}
     run(db)
@@ -77,7 +77,7 @@ def test_what_was_derived_stays_as_it_was_and_counts_as_stored(db: apsw.Connecti
     assert {tf: read(db, "EURUSD", tf).candles for tf in before} == before
 
 
-def test_late_candles_of_a_pruned_day_change_nothing_that_was_kept(db: apsw.Connection) -> None:
+def test_late_candles_of_a_pruned_day_change_no_settled_candle(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(120, 1, price=7.0, count=400))
     run(db)
     kept = {tf: read(db, "EURUSD", tf).candles for tf in ("M5", "M15", "H1", "H4", "D1")}
@@ -88,7 +88,7 @@ def test_late_candles_of_a_pruned_day_change_nothing_that_was_kept(db: apsw.Conn
     assert {tf: read(db, "EURUSD", tf).candles for tf in kept} == kept
 
 
-def test_ticks_go_after_a_week_and_late_ones_of_their_minutes_are_refused(
+def test_late_ticks_of_pruned_minutes_are_refused(
     db: apsw.Connection,
 ) -> None:
     given = [((TODAY - days * DAY) * 1000, 1.5, 1.6, 0.0, 0.0, 6) for days in (9, 8, 7, 0)]
@@ -100,7 +100,7 @@ def test_ticks_go_after_a_week_and_late_ones_of_their_minutes_are_refused(
     assert write_ticks(db, "EURUSD", [(given[0][0] + 5, 9.0, 9.0, 0.0, 0.0, 6)]).settled == [0]
 
 
-def test_the_brokers_early_minute_does_not_give_way_once_its_ticks_are_pruned(
+def test_provisional_minute_stays_once_its_ticks_are_pruned(
     db: apsw.Connection,
 ) -> None:
     start = TODAY - 9 * DAY
@@ -113,14 +113,14 @@ def test_the_brokers_early_minute_does_not_give_way_once_its_ticks_are_pruned(
     assert read(db, "EURUSD", "M1").candles[0] == (start, *bar(5.0, 10.0))
 
 
-def test_it_is_counted_back_from_the_newest_row_if_that_is_earlier(db: apsw.Connection) -> None:
+def test_retention_counts_back_from_the_newest_row_if_it_is_older(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(100, 50, 0))
     assert run(db, NOW + 1000 * DAY).rows == {"M1": 1}
     assert ages(db) == [50, 0]
     assert not run(db, NOW - 1000 * DAY).rows
 
 
-def test_a_day_that_got_rows_lately_is_left_alone_until_48_hours_have_gone(
+def test_day_with_recent_rows_stays_for_48_hours(
     db: apsw.Connection,
 ) -> None:
     write(db, "EURUSD", "M1", minutes(120, 119, 0))
@@ -131,7 +131,7 @@ def test_a_day_that_got_rows_lately_is_left_alone_until_48_hours_have_gone(
     assert (done.rows, done.left, ages(db)) == ({"M1": 2}, 0, [0])
 
 
-def test_a_clock_that_was_ahead_keeps_no_day_for_as_long(db: apsw.Connection) -> None:
+def test_receive_times_in_the_future_expire_after_48_hours(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(120, 119, 0))
     write(db, "EURUSD", "M1", minutes(119.9), now=NOW + 365 * DAY)
     put(db, M1="2y", M2="forever")
@@ -140,19 +140,19 @@ def test_a_clock_that_was_ahead_keeps_no_day_for_as_long(db: apsw.Connection) ->
     assert (run(db).rows, run(db, NOW + 49 * HOUR).rows) == ({"M1": 1}, {"M1": 2})
 
 
-def test_imported_days_stay_and_go_only_when_asked(db: apsw.Connection) -> None:
+def test_backdated_days_are_removed_only_on_request(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(0), now=NOW)
     write(db, "EURUSD", "M1", minutes(400, 399, 95, 20), now=NOW)
     done = run(db, NOW + 30 * DAY)
     first, last = TODAY - 400 * DAY, TODAY - 95 * DAY
     assert done.imported == [BackdatedDays("EURUSD", "M1", 3, first, last)]
     assert (done.rows, ages(db)) == ({}, [400, 399, 95, 20, 0])
-    done = run(db, imported=True)  # it does not wait
+    done = run(db, imported=True)  # without waiting 48 hours
     assert (done.rows, done.imported, ages(db)) == ({"M1": 3}, [], [20, 0])
     assert connection.query_all(db, "SELECT * FROM backdated_day") == []
 
 
-def test_what_is_made_of_imported_days_stays_with_them(db: apsw.Connection) -> None:
+def test_candles_derived_from_backdated_days_stay(db: apsw.Connection) -> None:
     put(db, M5="1y", M1="1y")
     write(db, "EURUSD", "M1", minutes(0), now=NOW)
     write(db, "EURUSD", "M1", minutes(800, 790), now=NOW)
@@ -162,20 +162,20 @@ def test_what_is_made_of_imported_days_stays_with_them(db: apsw.Connection) -> N
     assert (ages(db, "M5"), ages(db, "M15")) == ([0], [800, 790, 0])
 
 
-def test_days_imported_as_ticks_keep_their_minutes(db: apsw.Connection) -> None:
+def test_backdated_days_of_ticks_keep_their_minutes(db: apsw.Connection) -> None:
     data = "\n".join(["time_msc,bid,ask", f"{(TODAY - 200 * DAY) * 1000},1.5,1.6", ""])
     options = importer.Options(symbol="EURUSD")
     report = importer.load(db, [data.encode()], options, now=NOW)
     assert report.list_warnings() == [
-        "EURUSD ticks: 1 day older than kept, 2023-04-29 to 2023-04-29: "
-        "imported, only `gfil prune --imported` removes them"
+        "EURUSD ticks: 1 day older than the retention, 2023-04-29 to 2023-04-29: "
+        "kept as imported until `gfil prune --imported`"
     ]
     write(db, "EURUSD", "M1", minutes(0))
     assert (run(db, NOW + 3 * DAY).ticks, ages(db)) == (0, [200, 0])
     assert run(db, NOW + 3 * DAY, imported=True).ticks == 1
 
 
-def test_buckets_that_end_on_a_day_that_stays_are_kept(db: apsw.Connection) -> None:
+def test_buckets_that_end_on_a_kept_day_stay(db: apsw.Connection) -> None:
     with connection.transaction(db):
         symbol = symbols.ensure(db, "EURUSD")
         symbol_settings.update_settings(db, symbol, {"clock": "+05:30"})
@@ -189,7 +189,7 @@ def test_buckets_that_end_on_a_day_that_stays_are_kept(db: apsw.Connection) -> N
     assert read(db, "EURUSD", "H4", "+05:30").candles == before[2:]
 
 
-def test_stored_candles_off_the_chain_go_by_their_own_rule(db: apsw.Connection) -> None:
+def test_timeframe_that_is_not_materialised_has_its_own_rule(db: apsw.Connection) -> None:
     start = TODAY - 100 * DAY
     write(db, "EURUSD", "M2", [((start, start + 120), bar(1.0))])
     write(db, "EURUSD", "M1", minutes(0))
@@ -198,7 +198,7 @@ def test_stored_candles_off_the_chain_go_by_their_own_rule(db: apsw.Connection) 
     assert run(db).rows == {"M2": 1}
 
 
-def test_a_symbols_own_rule_counts_for_it_alone(db: apsw.Connection) -> None:
+def test_rule_of_a_symbol_applies_to_it_alone(db: apsw.Connection) -> None:
     for name in ("EURUSD", "XAUUSD"):
         write(db, name, "M1", minutes(120, 0))
     with connection.transaction(db):
@@ -207,7 +207,7 @@ def test_a_symbols_own_rule_counts_for_it_alone(db: apsw.Connection) -> None:
     assert (ages(db), ages(db, symbol="XAUUSD")) == ([0], [120, 0])
 
 
-def test_one_change_is_counted_and_no_viewer_is_told(db: apsw.Connection) -> None:
+def test_prune_counts_one_change_and_sends_no_event(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(120, 0))
     _, change = connection.read_state(db)
     run(db)
@@ -218,7 +218,7 @@ def test_one_change_is_counted_and_no_viewer_is_told(db: apsw.Connection) -> Non
     assert {number for (number,) in logged} <= {31}
 
 
-def test_room_is_given_back(db: apsw.Connection, db_path: Path) -> None:
+def test_free_pages_are_returned_to_the_file_system(db: apsw.Connection, db_path: Path) -> None:
     for days in range(120, 100, -1):
         write(db, "EURUSD", "M1", minutes(days, count=1400))
     write(db, "EURUSD", "M1", minutes(0))
@@ -229,7 +229,7 @@ def test_room_is_given_back(db: apsw.Connection, db_path: Path) -> None:
     assert db.pragma("integrity_check") == "ok"
 
 
-def test_whatever_else_has_had_its_time_goes_too(db: apsw.Connection) -> None:
+def test_expired_records_are_removed(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(0), now=NOW)
     write(db, "OLD", "M1", minutes(0), now=NOW)
     asked = idempotency.RequestIdentity("12345678", "POST /", "name", bytes(32))
@@ -243,14 +243,14 @@ def test_whatever_else_has_had_its_time_goes_too(db: apsw.Connection) -> None:
     assert sweep.is_swept(db)
 
 
-def test_what_was_done_last_is_remembered(db: apsw.Connection) -> None:
+def test_run_is_recorded(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(120, 0))
     assert maintenance_runs.read_last_run(db, "prune") is None
     done = run(db, NOW + 0.5)
     assert maintenance_runs.read_last_run(db, "prune") == (NOW, done.as_json())
 
 
-def test_it_rests_after_each_batch_for_as_long_as_that_took(db: apsw.Connection) -> None:
+def test_pause_after_a_batch_is_as_long_as_the_batch(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(*range(130, 95, -1), 0))
     rests: list[float] = []
     done = prune(db, now=NOW, rest=rests.append)
@@ -258,7 +258,7 @@ def test_it_rests_after_each_batch_for_as_long_as_that_took(db: apsw.Connection)
     assert max(rests) == done.longest_s
 
 
-def test_a_day_that_gets_rows_while_it_is_pruned_is_left_alone(db: apsw.Connection) -> None:
+def test_day_that_receives_rows_during_the_prune_stays(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(130, 120, 0))
     late: list[Any] = [minutes(119.9, price=8.0)]
 
@@ -270,7 +270,7 @@ def test_a_day_that_gets_rows_while_it_is_pruned_is_left_alone(db: apsw.Connecti
     assert ages(db) == [120, 119, 0]
 
 
-def test_a_symbol_deleted_while_it_is_pruned_is_passed_over(db: apsw.Connection) -> None:
+def test_symbol_deleted_during_the_prune_is_skipped(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(130, 120, 0))
     write(db, "XAUUSD", "M1", minutes(130, 0))
 
@@ -283,10 +283,10 @@ def test_a_symbol_deleted_while_it_is_pruned_is_passed_over(db: apsw.Connection)
     assert ages(db, symbol="XAUUSD") == [0]
 
 
-def test_a_brokers_years_are_what_they_were_after_prunes_at_several_dates(
+def test_kept_candles_of_broker_years_are_unchanged_by_prunes(
     db: apsw.Connection, shared_hours: Path
 ) -> None:
-    """Real minutes of EURUSD, 2017 to 2019, as if each month had been sent when it was over."""
+    """Broker minutes of EURUSD, 2017 to 2019, written at the end of each month."""
     share = 45 if shared_hours == SAMPLES / "hours" else 1  # one row of 45 is in the sample
     (source,) = (shared_hours / "bulk").glob("frxEURUSD_M1_*.csv.gz")
     lines = gzip.decompress(source.read_bytes()).splitlines(keepends=True)
@@ -295,7 +295,7 @@ def test_a_brokers_years_are_what_they_were_after_prunes_at_several_dates(
     for first, last in ((1, 60_000), (60_000, 130_000), (130_000, 180_000)):
         months = [lines[0], *lines[max(1, first // share) : last // share]]
         report = importer.load(db, months, options, now=0x7FFFFFFF, name="-")
-        with connection.transaction(db):  # they came in time
+        with connection.transaction(db):  # they were written in time
             db.execute("DELETE FROM backdated_day")
             db.execute("DELETE FROM received_day")
         before = {tf: read(db, "EURUSD", tf).candles for tf in ("M5", "M15", "H1", "H4", "D1")}

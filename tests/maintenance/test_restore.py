@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/restore.py and gfil/store/replacing.py: the old or the new, always whole."""
+"""Tests of gfil/maintenance/restore.py and gfil/store/engine/file_swap.py."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ from gfil.maintenance import backup, restore
 from gfil.maintenance.restore import Restored
 from gfil.store import api_keys
 from gfil.store.candles import integrity
-from gfil.store.engine import connection, file_copy, file_swap
+from gfil.store.engine import connection, file_copy, file_swap, upgrade
 from gfil.store.engine.file_swap import InUse
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faults import workloads
@@ -37,7 +37,7 @@ from tests.faults.sizes import seeded
 from tests.maintenance.restoring import NOW, add, data, epoch
 from tests.maintenance.test_backup import gfil, names
 from tests.oracle.database import State
-from tests.store.engine.test_connection import make_old
+from tests.store.old_schema import make_old
 
 KEPT = "gfil.before-restore-20250102T030405Z.db"
 HOLDS = """
@@ -49,9 +49,7 @@ sys.stdin.read()
 """
 
 
-def test_what_was_backed_up_is_there_again_and_what_was_there_is_kept(
-    source: Path, db_path: Path
-) -> None:
+def test_restore_brings_back_the_backup_and_keeps_the_old_file(source: Path, db_path: Path) -> None:
     old, wanted = data(db_path), data(source)
     old_epoch = epoch(db_path)
     done = restore.run(source, db_path, now=NOW)
@@ -64,7 +62,7 @@ def test_what_was_backed_up_is_there_again_and_what_was_there_is_kept(
     assert epoch(db_path) not in (old_epoch, epoch(source))
 
 
-def test_it_can_be_taken_back(source: Path, db_path: Path) -> None:
+def test_restore_can_be_undone(source: Path, db_path: Path) -> None:
     old = data(db_path)
     first = restore.run(source, db_path, now=NOW)
     assert first.kept is not None
@@ -73,17 +71,15 @@ def test_it_can_be_taken_back(source: Path, db_path: Path) -> None:
     assert second.kept == db_path.with_name("gfil.before-restore-20250102T030405Z-2.db")
 
 
-def test_where_there_is_none_it_is_made(source: Path, tmp_path: Path) -> None:
+def test_restore_creates_a_missing_database(source: Path, tmp_path: Path) -> None:
     path = tmp_path / "new" / "other.db"
     assert restore.run(source, path, now=NOW).kept is None
     assert names(path.parent) == ["other.db", "other.db-checkpointer"]
     assert data(path) == data(source)
 
 
-def test_a_wal_that_was_left_alone_is_never_read_into_the_new_one(
-    source: Path, db_path: Path
-) -> None:
-    """Somebody removed the database and forgot what belongs to it."""
+def test_orphaned_wal_is_not_applied_to_the_restored_file(source: Path, db_path: Path) -> None:
+    """The database was deleted without its WAL."""
     with closing(connection.connect(db_path)) as db:
         workloads.send("M1", workloads.minutes(seeded("left"), workloads.DAY, 9))(db)
         left = Path(f"{db_path}-wal").read_bytes()
@@ -94,8 +90,8 @@ def test_a_wal_that_was_left_alone_is_never_read_into_the_new_one(
     assert db_path.with_name(f"{KEPT}-wal").read_bytes() == left
 
 
-def test_what_was_in_the_wal_of_a_killed_server_is_kept(source: Path, db_path: Path) -> None:
-    """No false alarm after kill -9, and nothing lost either."""
+def test_wal_of_a_killed_server_is_kept(source: Path, db_path: Path) -> None:
+    """No false alarm after kill -9, and no lost commit."""
     with hold(db_path, "SELECT * FROM symbol"):
         add(db_path, "in the log")
     assert Path(f"{db_path}-wal").exists()
@@ -115,7 +111,7 @@ def data_of_copy(path: Path) -> State:
 
 @contextmanager
 def hold(path: Path, sql: str) -> Iterator[None]:
-    """Let another process have it open; it is killed at the end."""
+    """Keep the database open in another process, which is killed at the end."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(path), sql],
         stdin=subprocess.PIPE,
@@ -133,24 +129,22 @@ def hold(path: Path, sql: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     "sql", ["SELECT * FROM symbol", "BEGIN; SELECT * FROM store", "BEGIN IMMEDIATE"]
 )
-def test_a_database_that_anybody_has_open_is_left_alone(
-    source: Path, db_path: Path, sql: str
-) -> None:
+def test_database_in_use_is_not_replaced(source: Path, db_path: Path, sql: str) -> None:
     old = data(db_path)
-    with hold(db_path, sql), pytest.raises(InUse, match="is in use: stop its server"):
+    with hold(db_path, sql), pytest.raises(InUse, match="is in use: first stop its server"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
     assert restore.run(source, db_path, now=NOW).kept is not None
 
 
-def test_a_running_server_is_left_alone_a_killed_one_is_not_running(
+def test_restore_refuses_a_running_server_and_accepts_a_killed_one(
     source: Path, server: Callable[..., Server]
 ) -> None:
     running = server()
     status, said, error = gfil(running.db, "restore", str(source))
     assert (status, said) == (1, "")
     assert error == (
-        f"gfil: {running.db} is in use: stop its server, and whatever else has it open, first\n"
+        f"gfil: {running.db} is in use: first stop its server and other programs that use it\n"
     )
     assert running.get("/healthz").status == 200
     workers = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
@@ -161,7 +155,7 @@ def test_a_running_server_is_left_alone_a_killed_one_is_not_running(
     assert data(running.db) == data(source)
 
 
-def test_a_key_that_was_revoked_since_stays_revoked(db_path: Path, tmp_path: Path) -> None:
+def test_key_revoked_since_the_backup_stays_revoked(db_path: Path, tmp_path: Path) -> None:
     with closing(connection.connect(db_path)) as db, connection.transaction(db):
         keys = [api_keys.create(db, name, "read", now=NOW) for name in ("a", "b")]
     source = backup.write(db_path, tmp_path / "backup.db", now=NOW).path
@@ -173,7 +167,7 @@ def test_a_key_that_was_revoked_since_stays_revoked(db_path: Path, tmp_path: Pat
     assert valid == [False, True]
 
 
-def test_an_older_schema_is_brought_up_to_date(db_path: Path, tmp_path: Path) -> None:
+def test_older_schema_is_upgraded(db_path: Path, tmp_path: Path) -> None:
     source = tmp_path / "old.db"
     make_old(source)
     before = source.read_bytes()
@@ -184,7 +178,7 @@ def test_an_older_schema_is_brought_up_to_date(db_path: Path, tmp_path: Path) ->
 
 
 def newer(path: Path) -> None:
-    apsw.Connection(str(path)).pragma("user_version", connection.SCHEMA_VERSION + 1)
+    apsw.Connection(str(path)).pragma("user_version", upgrade.SCHEMA_VERSION + 1)
 
 
 def foreign(path: Path) -> None:
@@ -220,11 +214,11 @@ def wrong_candle(path: Path) -> None:
         (no_database, ForeignDatabase, "it is not an SQLite database"),
         (broken_page, (integrity.Unsound, DatabaseError), "damaged|malformed"),
         (cut_off, (integrity.Unsound, DatabaseError), "damaged|malformed"),
-        (wrong_candle, integrity.Unsound, "is not what its base makes it"),
-        (Path.unlink, NotFound, "no file"),
+        (wrong_candle, integrity.Unsound, "differs from what its base makes"),
+        (Path.unlink, NotFound, "does not exist"),
     ],
 )
-def test_a_wrong_file_changes_nothing(
+def test_invalid_backup_changes_nothing(
     source: Path,
     db_path: Path,
     spoil: Callable[[Path], object],
@@ -239,12 +233,12 @@ def test_a_wrong_file_changes_nothing(
     assert not [name for name in names(db_path.parent) if "restor" in name]
 
 
-def test_the_database_is_no_backup_of_itself(db_path: Path) -> None:
+def test_database_is_not_a_backup_of_itself(db_path: Path) -> None:
     with pytest.raises(BadParameter, match="the database itself"):
         restore.run(db_path, db_path, now=NOW)
 
 
-def test_somebody_elses_database_is_not_replaced(source: Path, tmp_path: Path) -> None:
+def test_database_of_another_program_is_not_replaced(source: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     apsw.Connection(str(other)).execute("CREATE TABLE mine (a)")
     before = other.read_bytes()
@@ -254,7 +248,7 @@ def test_somebody_elses_database_is_not_replaced(source: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("spoil", [broken_page, cut_off, no_database])
-def test_a_damaged_database_is_replaced_and_kept_as_it_is(
+def test_damaged_database_is_replaced_and_kept(
     source: Path, db_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     add(db_path)
@@ -266,7 +260,7 @@ def test_a_damaged_database_is_replaced_and_kept_as_it_is(
     assert len(done.kept.read_bytes()) == len(damaged)
 
 
-def test_a_damaged_one_that_is_open_is_left_alone(source: Path, db_path: Path) -> None:
+def test_damaged_database_in_use_is_not_replaced(source: Path, db_path: Path) -> None:
     with hold(db_path, "SELECT * FROM symbol"):
         descriptor = os.open(db_path, os.O_WRONLY)
         os.pwrite(descriptor, b"x" * 100, 0)
@@ -276,17 +270,17 @@ def test_a_damaged_one_that_is_open_is_left_alone(source: Path, db_path: Path) -
     assert db_path.read_bytes()[:100] == b"x" * 100
 
 
-def test_what_does_not_fit_changes_nothing(
+def test_backup_that_does_not_fit_changes_nothing(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = data(db_path)
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
 
 
-def test_on_a_full_disk_it_is_one_line_and_nothing_has_changed(source: Path, db_path: Path) -> None:
+def test_full_disk_is_one_line_and_changes_nothing(source: Path, db_path: Path) -> None:
     old = data(db_path)
     done = subprocess.run(
         [sys.executable, "-m", "gfil", "restore", str(source)],
@@ -304,10 +298,10 @@ def test_on_a_full_disk_it_is_one_line_and_nothing_has_changed(source: Path, db_
 
 
 @pytest.mark.parametrize("kind", ["write", "sync"])
-def test_whatever_write_fails_the_old_or_the_new_one_is_there(
+def test_failed_write_leaves_the_old_or_the_new_database(
     kind: str, source: Path, db_path: Path
 ) -> None:
-    """From the first of the copy to the last of its new epoch."""
+    """From the first write of the copy to the last of the new epoch."""
     old, new = data(db_path), data(source)
     for first in range(1, 400):
         failed: GfilError | None = None
@@ -321,14 +315,14 @@ def test_whatever_write_fails_the_old_or_the_new_one_is_there(
             break
         connection.connect(
             db_path
-        ).close()  # it may have to undo a change of its head, as a server does
+        ).close()  # it may have to roll back a change of the header, as a server does
         assert data(db_path) == old
     assert (data(db_path), epoch(db_path) == epoch(source)) == (new, False)
     assert first > 1
     assert not fault.has_fired
 
 
-def test_without_second_names_nothing_has_changed(
+def test_file_system_without_hard_links_changes_nothing(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -336,12 +330,14 @@ def test_without_second_names_nothing_has_changed(
 
     old = data(db_path)
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(DatabaseError, match="gives no file a second name"):
+    with pytest.raises(DatabaseError, match="has no hard links"):
         restore.run(source, db_path, now=NOW)
     assert data(db_path) == old
 
 
-def test_a_link_to_the_database_stays_one(source: Path, db_path: Path, tmp_path: Path) -> None:
+def test_symbolic_link_to_the_database_stays_a_link(
+    source: Path, db_path: Path, tmp_path: Path
+) -> None:
     real = tmp_path / "disk" / "real.db"
     real.parent.mkdir()
     db_path.rename(real)
@@ -352,23 +348,27 @@ def test_a_link_to_the_database_stays_one(source: Path, db_path: Path, tmp_path:
     assert data(real) == data(source)
 
 
-def test_the_command_says_it_in_one_line_or_as_json(source: Path, db_path: Path) -> None:
+def test_command_prints_one_line_or_json(source: Path, db_path: Path) -> None:
     status, said, error = gfil(db_path, "restore", str(source))
     assert (status, error) == (0, "")
     assert said.startswith(
-        f"{db_path}: restored from {source}; what was there is now {db_path.parent}"
+        f"{db_path}: restored from {source}; the previous database is now {db_path.parent}"
     )
     status, said, _ = gfil(db_path, "restore", str(source), "--json")
     told = orjson.loads(said)
     assert (status, sorted(told)) == (0, ["change", "db", "kept", "revoked", "source"])
 
 
-def test_a_wrong_file_is_one_line(db_path: Path, tmp_path: Path) -> None:
+def test_missing_backup_is_one_line(db_path: Path, tmp_path: Path) -> None:
     status, said, error = gfil(db_path, "restore", str(tmp_path / "none.db"))
-    assert (status, said, error) == (1, "", f"gfil: no file {tmp_path / 'none.db'}\n")
+    assert (status, said, error) == (
+        1,
+        "",
+        f"gfil: the file {tmp_path / 'none.db'} does not exist\n",
+    )
 
 
-def test_the_old_one_is_taken_only_once(db_path: Path) -> None:
+def test_exclusive_access_is_given_once(db_path: Path) -> None:
     with file_swap.exclusive_access(db_path) as old:
         assert old is not None
         with pytest.raises(InUse), file_swap.exclusive_access(db_path):

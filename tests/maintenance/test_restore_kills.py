@@ -1,4 +1,4 @@
-"""A restore that is killed at any moment: the old database or the new one, always whole."""
+"""Killed restores leave either the old or the new database, complete."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ STEPS = [(os, "link"), (os, "fsync"), (Path, "replace"), (integrity, "check"), (
 
 
 @pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
-def test_ended_at_any_step_the_old_or_the_new_one_is_there(
+def test_restore_ended_at_a_step_leaves_the_old_or_the_new_database(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
 ) -> None:
     step: Callable[..., object] = getattr(owner, name)
@@ -51,7 +51,7 @@ def test_ended_at_any_step_the_old_or_the_new_one_is_there(
     assert data(db_path) == new
 
 
-def test_killed_at_any_moment_the_old_or_the_new_one_is_there(source: Path, db_path: Path) -> None:
+def test_killed_restore_leaves_the_old_or_the_new_database(source: Path, db_path: Path) -> None:
     old, new = data(db_path), data(source)
     rng = seeded("kills")
     for _ in range(4):
@@ -60,7 +60,7 @@ def test_killed_at_any_moment_the_old_or_the_new_one_is_there(source: Path, db_p
             cwd=ROOT,
             env=clean_environment(GFIL_DB=str(db_path)),
         )
-        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "its copy")
+        wait_for(lambda: "gfil.db.restoring.part" in names(db_path.parent), "the copy")
         for _ in range(rng.randrange(20_000)):
             pass
         process.send_signal(signal.SIGKILL)
@@ -73,10 +73,10 @@ def test_killed_at_any_moment_the_old_or_the_new_one_is_there(source: Path, db_p
     assert not list(db_path.parent.glob("*.restoring*"))
 
 
-def test_a_swap_without_a_second_name_would_be_caught(
+def test_swap_without_a_hard_link_is_detected(
     source: Path, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proof of the proof: between two renamings there is no database."""
+    """Proves that the test detects a swap with a moment without a database."""
     monkeypatch.setattr(os, "link", os.rename)
 
     def die(*_: object) -> None:

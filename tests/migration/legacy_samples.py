@@ -1,4 +1,4 @@
-"""Files as the old system left them, made up: any timeframe, any spelling, cut off or doubled."""
+"""Generated files of the old system: any timeframe and spelling, truncated or with duplicates."""
 
 import json
 import random
@@ -14,7 +14,7 @@ Row = tuple[int, float, float, float, float, float]
 
 
 def minutes(count: int, start: int = MONDAY, seed: int = 1) -> list[Row]:
-    """So many M1, one after another."""
+    """Consecutive M1."""
     rng = random.Random(seed)
     rows = []
     price = 1.1
@@ -28,7 +28,7 @@ def minutes(count: int, start: int = MONDAY, seed: int = 1) -> list[Row]:
 
 
 def fold(rows: Sequence[Row], tf: str) -> list[Row]:
-    """The candles of a timeframe as the old system had them: its weeks begin on a Thursday."""
+    """Candles of a timeframe as the old system rolled them up; its weeks start on a Thursday."""
     folded: dict[int, Row] = {}
     for time, first, high, low, last, volume in rows:
         start = time - time % SECONDS[tf]
@@ -41,12 +41,12 @@ def fold(rows: Sequence[Row], tf: str) -> list[Row]:
 
 
 def objects(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows as note 001 has them."""
+    """Rows in the object form of the old system."""
     return [dict(zip(("ts", "o", "h", "l", "c", "v"), row, strict=True)) for row in rows]
 
 
 def stamped(rows: Sequence[Row], form: str) -> list[dict[str, Any]]:
-    """Rows with stamps for people, in capital letters."""
+    """Rows with formatted times and upper-case keys."""
     return [
         {"O": row[1], "H": row[2], "L": row[3], "C": row[4], "V": row[5]}
         | {"T": datetime.fromtimestamp(row[0], UTC).strftime(form), "BV": 1.5}
@@ -55,7 +55,7 @@ def stamped(rows: Sequence[Row], form: str) -> list[dict[str, Any]]:
 
 
 def save(folder: Path, name: str, rows: Any, cut: float = 1) -> Path:
-    """Write a file, perhaps only the first part of it."""
+    """Write a file, or the first part of it."""
     folder.mkdir(exist_ok=True)
     text = json.dumps(rows)
     path = folder / f"{name}.json"
@@ -66,7 +66,7 @@ def save(folder: Path, name: str, rows: Any, cut: float = 1) -> Path:
 def save_symbol(
     folder: Path, symbol: str, count: int, seed: int = 1, start: int = MONDAY
 ) -> list[Row]:
-    """Write the seven files of a symbol, some rows twice; return its M1."""
+    """Write the seven files of a symbol with some duplicates; return its M1."""
     rng = random.Random(seed)
     rows = minutes(count, start, seed)
     for tf in SECONDS:

@@ -1,4 +1,4 @@
-"""Tests of gfil/upkeep/originals.py: when the old files go, and everything that keeps them."""
+"""Tests of gfil/migration/cleanup.py."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ CONTENT = b"[]"
 
 @pytest.fixture
 def old(db: apsw.Connection, tmp_path: Path) -> Path:
-    """An old file that was migrated with nothing refused, and backed up since."""
+    """Migrated file without refused rows, with a newer backup."""
     path = tmp_path / "EURUSD_1m.json"
     path.write_bytes(CONTENT)
     remember(db, path)
@@ -28,7 +28,7 @@ def old(db: apsw.Connection, tmp_path: Path) -> Path:
 
 
 def remember(db: apsw.Connection, path: Path, rejected: int = 0, due: int | None = DUE) -> None:
-    """Note a file as the migration does."""
+    """Record a file as the migration does."""
     now = path.stat()
     report = {"rejected": rejected, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
     ids = [symbol.id for symbol in symbols.list_symbols(db)]
@@ -40,59 +40,57 @@ def remember(db: apsw.Connection, path: Path, rejected: int = 0, due: int | None
 
 
 def back_up(db: apsw.Connection, path: Path, time: int = VERIFIED + 60) -> None:
-    """Note a backup as `backup` does."""
+    """Record a backup as `backup` does."""
     path.write_bytes(b"backup")
     with connection.transaction(db):
         maintenance_runs.record_run(db, "backup", {"path": str(path)}, now=time)
 
 
 def kept(db: apsw.Connection, now: float = DUE) -> list[str]:
-    """Why files stay."""
+    """Reasons why files stay."""
     report = delete_migrated(db, now)
     assert report.deleted == []
     return [*report.kept.values()]
 
 
-def test_a_file_goes_when_its_time_has_come(db: apsw.Connection, old: Path) -> None:
+def test_file_is_deleted_after_its_delay(db: apsw.Connection, old: Path) -> None:
     assert delete_migrated(db, DUE - 1).as_json() == {"deleted": [], "kept": []}
     assert old.exists()
     report = delete_migrated(db, DUE)
     assert report.as_json() == {"deleted": [str(old)], "kept": []}
-    assert report.describe() == ["1 of the old files, migrated and verified, deleted"]
+    assert report.describe() == ["1 migrated file deleted"]
     assert not old.exists()
     assert delete_migrated(db, DUE + 1).deleted == []
-    assert len(migrated_files.list_files(db)) == 1, "it is known, should it come back"
+    assert len(migrated_files.list_files(db)) == 1, "the record stays"
 
 
-def test_a_dry_run_only_tells(db: apsw.Connection, db_path: Path, old: Path) -> None:
+def test_dry_run_deletes_no_file(db: apsw.Connection, db_path: Path, old: Path) -> None:
     reader = connection.connect(db_path, readonly=True)
     report = delete_migrated(reader, DUE, dry_run=True)
     assert report.deleted == [str(old)]
-    assert report.describe() == ["1 of the old files, migrated and verified, would be deleted"]
+    assert report.describe() == ["1 migrated file would be deleted"]
     assert old.exists()
 
 
-def test_a_file_that_is_never_to_go_stays(db: apsw.Connection, old: Path) -> None:
+def test_file_without_a_deletion_time_stays(db: apsw.Connection, old: Path) -> None:
     remember(db, old, due=None)
     assert kept(db, DUE + 10**9) == []
     assert old.exists()
 
 
-def test_a_file_of_which_rows_were_refused_stays(db: apsw.Connection, old: Path) -> None:
+def test_file_with_refused_rows_stays(db: apsw.Connection, old: Path) -> None:
     remember(db, old, rejected=1)
-    assert kept(db) == ["rows of it were refused"]
+    assert kept(db) == ["some of its rows were refused"]
 
 
-def test_a_file_stays_whose_symbol_has_been_deleted(
-    db: apsw.Connection, old: Path, tmp_path: Path
-) -> None:
+def test_file_of_a_deleted_symbol_stays(db: apsw.Connection, old: Path, tmp_path: Path) -> None:
     with connection.transaction(db):
         gold, silver = (symbols.ensure(db, name) for name in ("XAUUSD", "XAGUSD"))
     remember(db, old)
     with connection.transaction(db):
         symbols.delete(db, silver)
     back_up(db, tmp_path / "backup.db", VERIFIED + 3600)
-    assert kept(db) == ["its symbol has been deleted since: `gfil migrate` brings it back"]
+    assert kept(db) == ["its symbol was deleted since: `gfil migrate` imports it again"]
     remember(db, old)
     with connection.transaction(db):
         symbols.rename(db, gold, "GOLD")
@@ -100,54 +98,52 @@ def test_a_file_stays_whose_symbol_has_been_deleted(
 
 
 @pytest.mark.parametrize("time", [VERIFIED, VERIFIED - 1, DUE + 1])
-def test_a_file_stays_without_a_backup_made_since(
+def test_file_without_a_newer_backup_stays(
     db: apsw.Connection, old: Path, tmp_path: Path, time: int
 ) -> None:
-    why = "no verified backup has been made since: `gfil backup` makes one"
+    why = "no verified backup was made since: run `gfil backup`"
     back_up(db, tmp_path / "backup.db", time)
     assert kept(db) == [why]
     db.execute("DELETE FROM maintenance_run")
     report = delete_migrated(db, DUE)
     assert report.as_json()["kept"] == [{"file": str(old), "why": why}]
-    assert report.describe() == [f"1 of the old files, migrated, stay: {why}"]
+    assert report.describe() == [f"1 migrated file kept: {why}"]
     assert old.exists()
 
 
-def test_a_file_stays_when_the_backup_has_gone(
+def test_file_stays_if_the_backup_is_missing(
     db: apsw.Connection, old: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "backup.db").unlink()
-    assert kept(db) == [f"the last backup is not at {tmp_path / 'backup.db'} any more"]
+    assert kept(db) == [f"the last backup {tmp_path / 'backup.db'} no longer exists"]
 
 
-def test_a_file_that_has_changed_stays(db: apsw.Connection, old: Path) -> None:
+def test_changed_file_stays(db: apsw.Connection, old: Path) -> None:
     times = old.stat().st_atime_ns, old.stat().st_mtime_ns
     old.write_bytes(b"[1]")
-    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["it was changed since: `gfil migrate` imports the new rows"]
     old.write_bytes(b"{}")
     os.utime(old, ns=times)
-    assert kept(db) == ["its content has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["its content was changed since: `gfil migrate` imports the new rows"]
     old.write_bytes(CONTENT)
-    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["it was changed since: `gfil migrate` imports the new rows"]
     os.utime(old, ns=times)
     assert delete_migrated(db, DUE).deleted == [str(old)]
 
 
-def test_a_link_in_the_place_of_a_file_stays(db: apsw.Connection, old: Path) -> None:
+def test_link_in_place_of_the_file_stays(db: apsw.Connection, old: Path) -> None:
     old.rename(old.with_name("elsewhere.json"))
     old.symlink_to("elsewhere.json")
-    assert kept(db) == ["it has changed since: `gfil migrate` takes what is new in it"]
+    assert kept(db) == ["it was changed since: `gfil migrate` imports the new rows"]
 
 
-def test_a_file_that_somebody_else_removed_is_asked_for_no_more(
-    db: apsw.Connection, old: Path
-) -> None:
+def test_missing_file_is_not_checked_again(db: apsw.Connection, old: Path) -> None:
     old.unlink()
     assert kept(db) == []
     assert migrated_files.list_files(db)[0].delete_after is None
 
 
-def test_one_file_that_cannot_go_keeps_no_other(
+def test_file_that_cannot_be_deleted_does_not_stop_the_others(
     db: apsw.Connection, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "XAUUSD_1m.json"

@@ -1,4 +1,4 @@
-"""Tests of the old system's SQLite file: gfil/store/klines.py and what legacy.py makes of it."""
+"""Tests of the SQLite file of the old system: gfil/store/legacy_kline_db.py and its migration."""
 
 import hashlib
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ INSERT = "INSERT INTO kline_1m VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def make(path: Path, rows: Sequence[Sequence[Any]], schema: str = NOTE_001) -> apsw.Connection:
-    """Write the old file; the connection is still open."""
+    """Write the old file; return the open connection."""
     old = apsw.Connection(str(path))
     old.pragma("journal_mode", "WAL")
     old.execute(schema).fetchall()
@@ -38,14 +38,14 @@ def make(path: Path, rows: Sequence[Sequence[Any]], schema: str = NOTE_001) -> a
 
 
 def move(db_path: Path, source: Path) -> MigrationReport:
-    """Migrate it."""
+    """Migrate the file; return the report."""
     found = legacy_files.find(str(source))
     moved = MigrationReport(db_path)
-    migrate.migrate(db_path, found, MigrationOptions(keep_hours=72), moved, tell_time=lambda: NOW)
+    migrate.migrate(db_path, found, MigrationOptions(keep_hours=72), moved, read_time=lambda: NOW)
     return moved
 
 
-def test_all_symbols_of_the_old_table_come_over(
+def test_every_symbol_of_the_old_table_is_migrated(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "klines.db"
@@ -59,12 +59,12 @@ def test_all_symbols_of_the_old_table_come_over(
     assert hashlib.sha256(source.read_bytes()).digest() == before
     (file,) = moved.files
     assert (file.state, file.counts["present"], moved.exit_status) == ("migrated", 9050, 0)
-    assert migrated_files.list_files(db)[0].delete_after is None, "only JSON files are ever deleted"
+    assert migrated_files.list_files(db)[0].delete_after is None, "only JSON files are deleted"
     assert move(db_path, source).files[0].state == "migrated before"
     assert [week["symbol"] for week in moved.weeks] == ["EURUSD", "XAUUSD"]
 
 
-def test_what_is_in_the_old_log_comes_too_while_the_old_system_runs(
+def test_wal_of_the_running_old_system_is_read(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "klines.db"
@@ -76,7 +76,7 @@ def test_what_is_in_the_old_log_comes_too_while_the_old_system_runs(
     assert read(db, "EURUSD", "M1").candles == rows
 
 
-def test_a_folder_without_write_permission_is_read_as_it_is(
+def test_read_only_folder_is_read_without_writing(
     db_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "klines.db"
@@ -90,7 +90,7 @@ def test_a_folder_without_write_permission_is_read_as_it_is(
     assert "b.db-wal belongs to it" in refused.error
 
 
-def test_cells_that_hold_anything_cost_their_rows_alone(
+def test_invalid_cell_refuses_its_row_only(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "klines.db"
@@ -119,7 +119,7 @@ def test_cells_that_hold_anything_cost_their_rows_alone(
     assert {candle[-1] for candle in read(db, "EURUSD", "M1").candles} == {0}
 
 
-def test_a_database_of_this_program_or_of_another_is_refused(db_path: Path, tmp_path: Path) -> None:
+def test_database_of_gfil_or_another_program_is_refused(db_path: Path, tmp_path: Path) -> None:
     (own,) = move(db_path, db_path).files
     assert "it is a database of GFIL" in own.error
     other = tmp_path / "other.db"
@@ -128,7 +128,7 @@ def test_a_database_of_this_program_or_of_another_is_refused(db_path: Path, tmp_
     assert "it has no table kline_1m" in move(db_path, other).files[0].error
 
 
-def test_the_old_table_is_read_in_order_and_in_pieces(tmp_path: Path) -> None:
+def test_old_table_is_read_in_order_and_in_pages(tmp_path: Path) -> None:
     rows = [("EURUSD", *row) for row in minutes(legacy_kline_db.PAGE_ROWS + 1)]
     make(tmp_path / "k.db", rows[::-1]).close()
     with closing(legacy_kline_db.connect(tmp_path / "k.db")) as old:
@@ -137,7 +137,7 @@ def test_the_old_table_is_read_in_order_and_in_pieces(tmp_path: Path) -> None:
     assert [row for piece in pieces for row in piece] == rows
 
 
-def test_a_broken_old_file_is_named(db_path: Path, tmp_path: Path) -> None:
+def test_damaged_old_file_is_named(db_path: Path, tmp_path: Path) -> None:
     source = tmp_path / "broken.db"
     make(source, [("EURUSD", *row) for row in minutes(2000)]).close()
     content = bytearray(source.read_bytes())
@@ -148,7 +148,7 @@ def test_a_broken_old_file_is_named(db_path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing.db", "text.db"])
-def test_what_is_no_database_is_refused(tmp_path: Path, name: str) -> None:
+def test_file_that_is_no_database_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.db").write_text("SQLite")
     with pytest.raises(BadParameter):
         legacy_files.find(str(tmp_path / name))

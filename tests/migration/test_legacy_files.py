@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/legacy.py and verifying.py: what is stored of old files, and adds up."""
+"""Tests of gfil/migration/legacy_files.py and verify.py: stored rows and their counts."""
 
 import gzip
 import os
@@ -26,30 +26,28 @@ HOW = ReadOptions(None, NOW)
 def take(
     db: apsw.Connection, path: Path, edges: tuple[int, ...] = (), how: ReadOptions = HOW
 ) -> tuple[Loaded, Verdict]:
-    """Load a file and verify it."""
-    original = next(
-        each for each in legacy_files.find(str(path.parent)).originals if each.path == path
-    )
+    """Load and verify a file."""
+    original = next(each for each in legacy_files.find(str(path.parent)).files if each.path == path)
     loaded = legacy_files.load(db, original, how, edges)
     return loaded, verify.verify(db, original, how, edges)
 
 
 def adds_up(loaded: Loaded, verdict: Verdict) -> bool:
-    """Whether nothing is missing, and both readings found as many rows."""
+    """Return whether no row is missing and both readings count the same rows."""
     found = verdict.present + verdict.covered + verdict.kept
     return (
         verdict.rows == found + verdict.duplicates + verdict.rejected == loaded.report.rows
         and verdict.missing == 0
-        and verdict.digest == loaded.seal.digest
+        and verdict.digest == loaded.fingerprint.digest
     )
 
 
 def values(db: apsw.Connection, symbol: str, tf: str) -> list[tuple[float, ...]]:
-    """All candles of a timeframe."""
+    """Return all candles of a timeframe."""
     return [tuple(row) for row in read(db, symbol, tf).candles]
 
 
-def test_a_folder_is_read_symbol_by_symbol_the_minutes_first(tmp_path: Path) -> None:
+def test_folder_is_read_by_symbol_with_minutes_first(tmp_path: Path) -> None:
     for name in ("B_1w", "B_1m", "A.r-1h", "A.r-5m", "B_15m"):
         save(tmp_path, name, [])
     (tmp_path / "notes.txt").write_text("x")
@@ -58,18 +56,18 @@ def test_a_folder_is_read_symbol_by_symbol_the_minutes_first(tmp_path: Path) -> 
     with gzip.open(tmp_path / "B_4h.json.gz", "wb") as file:
         file.write(b"[]")
     found = legacy_files.find(str(tmp_path))
-    assert [(each.symbol, each.timeframe.name) for each in found.originals] == [
+    assert [(each.symbol, each.timeframe.name) for each in found.files] == [
         *(("A.r", "M5"), ("A.r", "H1")),
         *(("B", "M1"), ("B", "M15"), ("B", "H4"), ("B", "W1")),
     ]
     assert found.foreign == ["C_1m.json", "notes.txt", "settings.json"]
 
 
-def test_what_holds_nothing_of_the_old_system_is_refused(tmp_path: Path) -> None:
+def test_source_without_old_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(BadParameter, match="no file in it is called as"):
+    with pytest.raises(BadParameter, match="no file named like"):
         legacy_files.find(str(tmp_path))
-    with pytest.raises(BadParameter, match="neither a folder nor an SQLite file"):
+    with pytest.raises(BadParameter, match="not a folder or an SQLite file"):
         legacy_files.find(str(tmp_path / "notes.txt"))
     with pytest.raises(BadParameter, match="no such file or folder"):
         legacy_files.find(str(tmp_path / "nowhere"))
@@ -88,7 +86,7 @@ def test_what_holds_nothing_of_the_old_system_is_refused(tmp_path: Path) -> None
         lambda rows: dict(zip("tohlcv", map(list, zip(*rows, strict=True)), strict=True)),
     ],
 )
-def test_every_spelling_is_stored_as_it_is(db: apsw.Connection, tmp_path: Path, shape: Any) -> None:
+def test_every_spelling_is_stored(db: apsw.Connection, tmp_path: Path, shape: Any) -> None:
     rows = minutes(100)
     loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", shape(rows)))
     assert values(db, "EURUSD", "M1") == rows
@@ -96,7 +94,7 @@ def test_every_spelling_is_stored_as_it_is(db: apsw.Connection, tmp_path: Path, 
     assert (verdict.present, loaded.report.inserted) == (100, 100)
 
 
-def test_of_rows_in_one_bucket_the_closed_one_stays(db: apsw.Connection, tmp_path: Path) -> None:
+def test_closed_candle_wins_among_duplicates(db: apsw.Connection, tmp_path: Path) -> None:
     rows = minutes(40)
     forming = [(*row[:5], row[5] / 2) for row in rows[10:14]]
     given = rows[:12] + forming + rows[12:] + [rows[3], rows[39]]
@@ -107,7 +105,7 @@ def test_of_rows_in_one_bucket_the_closed_one_stays(db: apsw.Connection, tmp_pat
     assert adds_up(loaded, verdict)
 
 
-def test_rows_in_any_order_are_put_in_order_before_they_are_stored() -> None:
+def test_unsorted_rows_are_sorted() -> None:
     rows = minutes(50)
     given = [*reversed(rows), *rows[10:20]]
     columns = zip(*((row[0], 0, *row[1:]) for row in given), strict=True)
@@ -115,7 +113,7 @@ def test_rows_in_any_order_are_put_in_order_before_they_are_stored() -> None:
     assert [*zip(distinct.time, *distinct[2:], strict=True)] == rows
 
 
-def test_what_differs_is_named_also_behind_many_candles_saved_while_forming(
+def test_different_candle_is_named_after_many_forming_ones(
     db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify, "EXAMPLES_KEPT_MAX", 5)
@@ -128,7 +126,7 @@ def test_what_differs_is_named_also_behind_many_candles_saved_while_forming(
     assert [text[:20] for text in verdict.examples] == [clocks.format_instant(given[-1][0])]
 
 
-def test_what_lies_above_minutes_is_compared_and_not_stored(
+def test_rows_above_minutes_are_compared_and_not_stored(
     db: apsw.Connection, tmp_path: Path
 ) -> None:
     rows = minutes(300, MONDAY + 30 * 60)
@@ -146,7 +144,7 @@ def test_what_lies_above_minutes_is_compared_and_not_stored(
     assert adds_up(loaded, verdict)
 
 
-def test_a_bucket_that_the_first_minute_lies_in_takes_the_row_of_the_file(
+def test_bucket_of_the_first_minute_takes_the_row_of_the_file(
     db: apsw.Connection, tmp_path: Path
 ) -> None:
     whole = minutes(600)
@@ -157,7 +155,7 @@ def test_a_bucket_that_the_first_minute_lies_in_takes_the_row_of_the_file(
     assert adds_up(loaded, verdict)
 
 
-def test_a_bucket_in_which_a_cut_file_ends_takes_the_row_of_the_file(
+def test_bucket_at_the_end_of_a_truncated_file_takes_the_row_of_the_file(
     db: apsw.Connection, tmp_path: Path
 ) -> None:
     whole = minutes(600)
@@ -175,7 +173,7 @@ def test_a_bucket_in_which_a_cut_file_ends_takes_the_row_of_the_file(
     assert adds_up(loaded, verdict)
 
 
-def test_a_stored_candle_is_never_replaced(db: apsw.Connection, tmp_path: Path) -> None:
+def test_stored_candle_is_never_replaced(db: apsw.Connection, tmp_path: Path) -> None:
     rows = minutes(30)
     mine = ((rows[5][0], rows[5][0] + 60), (7.0, 8.0, 6.0, 7.5, 1.0))
     write(db, "EURUSD", "M1", [mine])
@@ -185,9 +183,7 @@ def test_a_stored_candle_is_never_replaced(db: apsw.Connection, tmp_path: Path) 
     assert adds_up(loaded, verdict)
 
 
-def test_weeks_that_start_on_a_thursday_are_refused_row_by_row(
-    db: apsw.Connection, tmp_path: Path
-) -> None:
+def test_weeks_that_start_on_a_thursday_are_refused(db: apsw.Connection, tmp_path: Path) -> None:
     monday = (MONDAY, 1.0, 2.0, 0.5, 1.5, 10.0)
     thursdays = [(MONDAY + 259200 + n * 604800, *monday[1:]) for n in range(3)]
     loaded, verdict = take(db, save(tmp_path, "EURUSD_1w", objects([monday, *thursdays])))
@@ -197,7 +193,7 @@ def test_weeks_that_start_on_a_thursday_are_refused_row_by_row(
     assert adds_up(loaded, verdict)
 
 
-def test_stamps_are_read_on_the_clock_that_is_told(db: apsw.Connection, tmp_path: Path) -> None:
+def test_times_are_read_on_the_given_clock(db: apsw.Connection, tmp_path: Path) -> None:
     rows = minutes(200)
     athens = ReadOptions(clocks.parse("Europe/Athens"), NOW)
     loaded, verdict = take(db, save(tmp_path, "EURUSD_1m", objects(rows)), how=athens)
@@ -208,7 +204,7 @@ def test_stamps_are_read_on_the_clock_that_is_told(db: apsw.Connection, tmp_path
     assert adds_up(loaded, verdict)
 
 
-def test_a_long_file_is_put_in_order_part_by_part(
+def test_long_file_is_sorted_in_batches(
     db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(legacy_files, "SORTED_ROWS_MAX", 1000)
@@ -221,7 +217,7 @@ def test_a_long_file_is_put_in_order_part_by_part(
 
 
 @pytest.mark.parametrize("runs_backwards", [False, True])
-def test_forming_rows_wait_for_closed_ones_where_a_part_ends(
+def test_last_rows_of_a_batch_wait_for_their_duplicates(
     db: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_backwards: bool
 ) -> None:
     monkeypatch.setattr(legacy_files, "SORTED_ROWS_MAX", 1000)
@@ -237,9 +233,13 @@ def test_forming_rows_wait_for_closed_ones_where_a_part_ends(
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "it is empty"), (b"<html>", "no format known"), (b'{"theme": 1}', "no format known")],
+    [
+        (b"", "the file is empty"),
+        (b"<html>", "unknown format"),
+        (b'{"theme": 1}', "unknown format"),
+    ],
 )
-def test_a_file_without_rows_is_refused_whole(
+def test_file_without_rows_is_refused(
     db: apsw.Connection, tmp_path: Path, content: bytes, why: str
 ) -> None:
     path = tmp_path / "EURUSD_1m.json"
@@ -248,44 +248,44 @@ def test_a_file_without_rows_is_refused_whole(
         legacy_files.load(db, LegacyFile(path, "EURUSD", M1, len(content)), HOW, ())
 
 
-def test_a_file_whose_rows_contradict_its_name_is_refused_whole(
+def test_file_with_rows_that_contradict_its_name_is_refused(
     db: apsw.Connection, tmp_path: Path
 ) -> None:
     path = save(tmp_path, "EURUSD_1m", objects(fold(minutes(6000), "1h")))
-    with pytest.raises(Refused, match="rows are 1 hour apart; the file's name says M1"):
+    with pytest.raises(Refused, match="rows are 1 hour apart; the file name says M1"):
         legacy_files.load(db, LegacyFile(path, "EURUSD", M1, 9), HOW, ())
 
 
-def test_what_is_lost_afterwards_is_found_missing(db: apsw.Connection, tmp_path: Path) -> None:
-    """The check itself: what must fail does."""
+def test_rows_deleted_after_loading_are_missing(db: apsw.Connection, tmp_path: Path) -> None:
+    """Proves that the verification detects missing rows."""
     path = save(tmp_path, "EURUSD_1m", objects(minutes(50)))
     loaded, verdict = take(db, path)
     assert adds_up(loaded, verdict)
     db.execute("DELETE FROM candle WHERE series = 32 AND time = :time", {"time": MONDAY + 600})
-    (original,) = legacy_files.find(str(tmp_path)).originals
+    (original,) = legacy_files.find(str(tmp_path)).files
     verdict = verify.verify(db, original, HOW, ())
     assert (verdict.present, verdict.missing) == (49, 1)
     assert not adds_up(loaded, verdict)
 
 
-def test_a_file_that_has_gone_is_told_in_the_verdict(db: apsw.Connection, tmp_path: Path) -> None:
+def test_missing_file_is_a_failure_in_the_verdict(db: apsw.Connection, tmp_path: Path) -> None:
     gone = LegacyFile(tmp_path / "EURUSD_1m.json", "EURUSD", M1, 9)
     assert "No such file" in verify.verify(db, gone, HOW, ()).failure
 
 
-def test_another_process_verifies_as_this_one_does(
+def test_verification_in_another_process_gives_the_same_verdict(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "klines"
     legacy_samples.save_symbol(folder, "EURUSD", 3000)
-    originals = legacy_files.find(str(folder)).originals
+    originals = legacy_files.find(str(folder)).files
     for original in originals:
         legacy_files.load(db, original, HOW, ())
     here = [verify.verify(db, original, HOW, ()) for original in originals]
     with verify.verifier(db_path) as beside:
         there = []
         for original in originals:
-            beside.begin(original, HOW, ())
+            beside.start(original, HOW, ())
             there += beside.verdicts(3)
         there += beside.verdicts()
     assert there == here
@@ -293,16 +293,14 @@ def test_another_process_verifies_as_this_one_does(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_an_error_of_its_own(
-    db: apsw.Connection, tmp_path: Path
-) -> None:
+def test_unreadable_file_is_an_error(db: apsw.Connection, tmp_path: Path) -> None:
     path = save(tmp_path, "EURUSD_1m", [])
     path.chmod(0)
     with pytest.raises(OSError, match="Permission"):
         take(db, path)
 
 
-def test_the_real_file_with_two_forming_candles_resolves_to_the_closed_ones(
+def test_production_file_with_forming_candles_keeps_the_closed_ones(
     db: apsw.Connection, tmp_path: Path, shared_data: Path
 ) -> None:
     packed = shared_data / "legacy_json" / "ETH_BTC-5m.json.gz"

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/migration.py: files one after another, again, beside the pump, and told."""
+"""Tests of gfil/migration/migrate.py: first and repeated runs, with a pump, and the report."""
 
 import shutil
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from tests.store.model import read, tables, write
 
 @pytest.fixture
 def klines(tmp_path: Path) -> Path:
-    """The seven files of two symbols, a foreign one, a cut one, an empty one."""
+    """Seven files of two symbols, an unrelated, a truncated and an empty file."""
     folder = tmp_path / "klines"
     legacy_samples.save_symbol(folder, "EURUSD", 3000, seed=3)
     legacy_samples.save_symbol(folder, "XAUUSD", 3000, seed=4, start=MONDAY + 1000 * 60)
@@ -40,20 +40,20 @@ def klines(tmp_path: Path) -> Path:
 def migrate(
     db_path: Path, folder: Path, *, now: float = NOW, clock: Clock | None = None, **wishes: Any
 ) -> MigrationReport:
-    """Migrate a folder or a file in another process's company, as the command does."""
+    """Migrate a folder or a file as the command does."""
     found = legacy_files.find(str(folder))
     moved = MigrationReport(db_path, found.foreign)
     wanted = MigrationOptions(clock, **{"keep_hours": 72, **wishes})
-    migration.migrate(db_path, found, wanted, moved, tell_time=lambda: now)
+    migration.migrate(db_path, found, wanted, moved, read_time=lambda: now)
     return moved
 
 
 def states(moved: MigrationReport) -> dict[str, str]:
-    """What became of each file, those that were migrated apart."""
+    """States of the files that were not migrated."""
     return {file.name: file.state for file in moved.files if file.state != "migrated"}
 
 
-def test_every_row_is_accounted_for(db_path: Path, klines: Path) -> None:
+def test_counts_add_up_to_all_rows(db_path: Path, klines: Path) -> None:
     moved = migrate(db_path, klines)
     assert states(moved) == {"USDJPY_5m.json": "refused"}
     assert moved.exit_status == 3
@@ -68,7 +68,7 @@ def test_every_row_is_accounted_for(db_path: Path, klines: Path) -> None:
     assert moved.as_json()["foreign"] == ["notes.txt"]
 
 
-def test_the_candles_are_those_of_an_import_and_obey_the_laws(
+def test_migrated_candles_equal_imported_ones_and_obey_the_laws(
     db: apsw.Connection, db_path: Path, klines: Path
 ) -> None:
     migrate(db_path, klines)
@@ -78,9 +78,7 @@ def test_the_candles_are_those_of_an_import_and_obey_the_laws(
     assert read(db, "EURUSD", "H1").candles == legacy_samples.fold(rows, "1h")
 
 
-def test_a_second_run_does_nothing_and_says_the_same(
-    db: apsw.Connection, db_path: Path, klines: Path
-) -> None:
+def test_second_run_changes_nothing(db: apsw.Connection, db_path: Path, klines: Path) -> None:
     first = migrate(db_path, klines)
     before = tables(db), migrated_files.list_files(db), connection.read_state(db)
     second = migrate(db_path, klines, now=NOW + 999)
@@ -90,7 +88,7 @@ def test_a_second_run_does_nothing_and_says_the_same(
     assert second.exit_status == first.exit_status == 3
 
 
-def test_a_file_that_has_got_more_rows_is_read_again(
+def test_file_with_new_rows_is_migrated_again(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     rows = minutes(60)
@@ -103,7 +101,7 @@ def test_a_file_that_has_got_more_rows_is_read_again(
     assert read(db, "EURUSD", "M1").candles == rows
 
 
-def test_a_file_whose_symbol_was_deleted_is_read_again(
+def test_file_of_a_deleted_symbol_is_migrated_again(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "klines"
@@ -115,7 +113,7 @@ def test_a_file_whose_symbol_was_deleted_is_read_again(
     assert len(read(db, "EURUSD", "M1").candles) == 10
 
 
-def test_a_file_is_read_again_on_another_clock(db_path: Path, tmp_path: Path) -> None:
+def test_file_is_migrated_again_on_another_clock(db_path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "klines"
     save(folder, "EURUSD_1m", objects(minutes(10)))
     migrate(db_path, folder)
@@ -123,7 +121,7 @@ def test_a_file_is_read_again_on_another_clock(db_path: Path, tmp_path: Path) ->
     assert states(migrate(db_path, folder)) == {"EURUSD_1m.json": "migrated before"}
 
 
-def test_what_the_pump_has_stored_stays_and_the_files_still_verify(
+def test_candles_of_the_pump_stay_and_the_files_verify(
     db: apsw.Connection, db_path: Path, klines: Path
 ) -> None:
     theirs = [
@@ -140,7 +138,7 @@ def test_what_the_pump_has_stored_stays_and_the_files_still_verify(
     check_derived(db)
 
 
-def test_a_pump_that_comes_after_corrects_and_nothing_comes_back(
+def test_later_pump_corrects_migrated_candles(
     db: apsw.Connection, db_path: Path, klines: Path
 ) -> None:
     migrate(db_path, klines)
@@ -153,20 +151,20 @@ def test_a_pump_that_comes_after_corrects_and_nothing_comes_back(
 
 
 class _Writes:
-    # Verifies as usual, and does something else to the file before.
+    # Verifies as usual after a change to the file.
     def __init__(self, checking: Any, meanwhile: Callable[[LegacyFile], None]) -> None:
         self._checking = checking
         self._meanwhile = meanwhile
 
-    def begin(self, original: LegacyFile, *rest: Any) -> None:
-        self._meanwhile(original)
-        self._checking.begin(original, *rest)
+    def start(self, file: LegacyFile, *rest: Any) -> None:
+        self._meanwhile(file)
+        self._checking.start(file, *rest)
 
     def verdicts(self, pending_max: int = 0) -> Any:
         return self._checking.verdicts(pending_max)
 
 
-def test_a_file_that_is_written_to_meanwhile_is_not_taken_for_done(
+def test_file_changed_during_the_migration_fails(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "klines"
@@ -179,15 +177,17 @@ def test_a_file_that_is_written_to_meanwhile_is_not_taken_for_done(
     with verify.verifier(db_path) as checking:
         found = legacy_files.find(str(folder))
         writes = _Writes(checking, write_to)
-        migration.carry(db, writes, found, MigrationOptions(), moved, tell_time=lambda: NOW)
+        migration.migrate_into(db, writes, found, MigrationOptions(), moved, read_time=lambda: NOW)
     (file,) = moved.files
-    assert file.error == "it changed while it was read: run this again when nothing writes to it"
+    assert file.error == (
+        "the file changed while it was read: run the command again when it is unused"
+    )
     assert (moved.exit_status, migrated_files.list_files(db)) == (1, [])
     assert states(migrate(db_path, folder)) == {}
     assert path.exists()
 
 
-def test_what_is_missing_when_it_is_verified_is_a_failure(
+def test_missing_rows_fail_the_verification(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "klines"
@@ -200,30 +200,30 @@ def test_what_is_missing_when_it_is_verified_is_a_failure(
     with verify.verifier(db_path) as checking:
         found = legacy_files.find(str(folder))
         loses = _Writes(checking, lose)
-        migration.carry(db, loses, found, MigrationOptions(), moved, tell_time=lambda: NOW)
-    assert moved.files[0].error == "it does not add up: 30 of 30 rows are not there"
+        migration.migrate_into(db, loses, found, MigrationOptions(), moved, read_time=lambda: NOW)
+    assert moved.files[0].error == "the counts differ: 30 of 30 rows are not stored"
     assert (moved.exit_status, moved.as_json()["verified"]) == (1, False)
 
 
-def test_files_stay_as_long_as_is_wished(db: apsw.Connection, db_path: Path, klines: Path) -> None:
+def test_keep_hours_set_the_deletion_time(db: apsw.Connection, db_path: Path, klines: Path) -> None:
     migrate(db_path, klines)
     after = {Path(file.path).name: file.delete_after for file in migrated_files.list_files(db)}
     assert after["EURUSD_1m.json"] == NOW + 72 * 3600
-    assert after["USDJPY_1m.json"] is None, "it was cut off"
-    assert after["EURUSD_1w.json"] is None, "rows of it were refused"
+    assert after["USDJPY_1m.json"] is None, "it is truncated"
+    assert after["EURUSD_1w.json"] is None, "some of its rows were refused"
     assert "USDJPY_5m.json" not in after
     migrate(db_path, klines, keep_hours=None)
     assert migrated_files.list_files(db)[0].delete_after == NOW + 72 * 3600, (
         "nothing was said of it"
     )
-    migrate(db_path, klines, keep_hours=None, is_keep_told=True)
+    migrate(db_path, klines, keep_hours=None, changes_keep=True)
     assert {file.delete_after for file in migrated_files.list_files(db)} == {None}
-    migrate(db_path, klines, keep_hours=1, is_keep_told=True, now=NOW + 9)
+    migrate(db_path, klines, keep_hours=1, changes_keep=True, now=NOW + 9)
     after = {Path(file.path).name: file.delete_after for file in migrated_files.list_files(db)}
     assert (after["EURUSD_1m.json"], after["USDJPY_1m.json"]) == (NOW + 3600, None)
 
 
-def test_a_copy_of_a_migrated_file_is_known_by_its_content(
+def test_copy_of_a_migrated_file_is_recognised_by_content(
     db: apsw.Connection, db_path: Path, klines: Path, tmp_path: Path
 ) -> None:
     migrate(db_path, klines)
@@ -234,7 +234,7 @@ def test_a_copy_of_a_migrated_file_is_known_by_its_content(
     assert {str(klines / "EURUSD_1m.json"), str(again / "EURUSD_1m.json")} <= paths
 
 
-def test_a_cut_file_that_was_migrated_before_still_says_where_minutes_end(
+def test_truncated_file_migrated_before_keeps_its_edge(
     db: apsw.Connection, db_path: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "klines"
@@ -246,7 +246,7 @@ def test_a_cut_file_that_was_migrated_before_still_says_where_minutes_end(
     assert read(db, "EURUSD", "H1").candles == legacy_samples.fold(whole, "1h")
 
 
-def test_who_finds_the_database_busy_is_told_to_go_on_later(
+def test_busy_database_advises_to_resume(
     db: apsw.Connection, db_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "klines"
@@ -257,18 +257,16 @@ def test_who_finds_the_database_busy_is_told_to_go_on_later(
         pytest.raises(Busy, match="busy") as told,
     ):
         migrate(db_path, folder)
-    assert told.value.detail.endswith("run the same again, and it goes on from there")
+    assert told.value.detail.endswith("run the same command again to resume")
     assert states(migrate(db_path, folder)) == {}
 
 
-def test_nothing_is_stored_of_a_folder_that_has_nothing(db_path: Path, tmp_path: Path) -> None:
+def test_folder_without_old_files_stores_nothing(db_path: Path, tmp_path: Path) -> None:
     with pytest.raises(BadParameter):
         migrate(db_path, tmp_path / "nowhere")
 
 
-def test_a_symbol_in_another_case_is_refused_and_the_others_are_not(
-    db_path: Path, tmp_path: Path
-) -> None:
+def test_symbol_in_another_case_is_refused_alone(db_path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "klines"
     save(folder, "EURUSD_1m", objects(minutes(10)))
     save(folder, "eurusd_5m", objects(legacy_samples.fold(minutes(100), "5m")))

@@ -1,4 +1,4 @@
-"""Tests of gfil/serve.py against the real server."""
+"""Tests of gfil/server/gunicorn_conf.py with the real server."""
 
 import http.client
 import re
@@ -51,7 +51,7 @@ def gfil_serve(*arguments: str, **environment: str) -> tuple[int, str, str]:
         ("[::1]:8000", ("::1", 8000)),
     ],
 )
-def test_a_place_to_listen_is_host_and_port(text: str, place: tuple[str, int]) -> None:
+def test_bind_is_host_and_port(text: str, place: tuple[str, int]) -> None:
     assert gunicorn_conf.parse_bind(text) == place
 
 
@@ -71,13 +71,13 @@ def test_a_place_to_listen_is_host_and_port(text: str, place: tuple[str, int]) -
         "a:9" + "9" * 5000,
     ],
 )
-def test_anything_else_is_no_place_to_listen(text: str) -> None:
+def test_other_bind_is_refused(text: str) -> None:
     with pytest.raises(BadParameter, match="is not HOST:PORT"):
         gunicorn_conf.parse_bind(text)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost"])
-def test_a_loopback_address_needs_no_word_on_who_may_read(host: str, unsaid: Settings) -> None:
+def test_loopback_needs_no_read_setting(host: str, unsaid: Settings) -> None:
     listener, loopback = gunicorn_conf.listen(host, 0, unsaid)
     listener.close()
     assert loopback
@@ -89,21 +89,21 @@ def unsaid(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_any_other_address_does(host: str, unsaid: Settings) -> None:
+def test_other_address_needs_the_read_setting(host: str, unsaid: Settings) -> None:
     with pytest.raises(ConfigError) as caught:
         gunicorn_conf.listen(host, 0, unsaid)
     assert caught.value.detail == (
-        f"others may reach {host}: set GFIL_READ=public (anybody reads) or GFIL_READ=key"
+        f"other machines can reach {host}: set GFIL_READ=public (no key) or GFIL_READ=key"
     )
 
 
-def test_with_that_word_any_address_of_the_machine_will_do(settings: Settings) -> None:
+def test_read_setting_allows_any_address(settings: Settings) -> None:
     listener, loopback = gunicorn_conf.listen("0.0.0.0", 0, settings)
     listener.close()
     assert not loopback
 
 
-def test_an_address_of_another_machine_is_refused(settings: Settings) -> None:
+def test_address_of_another_machine_is_refused(settings: Settings) -> None:
     with pytest.raises(GfilError) as caught:
         gunicorn_conf.listen("192.0.2.1", 8000, settings)
     assert caught.value.detail == (
@@ -111,12 +111,12 @@ def test_an_address_of_another_machine_is_refused(settings: Settings) -> None:
     )
 
 
-def test_serve_makes_the_database_and_prints_where_it_is(running: Server) -> None:
+def test_serve_creates_the_database_and_prints_its_url(running: Server) -> None:
     assert running.said() == f"GFIL serves {running.db} at {running.url}\n"
     assert running.db.is_file()
 
 
-def test_it_answers_on_a_kept_connection_too(running: Server) -> None:
+def test_server_answers_on_a_kept_alive_connection(running: Server) -> None:
     connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=120)
     statuses = []
     for _ in range(3):
@@ -128,7 +128,7 @@ def test_it_answers_on_a_kept_connection_too(running: Server) -> None:
     assert statuses == [(404, False)] * 3
 
 
-def test_a_taken_port_is_one_line(running: Server, tmp_path: Path) -> None:
+def test_port_in_use_is_one_line(running: Server, tmp_path: Path) -> None:
     place = urlsplit(running.url).netloc
     assert gfil_serve("--bind", place, GFIL_DB=str(tmp_path / "a.db")) == (
         1,
@@ -137,11 +137,11 @@ def test_a_taken_port_is_one_line(running: Server, tmp_path: Path) -> None:
     )
 
 
-def test_a_public_address_without_a_word_on_who_may_read_is_one_line(tmp_path: Path) -> None:
+def test_public_address_without_read_setting_is_one_line(tmp_path: Path) -> None:
     assert gfil_serve("--bind", "0.0.0.0:0", GFIL_DB=str(tmp_path / "a.db")) == (
         1,
         "",
-        "gfil: others may reach 0.0.0.0: set GFIL_READ=public (anybody reads) or GFIL_READ=key\n",
+        "gfil: other machines can reach 0.0.0.0: set GFIL_READ=public (no key) or GFIL_READ=key\n",
     )
     assert not (tmp_path / "a.db").exists()
 
@@ -158,7 +158,7 @@ def test_a_public_address_without_a_word_on_who_may_read_is_one_line(tmp_path: P
         ),
     ],
 )
-def test_a_wrong_start_is_one_line(
+def test_wrong_start_is_one_line(
     arguments: list[str], environment: dict[str, str], status: int, line: str
 ) -> None:
     assert gfil_serve(*arguments, **environment) == (status, "", f"gfil: {line}\n")
@@ -173,8 +173,8 @@ cli()
 """
 
 
-def test_its_workers_may_open_as_many_files_as_they_need(tmp_path: Path) -> None:
-    """Whatever the shell allows, where the system allows more."""
+def test_limit_of_open_files_is_raised(tmp_path: Path) -> None:
+    """Independent of the soft limit of the shell."""
     with started(tmp_path, [sys.executable, "-c", FEW_FILES, "serve"], {}) as own:
         children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children")
         worker = wait_for(lambda: children.read_text().split(), "a worker")[0]
@@ -185,7 +185,7 @@ def test_its_workers_may_open_as_many_files_as_they_need(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_quietly_with_status_0(
+def test_signal_ends_the_server_with_status_0(
     server: Callable[..., Server], how: signal.Signals
 ) -> None:
     own = server(GFIL_WORKERS="1")
@@ -194,7 +194,7 @@ def test_a_signal_ends_it_quietly_with_status_0(
     assert [line["event"] for line in own.events()] == ["worker_start", "worker_stop"]
 
 
-def test_a_client_that_sends_half_a_request_is_let_go_without_a_word(running: Server) -> None:
+def test_half_a_request_times_out_without_a_log_line(running: Server) -> None:
     place = urlsplit(running.url)
     with socket.create_connection((place.hostname, place.port), timeout=120) as half:
         half.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")
@@ -232,15 +232,15 @@ def started(folder: Path, command: list[str], environment: dict[str, str]) -> It
         assert process.wait(STOP_MAX_S) == 0
 
 
-def test_gunicorn_alone_takes_the_same_settings(tmp_path: Path) -> None:
+def test_gunicorn_without_serve_uses_the_same_settings(tmp_path: Path) -> None:
     with gunicorn(tmp_path, "wsgi:app", GFIL_WORKERS="3") as own:
         assert own.said() == f"GFIL serves {own.db} at {own.url}\n"
         children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children")
         wait_for(lambda: len(children.read_text().split()) == 3, "three workers")
 
 
-def test_the_demo_has_a_database_of_its_own_and_shows_something(tmp_path: Path) -> None:
-    """In a copy of the checkout: its place beside `wsgi.py` is fixed."""
+def test_demo_has_its_own_database_and_shows_candles(tmp_path: Path) -> None:
+    """In a copy of the checkout, because the path of the demo database is fixed."""
     for name in ("gfil", "static", "templates", "wsgi.py"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "gfil").unlink()
@@ -249,7 +249,7 @@ def test_the_demo_has_a_database_of_its_own_and_shows_something(tmp_path: Path) 
     with gfil_server(tmp_path, "--demo", PYTHONPATH=str(tmp_path), GFIL_DB=str(mine)) as own:
         demo = tmp_path / "data" / "demo.db"
         assert own.said().splitlines() == [
-            "Making up a history for the demo…",
+            "Generating the demo history…",
             f"GFIL serves {demo} at {own.url}",
         ]
         assert len(orjson.loads(own.get("/api/v1/symbols").body)["symbols"]) >= 2
@@ -263,14 +263,14 @@ def app(environ, start_response):
 """
 
 
-def test_a_header_alone_makes_no_request_secure(tmp_path: Path) -> None:
+def test_forwarded_header_alone_is_not_trusted(tmp_path: Path) -> None:
     (tmp_path / "probe.py").write_text(PROBE)
     with gunicorn(tmp_path, "probe:app") as own:
         answer = own.get("/", X_Forwarded_Proto="https", Script_Name="/evil")
     assert answer.body == b"http ''"
 
 
-def test_a_worker_that_cannot_start_ends_the_server_with_status_1(tmp_path: Path) -> None:
+def test_worker_that_cannot_start_ends_the_server_with_status_1(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BROKEN_START],
         cwd=ROOT,

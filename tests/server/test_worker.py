@@ -1,4 +1,4 @@
-"""Tests of gfil/worker.py that need no clients: its loop, its refusals, what it builds upon."""
+"""Tests of gfil/server/worker.py without real clients."""
 
 import os
 import selectors
@@ -27,7 +27,7 @@ LEANS_ON = (
 )
 
 
-def test_gunicorn_is_the_one_whose_inside_is_known() -> None:
+def test_gunicorn_version_is_the_tested_one() -> None:
     assert version("gunicorn") == GUNICORN, (
         f"gfil/worker.py leans on {LEANS_ON}: read gunicorn/workers/gthread.py again"
     )
@@ -35,7 +35,7 @@ def test_gunicorn_is_the_one_whose_inside_is_known() -> None:
 
 @pytest.fixture
 def own() -> Iterator[Worker]:
-    """A worker that has not begun."""
+    """Worker that has not started."""
     cfg = Config()
     made = Worker(1, os.getpid(), [], None, 30, cfg, Logger(cfg))
     made.poller, made.lingering = selectors.DefaultSelector(), []
@@ -46,7 +46,7 @@ def own() -> Iterator[Worker]:
 
 @pytest.fixture
 def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
-    """Two connections, both ends of each."""
+    """Both ends of two connections."""
     with ExitStack() as until:
         made = [socket.socketpair() for _ in range(2)]
         for pair in made:
@@ -61,13 +61,13 @@ def connection(worker: Worker, sock: socket.socket) -> _Connection:
     return conn
 
 
-def test_a_client_that_closes_ends_its_own_connection_only(
+def test_closing_client_ends_its_own_connection_only(
     own: Worker, pairs: list[tuple[socket.socket, socket.socket]]
 ) -> None:
-    """Also where another, whose time is over, sends at the same moment."""
+    """Also if another connection, past its deadline, sends at the same moment."""
     (leaving, leaver), (late, sender) = pairs
     waiting = connection(own, late)
-    waiting.head_due = 0.001  # long over
+    waiting.head_due = 0.001  # long past
     own.nr_conns = 1
     own.linger(connection(own, leaving))
     own._await_head(waiting)
@@ -82,12 +82,12 @@ def test_a_client_that_closes_ends_its_own_connection_only(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--certfile", "a"], "GFIL serves no TLS: put a proxy in front, without certfile here"),
-        (["--keyfile", "a"], "GFIL serves no TLS: put a proxy in front, without certfile here"),
-        (["--bind", "unix:a.sock"], "GFIL serves no unix socket: bind HOST:PORT"),
+        (["--certfile", "a"], "GFIL does not serve TLS: use a proxy, and remove certfile here"),
+        (["--keyfile", "a"], "GFIL does not serve TLS: use a proxy, and remove certfile here"),
+        (["--bind", "unix:a.sock"], "GFIL does not serve unix sockets: bind HOST:PORT"),
     ],
 )
-def test_what_the_loop_cannot_look_into_is_refused_in_one_line(
+def test_tls_and_unix_sockets_are_refused_in_one_line(
     tmp_path: Path, words: list[str], said: str
 ) -> None:
     (tmp_path / "a").touch()

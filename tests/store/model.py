@@ -10,7 +10,7 @@ import apsw
 from gfil import clocks, timeframes
 from gfil.clocks import TIME_MIN
 from gfil.maintenance.prune import prune
-from gfil.store import symbol_settings, symbols
+from gfil.store import retention_clock, symbol_settings, symbols
 from gfil.store.candles import read as candle_read
 from gfil.store.candles import ticks
 from gfil.store.candles import write as candle_write
@@ -18,7 +18,6 @@ from gfil.store.candles.ticks import Ticks
 from gfil.store.candles.write import CandleColumns, WriteResult
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range
-from gfil.store.removal import prune as removal
 from gfil.store.retention import rules
 from gfil.timeframes import TIMEFRAMES
 from tests.oracle.buckets import CHAIN, DAY, SECONDS
@@ -156,12 +155,12 @@ class Model:
 
     def prune(self, now: int, days: dict[str, int]) -> None:
         """Prune both: the named rows after their number of days, all others never."""
-        never = dict.fromkeys(rules.WHATS) | dict.fromkeys(CHAIN, rules.FOREVER)
+        never = dict.fromkeys(rules.SUBJECTS) | dict.fromkeys(CHAIN, rules.FOREVER)
         wishes = never | {what: rules.Period(count, "days") for what, count in days.items()}
         with connection.transaction(self.connection):
             rules.set_rules(self.connection, None, wishes)
         foretold = prune(self.connection, now=now, dry_run=True)
-        newest = removal.read_newest(self.connection)
+        newest = retention_clock.read_newest(self.connection)
         done = prune(self.connection, now=now, rest=lambda _: None)
         self.reference.days = days
         counted = {
@@ -179,7 +178,7 @@ class Model:
 
     def _cutoffs(self, until: int, days: dict[str, int]) -> list[tuple[str, int]]:
         today = until - until % DAY
-        return [(what, today - days[what] * DAY) for what in rules.WHATS if what in days]
+        return [(what, today - days[what] * DAY) for what in rules.SUBJECTS if what in days]
 
     def set_clock(self, clock: str) -> None:
         """Set the clock of the symbol in both."""

@@ -1,4 +1,4 @@
-"""Keys: only their digests are kept, and only valid ones are found."""
+"""API keys: only digests are stored, and only valid keys are found."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ NOW = 1_700_000_000
 DAY = 86400
 
 
-def test_a_key_is_found_by_its_secret_alone(db_path: Path) -> None:
-    """The secret is nowhere in the file, in no form that gives it back."""
+def test_key_is_found_by_secret_only(db_path: Path) -> None:
+    """The file does not contain the secret in any readable form."""
     db = connection.connect(db_path)
     with connection.transaction(db):
         key, secret = api_keys.create(db, "pump", "write", now=NOW)
@@ -37,16 +37,16 @@ def test_a_key_is_found_by_its_secret_alone(db_path: Path) -> None:
         lambda secret: "\ud800" * 57,
     ],
 )
-def test_anything_else_is_no_key(db_path: Path, change) -> None:  # type: ignore[no-untyped-def]
-    """Not even nearly the secret."""
+def test_wrong_secret_finds_no_key(db_path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    """Not even with one character changed."""
     db = connection.connect(db_path)
     with connection.transaction(db):
         _, secret = api_keys.create(db, "pump", "write", now=NOW)
     assert api_keys.check(db, change(secret), now=NOW) is None
 
 
-def test_a_key_dies_when_it_expires_and_when_it_is_revoked(db_path: Path) -> None:
-    """To the second; revoking twice keeps the first time."""
+def test_key_is_invalid_after_expiry_or_revocation(db_path: Path) -> None:
+    """To the second; a second revocation keeps the first time."""
     db = connection.connect(db_path)
     with connection.transaction(db):
         key, secret = api_keys.create(db, "me", "read", now=NOW, expires=NOW + DAY)
@@ -59,7 +59,7 @@ def test_a_key_dies_when_it_expires_and_when_it_is_revoked(db_path: Path) -> Non
     assert [each.revoked for each in api_keys.list_keys(db)] == [NOW + 5]
 
 
-def test_scopes_include_the_narrower_ones(db_path: Path) -> None:
+def test_scopes_include_narrower_ones(db_path: Path) -> None:
     """read < write < admin."""
     db = connection.connect(db_path)
     with connection.transaction(db):
@@ -82,16 +82,16 @@ def test_scopes_include_the_narrower_ones(db_path: Path) -> None:
         {"name": "me", "scope": "read", "expires": NOW},
     ],
 )
-def test_a_key_that_makes_no_sense_is_refused(db_path: Path, arguments: dict[str, object]) -> None:
-    """And none is made."""
+def test_invalid_key_arguments_are_refused(db_path: Path, arguments: dict[str, object]) -> None:
+    """No key is created."""
     db = connection.connect(db_path)
     with pytest.raises(BadParameter), connection.transaction(db):
         api_keys.create(db, now=NOW, **arguments)  # type: ignore[arg-type]
     assert api_keys.list_keys(db) == []
 
 
-def test_revoking_what_is_not_there_says_so(db_path: Path) -> None:
-    """Rather than nothing."""
+def test_revoke_of_unknown_key_is_refused(db_path: Path) -> None:
+    """With an error."""
     db = connection.connect(db_path)
     with pytest.raises(NotFound, match="no key 'abcdefgh'"), connection.transaction(db):
         api_keys.revoke(db, "abcdefgh", now=NOW)

@@ -1,4 +1,4 @@
-"""What the change log tells of each commit."""
+"""The change log: spans and resets of each commit."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from gfil.store.candles import ticks
 from gfil.store.candles import write as candle_write
 from gfil.store.candles.ticks import Ticks
 from gfil.store.candles.write import CandleColumns
-from gfil.store.change_log import KEPT_CHANGES, SPANS_MAX, TRIM_CHANGES, LogEntry
+from gfil.store.change_log import LOGGED_CHANGES_MAX, SPANS_MAX, TRIM_CHANGES, LogEntry
 from gfil.store.engine import connection
 from gfil.store.removal import delete_range
 from gfil.timeframes import D1, H1, M1, M2, W1, Timeframe
-from tests.store.engine.test_connection import make_old
+from tests.store.old_schema import make_old
 
 START = 1_700_006_400  # 2023-11-15T00:00:00Z, a Wednesday
 DAY = 86400
@@ -41,7 +41,7 @@ def write_tick(db: apsw.Connection, time_msc: int, bid: float, last: float = 0.0
 
 
 def logged(db: apsw.Connection, since: int = 0) -> list[tuple[int, str, int, int]]:
-    """The entries, each with the name of its timeframe, but for that of a symbol's first commit."""
+    """Return the entries with timeframe names, without those of the symbol's first commit."""
     names = {each.number: each.name for each in (M1, M2, H1, D1, W1)}
     entries = [
         (change, names[series % 32], start, stop)
@@ -50,7 +50,7 @@ def logged(db: apsw.Connection, since: int = 0) -> list[tuple[int, str, int, int
     return [entry for entry in entries if entry != (1, "M1", 0, 0)]
 
 
-def test_candles_are_told_as_the_spans_they_lie_in(db: apsw.Connection) -> None:
+def test_candles_are_logged_as_spans(db: apsw.Connection) -> None:
     assert write(db, M1, START, START + 60, START + 2 * DAY) == 1
     assert logged(db) == [
         (1, "M1", START, START + 120),
@@ -59,17 +59,17 @@ def test_candles_are_told_as_the_spans_they_lie_in(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("timeframe", [M2, H1, D1])
-def test_each_timeframe_is_told_by_itself(db: apsw.Connection, timeframe: Timeframe) -> None:
+def test_each_timeframe_is_logged_separately(db: apsw.Connection, timeframe: Timeframe) -> None:
     write(db, timeframe, START)
     assert logged(db) == [(1, timeframe.name, START, START + timeframe.seconds)]
 
 
-def test_a_tick_tells_its_minute(db: apsw.Connection) -> None:
+def test_tick_is_logged_as_its_minute(db: apsw.Connection) -> None:
     write_tick(db, START * 1000 + 61_500, 1.1)
     assert logged(db) == [(1, "M1", START + 60, START + 120)]
 
 
-def test_what_changes_no_candle_tells_of_none(db: apsw.Connection) -> None:
+def test_commit_without_changed_candle_logs_no_span(db: apsw.Connection) -> None:
     write(db, M1, START)
     assert write(db, M1, START) == 0
     assert write_tick(db, START * 1000 + 500, 1.1) == 2  # the broker's minute stays
@@ -80,19 +80,19 @@ def test_what_changes_no_candle_tells_of_none(db: apsw.Connection) -> None:
     assert logged(db) == [(1, "M1", START, START + 60)]
 
 
-def test_only_what_changed_of_many_rows_is_told(db: apsw.Connection) -> None:
+def test_only_changed_rows_are_logged(db: apsw.Connection) -> None:
     write(db, M1, START, START + DAY)
     write(db, M1, START, close=2.0)
     assert logged(db, since=1) == [(2, "M1", START, START + 60)]
 
 
-def test_a_commit_of_many_spans_is_told_as_one(db: apsw.Connection) -> None:
+def test_many_spans_of_one_commit_are_logged_as_one(db: apsw.Connection) -> None:
     times = [START + day * DAY for day in range(SPANS_MAX + 1)]
     write(db, M1, *times)
     assert logged(db) == [(1, "M1", START, times[-1] + 60)]
 
 
-def test_several_writes_of_one_commit_are_all_told(db: apsw.Connection) -> None:
+def test_all_writes_of_one_commit_are_logged(db: apsw.Connection) -> None:
     with connection.transaction(db):
         symbol = symbols.ensure(db, "EURUSD")
         for first in (START, START + DAY, START):
@@ -105,27 +105,27 @@ def test_several_writes_of_one_commit_are_all_told(db: apsw.Connection) -> None:
     ]
 
 
-def test_after_a_deletion_all_is_to_be_read_anew(db: apsw.Connection) -> None:
+def test_deletion_logs_reset(db: apsw.Connection) -> None:
     write(db, M1, START, START + 60)
     delete_range.delete_range(db, symbols.read(db, "EURUSD"), START, START + 60)
     assert logged(db, since=1) == [(2, "M1", 0, 0)]
 
 
-def test_after_a_rename_all_is_to_be_read_anew(db: apsw.Connection) -> None:
+def test_rename_logs_reset(db: apsw.Connection) -> None:
     write(db, M1, START)
     with connection.transaction(db):
         symbols.rename(db, symbols.read(db, "EURUSD"), "EURUSD.r")
     assert logged(db, since=1) == [(2, "M1", 0, 0)]
 
 
-def test_a_new_symbol_is_to_be_read_anew(db: apsw.Connection) -> None:
-    """Its name may have been another's, whom somebody still shows."""
+def test_new_symbol_logs_reset(db: apsw.Connection) -> None:
+    """Subscribers may still show a deleted symbol of the same name."""
     write(db, D1, START)
     series = symbols.read(db, "EURUSD").id * 32
     assert change_log.read_since(db, 0, range(9))[0] == LogEntry(1, series, 0, 0)
 
 
-def test_after_another_price_counts_all_is_to_be_read_anew(db: apsw.Connection) -> None:
+def test_price_setting_logs_reset(db: apsw.Connection) -> None:
     write_tick(db, START * 1000, 1.1)
     with connection.transaction(db):
         changed = symbol_settings.set_price(db, symbols.read(db, "EURUSD"), "ask")
@@ -133,7 +133,7 @@ def test_after_another_price_counts_all_is_to_be_read_anew(db: apsw.Connection) 
     assert logged(db, since=1) == [(2, "M1", 0, 0)]
 
 
-def test_what_is_rolled_back_is_not_told(db: apsw.Connection) -> None:
+def test_rolled_back_change_is_not_logged(db: apsw.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     candle_write.write_candles(db, symbols.ensure(db, "EURUSD"), M1, rows(START))
     assert logged(db) == [(1, "M1", START, START + 60)]
@@ -141,21 +141,21 @@ def test_what_is_rolled_back_is_not_told(db: apsw.Connection) -> None:
     assert logged(db) == []
 
 
-def test_the_log_keeps_its_newest_changes(db: apsw.Connection) -> None:
-    newest = (KEPT_CHANGES // TRIM_CHANGES + 2) * TRIM_CHANGES
+def test_log_keeps_newest_changes(db: apsw.Connection) -> None:
+    newest = (LOGGED_CHANGES_MAX // TRIM_CHANGES + 2) * TRIM_CHANGES
     with connection.transaction(db):
-        for change in (1, newest - KEPT_CHANGES, newest - KEPT_CHANGES + 1, newest):
+        for change in (1, newest - LOGGED_CHANGES_MAX, newest - LOGGED_CHANGES_MAX + 1, newest):
             change_log.append(db, change, 32, [Bucket(0, 60)])
-    kept = [newest - KEPT_CHANGES + 1, newest]
+    kept = [newest - LOGGED_CHANGES_MAX + 1, newest]
     assert change_log.read_since(db, 0, [1]) == [LogEntry(change, 32, 0, 60) for change in kept]
     assert change_log.read_since(db, 0, [2]) == []
-    assert change_log.covers(newest - KEPT_CHANGES, newest)
+    assert change_log.covers(newest - LOGGED_CHANGES_MAX, newest)
     assert change_log.covers(newest, newest)
-    assert not change_log.covers(newest - KEPT_CHANGES - 1, newest)
+    assert not change_log.covers(newest - LOGGED_CHANGES_MAX - 1, newest)
     assert not change_log.covers(newest + 1, newest)
 
 
-def test_what_changed_before_there_was_a_log_is_to_be_read_anew(tmp_path: Path) -> None:
+def test_upgrade_to_change_log_logs_resets(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     make_old(path, 2)
     db = apsw.Connection(str(path))

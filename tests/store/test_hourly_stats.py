@@ -1,4 +1,4 @@
-"""Tests of gfil/store/figures.py."""
+"""Hourly statistics: sums, periods, retention, latency buckets and quantiles."""
 
 import random
 from pathlib import Path
@@ -25,7 +25,7 @@ def summaries(path: Path, start: float, now: float = NOW) -> tuple[int, dict[str
     return since, {summary.kind: summary for summary in found}
 
 
-def test_an_empty_database_tells_of_nothing(db_path: Path) -> None:
+def test_summary_of_empty_database_is_zero(db_path: Path) -> None:
     since, found = summaries(db_path, HOUR)
     assert since == NOW
     assert list(found.values()) == [
@@ -33,7 +33,7 @@ def test_an_empty_database_tells_of_nothing(db_path: Path) -> None:
     ]
 
 
-def test_counts_of_several_workers_and_hours_add_up(db_path: Path) -> None:
+def test_counts_of_workers_and_hours_add_up(db_path: Path) -> None:
     for _ in range(2):
         add(
             db_path,
@@ -53,7 +53,7 @@ def test_counts_of_several_workers_and_hours_add_up(db_path: Path) -> None:
     assert found["reads"].requests == 0
 
 
-def test_a_period_begins_with_the_hour_its_start_lies_in(db_path: Path) -> None:
+def test_period_starts_with_hour_of_start(db_path: Path) -> None:
     add(
         db_path,
         HourlyStat(HOUR - 3600, "reads", "took", 0, 5),
@@ -65,12 +65,12 @@ def test_a_period_begins_with_the_hour_its_start_lies_in(db_path: Path) -> None:
     assert summaries(db_path, HOUR + 3600)[1]["reads"].requests == 0
 
 
-def test_no_change_is_counted(db_path: Path) -> None:
+def test_stats_log_no_change(db_path: Path) -> None:
     add(db_path, HourlyStat(HOUR, "reads", "took", 3, 1))
     assert connection.read_state(connection.connect(db_path, readonly=True))[1] == 0
 
 
-def test_hours_go_after_thirty_days(db_path: Path) -> None:
+def test_hours_are_dropped_after_thirty_days(db_path: Path) -> None:
     add(db_path, *(HourlyStat(HOUR + 3600 * n, "reads", "took", 0, 1) for n in range(10)))
     db = connection.connect(db_path)
     with connection.transaction(db):
@@ -82,11 +82,11 @@ def test_hours_go_after_thirty_days(db_path: Path) -> None:
     ("seconds", "bucket"),
     [(-1, 0), (0, 0), (1e-6, 0), (1.1e-6, 1), (2e-6, 4), (0.001, 40), (1, 80), (1e9, 120)],
 )
-def test_a_latency_has_one_bucket(seconds: float, bucket: int) -> None:
+def test_latency_bucket(seconds: float, bucket: int) -> None:
     assert hourly_stats.bucket_of(seconds) == bucket
 
 
-def test_a_quantile_is_right_to_within_a_bucket() -> None:
+def test_quantile_is_precise_to_one_bucket() -> None:
     drawn = random.Random("latencies")
     times = sorted(drawn.lognormvariate(-6, 1.2) for _ in range(10_000))
     took: dict[int, int] = {}
@@ -94,14 +94,14 @@ def test_a_quantile_is_right_to_within_a_bucket() -> None:
         bucket = hourly_stats.bucket_of(seconds)
         took[bucket] = took.get(bucket, 0) + 1
     for part in (0.5, 0.95, 0.99):
-        told = hourly_stats.quantile_ms(took, part)
-        assert told is not None
-        assert told / 1000 == pytest.approx(times[int(part * 10_000) - 1], rel=0.1)
+        found_ms = hourly_stats.quantile_ms(took, part)
+        assert found_ms is not None
+        assert found_ms / 1000 == pytest.approx(times[int(part * 10_000) - 1], rel=0.1)
 
 
 @pytest.mark.parametrize(("part", "bucket"), [(0.5, 8), (0.99, 8), (1, 8)])
-def test_one_request_is_every_quantile(part: float, bucket: int) -> None:
-    told = hourly_stats.quantile_ms({bucket: 1}, part)
-    assert told is not None
-    assert 2 ** ((bucket - 1) / 4) / 1e3 < told <= 2 ** (bucket / 4) / 1e3
+def test_single_request_is_every_quantile(part: float, bucket: int) -> None:
+    found_ms = hourly_stats.quantile_ms({bucket: 1}, part)
+    assert found_ms is not None
+    assert 2 ** ((bucket - 1) / 4) / 1e3 < found_ms <= 2 ** (bucket / 4) / 1e3
     assert hourly_stats.quantile_ms({}, part) is None

@@ -1,4 +1,4 @@
-"""Every SQL constant of the store prepares, and none walks a whole table without a reason."""
+"""Every SQL constant of the store prepares, and no statement scans a table without a reason."""
 
 import importlib
 import pkgutil
@@ -14,7 +14,7 @@ from gfil.store.engine import connection
 from tests.store.model import write
 
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
-# A table of one row, or one that is wanted whole.
+# Tables of one row, or tables that are read whole.
 SCANNED = {
     ("migrated_files.LIST", "migrated_file"): "every file is asked for",
     ("api_keys.LIST", "api_key"): "every key is asked for",
@@ -22,17 +22,17 @@ SCANNED = {
     ("connection.READ_STATE", "store"): "one row",
     ("connection.NEXT_CHANGE", "store"): "one row",
     ("connection.RENEW_EPOCH", "store"): "one row",
-    ("sweep.SWEEPABLE", "deleted_symbol"): "LIMIT 1",
+    ("sweep.READ_DELETED_SYMBOL", "deleted_symbol"): "LIMIT 1",
     (
         "legacy_kline_db.READ",
         "symbol",
     ): "a table of the old system, wanted whole; here it is the view",
-    ("idempotency.KEY_IDS", "idempotency_record"): "once an hour, and the index alone",
+    ("idempotency.LIST_KEY_IDS", "idempotency_record"): "once an hour, and the index alone",
 }
-# Candles of a whole series, whatever their time.
+# Statements that read candles of a series without a condition on time.
 WHOLE_SERIES = {
-    "derive.FIRST": "LIMIT 1",
-    "derive.LAST": "LIMIT 1",
+    "extent.READ_FIRST_TIME": "LIMIT 1",
+    "extent.READ_LAST_ROW": "LIMIT 1",
     "derive.HAS_SUPERSEDED": "EXISTS stops at the first",
     "derive.IS_CONTESTED": "EXISTS stops at the first",
     "integrity.ORPHANS_OF_CANDLES": "MIN, symbol after symbol",
@@ -41,7 +41,7 @@ WHOLE_SERIES = {
     "sweep.SWEEP": "rows of a deleted symbol, in batches",
     "sweep.SWEEP_UNTIL": "LIMIT 1",
     "sweep.SWEEP_SUPERSEDED": "rows of a deleted symbol",
-    "inventory.NEWEST": "LIMIT 1",
+    "inventory.READ_NEWEST_CLOSE": "LIMIT 1",
     "legacy_kline_db.READ": "a table of the old system, wanted whole; here it is the view",
 }
 
@@ -50,7 +50,7 @@ PLAIN = re.compile(r"\?(?![0-9])")  # a placeholder that is numbered after the l
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    """Every SQL constant and its name, `module.NAME`."""
+    """Yield every SQL constant with its name, `module.NAME`."""
     for module in pkgutil.walk_packages(gfil.store.__path__, "gfil.store."):
         for name, text in vars(importlib.import_module(module.name)).items():
             if name.isupper() and isinstance(text, str) and STATEMENT.match(text):
@@ -67,7 +67,7 @@ def table_names(db: apsw.Connection) -> set[str]:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
-    """Two symbols with a few days of minutes, days of a clock of their own, one that gave way."""
+    """Two symbols with days of minutes, a day on another clock, and a superseded candle."""
     path = tmp_path_factory.mktemp("sql") / "gfil.db"
     connection.create(path)
     db = connection.connect(path)
@@ -92,13 +92,13 @@ def plan(connection: apsw.Connection, sql: str) -> list[str]:
     return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, bindings)]
 
 
-def test_constants_are_found() -> None:
+def test_sql_constants_are_found() -> None:
     assert len(STATEMENTS) > 40
     assert {"read.READ_NEWEST", "rollup.DERIVE", "connection.READ_STATE"} <= STATEMENTS.keys()
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_no_statement_walks_a_table_without_a_reason(filled: apsw.Connection, name: str) -> None:
+def test_no_statement_scans_a_table_without_reason(filled: apsw.Connection, name: str) -> None:
     walked = set()
     for step in plan(filled, STATEMENTS[name]):
         if match := re.match(r"SCAN (\w+)\b", step):
@@ -108,7 +108,7 @@ def test_no_statement_walks_a_table_without_a_reason(filled: apsw.Connection, na
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_candles_are_found_by_their_time(filled: apsw.Connection, name: str) -> None:
+def test_candles_are_searched_by_time(filled: apsw.Connection, name: str) -> None:
     found = [
         step
         for step in plan(filled, STATEMENTS[name])
@@ -118,18 +118,18 @@ def test_candles_are_found_by_their_time(filled: apsw.Connection, name: str) -> 
     assert bool(by_series_alone) == (name in WHOLE_SERIES), found
 
 
-def test_no_reason_outlives_its_statement() -> None:
+def test_every_listed_exception_has_a_statement() -> None:
     assert {name for name, _ in SCANNED} | WHOLE_SERIES.keys() <= STATEMENTS.keys()
 
 
-def test_a_full_scan_would_be_seen(filled: apsw.Connection) -> None:
-    """The check itself: what must fail does."""
+def test_full_scan_is_detected(filled: apsw.Connection) -> None:
+    """The check itself works."""
     for table, condition in product(("candle", "superseded"), ("volume > :v", "extra_s = :s")):
         steps = plan(filled, f"SELECT time FROM {table} WHERE {condition}")  # noqa: S608
         assert any(step.startswith(f"SCAN {table}") for step in steps)
 
 
-def test_the_newest_page_is_read_without_sorting(filled: apsw.Connection) -> None:
-    """The hot path: the key is the order."""
+def test_newest_page_is_read_without_sort(filled: apsw.Connection) -> None:
+    """The hot path: the primary key has the order of the page."""
     for name in ("read.READ_NEWEST", "read.READ_OLDEST", "rollup_query.READ_RANGE"):
         assert not any("TEMP B-TREE" in step for step in plan(filled, STATEMENTS[name]))

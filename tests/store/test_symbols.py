@@ -1,4 +1,4 @@
-"""Tests of gfil/store/symbols.py."""
+"""Symbols: names, settings, clocks, rename, delete."""
 
 import apsw
 import pytest
@@ -23,7 +23,7 @@ def make(db: apsw.Connection, name: str) -> Symbol:
     "name",
     ["XAUUSD", "EURUSD.r", "ETH_BTC", "a", "7", "#AAPL", "BRK.B", "EUR+", "x-1", "_x", "x" * 32],
 )
-def test_names_that_a_symbol_can_have(db: apsw.Connection, name: str) -> None:
+def test_valid_symbol_names_are_accepted(db: apsw.Connection, name: str) -> None:
     assert make(db, name).name == name
     assert symbols.read(db, name).name == name
 
@@ -33,14 +33,14 @@ def test_names_that_a_symbol_can_have(db: apsw.Connection, name: str) -> None:
     ["", " ", ".", "..", "_", "#+-", "x" * 33, "EUR/USD", "EUR USD", "EUR\x00", "EUR\n", "ÉUR",
      "EUR'; DROP TABLE symbol", "../etc/passwd", "<b>", "٣", "EURUSD\u202e", "a\\b", "EURUSD%"],
 )  # fmt: skip
-def test_names_that_none_can_have(db: apsw.Connection, name: str) -> None:
+def test_invalid_symbol_names_are_refused(db: apsw.Connection, name: str) -> None:
     with pytest.raises(BadSymbol) as refused:
         make(db, name)
     assert (refused.value.status, refused.value.type) == (400, "bad_symbol")
     assert symbols.list_symbols(db) == []
 
 
-def test_one_that_differs_only_in_case_is_refused(db: apsw.Connection) -> None:
+def test_symbol_that_differs_only_in_case_is_refused(db: apsw.Connection) -> None:
     make(db, "EURUSD.r")
     with pytest.raises(SymbolCase) as refused:
         make(db, "EURUSD.R")
@@ -49,26 +49,26 @@ def test_one_that_differs_only_in_case_is_refused(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("name", ["EURUSD.r", "eurusd.R", "EURUSD.R"])
-def test_reading_finds_it_in_any_case(db: apsw.Connection, name: str) -> None:
+def test_symbol_is_found_in_any_case(db: apsw.Connection, name: str) -> None:
     made = make(db, "EURUSD.r")
     assert symbols.read(db, name) == made
     assert symbols.find(db, name) == made
 
 
-def test_a_blank_is_an_unescaped_plus(db: apsw.Connection) -> None:
+def test_blank_in_symbol_name_means_plus(db: apsw.Connection) -> None:
     assert symbols.find(db, "EUR ") is None
     made = make(db, "EUR+")
     assert symbols.read(db, "EUR ") == made
 
 
-def test_an_unknown_one(db: apsw.Connection) -> None:
+def test_unknown_symbol_is_refused(db: apsw.Connection) -> None:
     assert symbols.find(db, "XAUUSD") is None
     with pytest.raises(SymbolUnknown) as refused:
         symbols.read(db, "XAUUSD")
     assert (refused.value.status, refused.value.symbol) == (404, "XAUUSD")
 
 
-def test_a_new_one_has_nothing_set(db: apsw.Connection) -> None:
+def test_new_symbol_has_default_settings(db: apsw.Connection) -> None:
     made = make(db, "XAUUSD")
     facts = made._replace(id=0)
     assert facts == Symbol(0, "XAUUSD", "UTC", "", None, 0, None, "XAU", "USD", 0)
@@ -86,20 +86,20 @@ def test_a_new_one_has_nothing_set(db: apsw.Connection) -> None:
         ("GER40", "", ""),
     ],
 )
-def test_currencies_are_guessed_from_the_name(
+def test_currencies_are_guessed_from_symbol_name(
     db: apsw.Connection, name: str, base: str, quote: str
 ) -> None:
     made = make(db, name)
     assert (made.base, made.quote) == (base, quote)
 
 
-def test_they_are_listed_by_name(db: apsw.Connection) -> None:
+def test_symbols_are_listed_by_name(db: apsw.Connection) -> None:
     for name in ("XAUUSD", "audusd", "EURUSD"):
         make(db, name)
     assert [symbol.name for symbol in symbols.list_symbols(db)] == ["audusd", "EURUSD", "XAUUSD"]
 
 
-def test_facts_are_updated_and_counted_as_a_change(db: apsw.Connection) -> None:
+def test_update_stores_settings_and_logs_change(db: apsw.Connection) -> None:
     made = make(db, "XAUUSD")
     wanted = made._replace(description="Gold", digits=2, price="bid", base="XAU", quote="USD")
     with connection.transaction(db):
@@ -109,16 +109,16 @@ def test_facts_are_updated_and_counted_as_a_change(db: apsw.Connection) -> None:
     assert connection.read_state(db)[1] == 1
 
 
-@pytest.mark.parametrize("wrong", [{"digits": -1}, {"digits": 9}, {"price": "close"}])
-def test_facts_out_of_range_are_refused(db: apsw.Connection, wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize("invalid", [{"digits": -1}, {"digits": 9}, {"price": "close"}])
+def test_settings_out_of_range_are_refused(db: apsw.Connection, invalid: dict[str, object]) -> None:
     made = make(db, "XAUUSD")
     with pytest.raises(BadParameter), connection.transaction(db):
-        symbols.update(db, made._replace(**wrong))
+        symbols.update(db, made._replace(**invalid))
     assert symbols.read(db, "XAUUSD") == made
     assert connection.read_state(db)[1] == 0
 
 
-def test_digits_are_the_most_that_prices_have_shown_unless_set(db: apsw.Connection) -> None:
+def test_digits_shown_are_set_ones_or_most_seen(db: apsw.Connection) -> None:
     for price, digits in ((2.0, 0), (1.25, 2), (1.5, 2), (1.23456, 5), (0.1 + 0.2, 8)):
         start = 1_700_006_400 + digits * 60
         write(db, "EURUSD", "M1", [((start, start + 60), (price, price, price, price, 0.0))])
@@ -128,7 +128,7 @@ def test_digits_are_the_most_that_prices_have_shown_unless_set(db: apsw.Connecti
     assert symbols.read(db, "EURUSD").digits_shown == 3
 
 
-def test_each_symbol_knows_its_own_last_change(db: apsw.Connection) -> None:
+def test_each_symbol_has_its_own_last_change(db: apsw.Connection) -> None:
     assert write(db, "EURUSD", "M1", [MINUTE]).change == 1
     assert write(db, "XAUUSD", "M1", [MINUTE]).change == 2
     assert write(db, "EURUSD", "M1", [MINUTE]).change == 0
@@ -136,7 +136,7 @@ def test_each_symbol_knows_its_own_last_change(db: apsw.Connection) -> None:
     assert changes == {"EURUSD": 1, "XAUUSD": 2}
 
 
-def test_renaming_keeps_the_candles(db: apsw.Connection) -> None:
+def test_rename_keeps_candles(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [MINUTE])
     with connection.transaction(db):
         renamed = symbols.rename(db, symbols.read(db, "EURUSD"), "EURUSD.r")
@@ -145,7 +145,7 @@ def test_renaming_keeps_the_candles(db: apsw.Connection) -> None:
     assert read(db, "eurusd.R", "M1").candles == [(1_700_006_400, 1.1, 1.3, 1.0, 1.25, 5.0)]
 
 
-def test_a_symbol_may_change_its_case(db: apsw.Connection) -> None:
+def test_rename_can_change_case(db: apsw.Connection) -> None:
     make(db, "eurusd")
     with connection.transaction(db):
         symbols.rename(db, symbols.read(db, "eurusd"), "EURUSD")
@@ -154,7 +154,7 @@ def test_a_symbol_may_change_its_case(db: apsw.Connection) -> None:
 
 @pytest.mark.parametrize(("name", "error"), [("XAUUSD", Conflict), ("xauusd", Conflict),
                                              ("", BadSymbol), ("a/b", BadSymbol)])  # fmt: skip
-def test_renaming_onto_another_or_to_no_name_is_refused(
+def test_rename_to_taken_or_invalid_name_is_refused(
     db: apsw.Connection, name: str, error: type[Exception]
 ) -> None:
     make(db, "EURUSD")
@@ -164,7 +164,7 @@ def test_renaming_onto_another_or_to_no_name_is_refused(
     assert [symbol.name for symbol in symbols.list_symbols(db)] == ["EURUSD", "XAUUSD"]
 
 
-def test_a_deleted_one_is_gone_at_once_and_its_name_free(db: apsw.Connection) -> None:
+def test_deleted_symbol_frees_its_name_at_once(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [MINUTE])
     before = symbols.read(db, "EURUSD")
     epoch, change = connection.read_state(db)
@@ -178,13 +178,13 @@ def test_a_deleted_one_is_gone_at_once_and_its_name_free(db: apsw.Connection) ->
     assert write(db, "EURUSD", "M1", [MINUTE]).inserted == 1
 
 
-def test_h4_and_d1_are_kept_on_utc_its_own_clock_and_those_of_its_candles(
+def test_h4_and_d1_are_materialised_on_utc_symbol_and_recorded_clocks(
     db: apsw.Connection,
 ) -> None:
     make(db, "XAUUSD")
 
     def kept() -> list[str]:
-        return [clock.name for clock in symbols.kept_clocks(db, symbols.read(db, "XAUUSD"))]
+        return [clock.name for clock in symbols.materialised_clocks(db, symbols.read(db, "XAUUSD"))]
 
     assert kept() == ["UTC"]
     write(db, "XAUUSD", "D1", [DAY_OF_ATHENS], "Europe/Athens")
@@ -195,10 +195,10 @@ def test_h4_and_d1_are_kept_on_utc_its_own_clock_and_those_of_its_candles(
 
 
 @pytest.mark.parametrize("first", ["clock", "candle"])
-def test_a_clock_is_kept_for_its_candles_when_the_symbol_leaves_it(
+def test_clock_with_stored_candles_stays_materialised_after_set_clock(
     db: apsw.Connection, first: str
 ) -> None:
-    """A day is stored under its clock whether or not the symbol is drawn on it just then."""
+    """The clock is recorded because of the stored day, not because of the symbol's setting."""
     make(db, "XAUUSD")
 
     def set_clock(name: str) -> None:
@@ -211,7 +211,7 @@ def test_a_clock_is_kept_for_its_candles_when_the_symbol_leaves_it(
     if first == "candle":
         set_clock("Europe/Athens")
     set_clock("UTC")
-    assert [clock.name for clock in symbols.own_clocks(db, symbols.read(db, "XAUUSD"))] == [
+    assert [clock.name for clock in symbols.stored_clocks(db, symbols.read(db, "XAUUSD"))] == [
         "Europe/Athens"
     ]
     start, values = DAY_OF_ATHENS[0][0], DAY_OF_ATHENS[1]
@@ -219,8 +219,8 @@ def test_a_clock_is_kept_for_its_candles_when_the_symbol_leaves_it(
     assert read(db, "XAUUSD", "D1", "UTC").candles == []
 
 
-def test_days_that_are_utcs_too_make_no_clock_of_their_own(db: apsw.Connection) -> None:
+def test_days_equal_to_utc_days_record_no_clock(db: apsw.Connection) -> None:
     day = ((1_705_276_800, 1_705_363_200), (1.0, 2.0, 1.0, 1.0, 9.0))
     write(db, "FTSE", "D1", [day], "Europe/London")
-    assert symbols.own_clocks(db, symbols.read(db, "FTSE")) == []
+    assert symbols.stored_clocks(db, symbols.read(db, "FTSE")) == []
     assert read(db, "FTSE", "D1", "UTC").candles == [(day[0][0], *day[1])]

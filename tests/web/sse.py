@@ -1,4 +1,4 @@
-"""Server-sent events, read strictly: of one block, of a text, from a socket."""
+"""Strict parser of server-sent events: a block, a text, a socket."""
 
 import socket
 import time
@@ -12,7 +12,7 @@ WAIT_S = 120
 
 
 class Event(NamedTuple):
-    """One event: its name, its data as JSON says it, its id; after how long to come again."""
+    """One event: name, decoded data, id, retry delay."""
 
     name: str
     data: Any
@@ -21,7 +21,7 @@ class Event(NamedTuple):
 
 
 def parse_event(block: str) -> Event:
-    """Return the event of one block of lines, without its end.
+    """Return the event of one block of lines, without the blank line after it.
 
     Raises:
         ValueError: GFIL sends no such thing.
@@ -36,12 +36,12 @@ def parse_event(block: str) -> Event:
 
 
 def parse(text: str) -> list[Event]:
-    """Return the events of whole blocks of lines."""
+    """Return the events of complete blocks of lines."""
     return [parse_event(block) for block in text.split("\n\n")[:-1]]
 
 
 class Stream:
-    """One live stream of a real server, over a socket of its own."""
+    """One live stream of a real server."""
 
     def __init__(self, url: str, query: str, **headers: str) -> None:
         where = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Tests of gfil/web/background.py, in a process and in the workers of a real server."""
+"""Background jobs, in one process and in the workers of a real server."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ def jobs(app: Flask) -> Iterator[Jobs]:
     made.stop()
 
 
-def test_a_job_comes_round_within_the_application(jobs: Jobs) -> None:
+def test_job_runs_within_the_application_context(jobs: Jobs) -> None:
     seen: list[str] = []
     jobs.add("look", 0.001, lambda: seen.append(current_app.name))
     jobs.start()
@@ -45,14 +45,14 @@ def test_a_job_comes_round_within_the_application(jobs: Jobs) -> None:
     assert set(seen) == {"jobs"}
 
 
-def test_nothing_runs_before_the_start(settings: Settings) -> None:
+def test_no_job_runs_before_start(settings: Settings) -> None:
     before = threading.active_count()
     app = create_app(settings)
     app.extensions["jobs"].add("never", 0.001, lambda: None)
     assert threading.active_count() == before
 
 
-def test_a_job_that_fails_is_logged_once_and_tried_again(
+def test_failing_job_is_logged_once_and_repeated(
     jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
@@ -65,7 +65,7 @@ def test_a_job_that_fails_is_logged_once_and_tried_again(
     assert [record.getMessage() for record in caplog.records] == ["the job sweep failed: no room"]
 
 
-def test_a_job_that_hangs_holds_up_no_other_and_not_the_end(jobs: Jobs) -> None:
+def test_hanging_job_blocks_neither_others_nor_the_end(jobs: Jobs) -> None:
     release = threading.Event()
     rounds: list[int] = []
     jobs.add("hang", 0.001, release.wait)
@@ -76,7 +76,7 @@ def test_a_job_that_hangs_holds_up_no_other_and_not_the_end(jobs: Jobs) -> None:
     release.set()
 
 
-def test_the_last_call_comes_after_the_end_of_all(jobs: Jobs) -> None:
+def test_job_at_exit_runs_after_all_threads_ended(jobs: Jobs) -> None:
     calls: list[str] = []
     jobs.add("flush", 3600, lambda: calls.append("flush"), at_exit=True)
     jobs.add("other", 3600, lambda: calls.append("other"))
@@ -85,7 +85,7 @@ def test_the_last_call_comes_after_the_end_of_all(jobs: Jobs) -> None:
     assert calls == ["flush"]
 
 
-def test_the_flag_is_set_soon_after_the_worker_is_told_to_leave(app: Flask) -> None:
+def test_stopping_is_set_soon_after_the_worker_is_stopped(app: Flask) -> None:
     worker = SimpleNamespace(wsgi=app, alive=True, ppid=os.getppid())
     worker_jobs.start(worker, FailStop())
     stopping = app.extensions["jobs"].stopping
@@ -95,7 +95,7 @@ def test_the_flag_is_set_soon_after_the_worker_is_told_to_leave(app: Flask) -> N
     worker_jobs.stop(worker)
 
 
-def test_it_is_set_too_when_the_master_is_gone(app: Flask) -> None:
+def test_stopping_is_set_when_the_master_is_gone(app: Flask) -> None:
     worker = SimpleNamespace(wsgi=app, alive=True, ppid=os.getppid() + 1)
     worker_jobs.start(worker, FailStop())
     assert app.extensions["jobs"].stopping.wait(10)
@@ -105,7 +105,7 @@ def test_it_is_set_too_when_the_master_is_gone(app: Flask) -> None:
 @pytest.mark.parametrize(
     "worker", [SimpleNamespace(), SimpleNamespace(wsgi=lambda environ, start: [])]
 )
-def test_a_worker_without_our_application_has_none(worker: SimpleNamespace) -> None:
+def test_worker_of_another_application_has_no_jobs(worker: SimpleNamespace) -> None:
     worker_jobs.start(worker, FailStop())
     worker_jobs.stop(worker)
 
@@ -144,7 +144,7 @@ def workers_that(word: str, notes: Path) -> set[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="HUP of a real master")
-def test_every_worker_runs_them_and_calls_once_more_when_it_ends(running: Server) -> None:
+def test_every_worker_runs_its_jobs_and_those_at_exit(running: Server) -> None:
     notes = running.log.parent / "notes"
     wait_for(lambda: len(workers_that("round", notes)) == 2, "rounds of both workers")
     assert workers_that("flush", notes) == set()

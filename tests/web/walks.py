@@ -1,4 +1,4 @@
-"""Made-up M1 candles that walk at random from a seed, written into a database."""
+"""Random walks of M1 candles from a seed, and storing them."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Candle = tuple[int, float, float, float, float, float]
 def walk(
     seed: str, start: int, count: int, *, price: float = 100.0, digits: int = 2
 ) -> list[Candle]:
-    """Return so many minutes one after another from `start` on."""
+    """Return `count` consecutive minutes from `start`."""
     drawn, scale = random.Random(seed), 10**digits
     at, step = round(price * scale), max(round(price * scale / 5000), 3)
     made = []

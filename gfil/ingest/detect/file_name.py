@@ -1,14 +1,12 @@
-"""What a file's name says of its rows: symbol and timeframe."""
+"""Symbol and timeframe in a file name."""
 
 import re
 from pathlib import PurePath
 from typing import NamedTuple
 
 from gfil import timeframes
+from gfil.ingest.source.files import GZIP_SUFFIX, SUFFIXES
 from gfil.timeframes import Timeframe, UnknownTimeframe
-
-SUFFIXES = (".csv", ".txt", ".tsv", ".json", ".ndjson", ".jsonl")
-PACKED = ".gz"
 
 _HISTDATA = re.compile(r"DAT_[A-Z]+_")  # DAT_ASCII_EURUSD_M1_201701
 _JFOREX = re.compile(r"(.+?)_Candlestick_([0-9]+)_(M|m|H|h|Hour|D|d)(?:_.*)?")
@@ -26,21 +24,16 @@ _LIKE_A_PAIR = re.compile(r"[A-Za-z]{6,}")
 
 
 class FileNameHint(NamedTuple):
-    """What a name says; None where it says nothing."""
+    """Symbol and timeframe in a file name; None where it has none."""
 
     symbol: str | None
     timeframe: Timeframe | None
 
 
-def is_importable(name: str) -> bool:
-    """Whether a file has one of the suffixes of what can be imported, packed or not."""
-    return name.casefold().removesuffix(PACKED).endswith(SUFFIXES)
-
-
 def read_hint(name: str, timeframe: Timeframe | None = None) -> FileNameHint:
-    """Return what a file's name says: `XAUUSD_1m.json`, `EURUSD1440.csv`, `ETH_BTC-5m.json` …
+    """Return symbol and timeframe of `XAUUSD_1m.json`, `EURUSD1440.csv`, `ETH_BTC-5m.json` …
 
-    `timeframe` is the one already known: then digits that would be another belong to the symbol.
+    If `timeframe` is already known, digits that name another one belong to the symbol.
     """
     stem = _stem(name)
     if match := _JFOREX.fullmatch(stem):
@@ -49,36 +42,39 @@ def read_hint(name: str, timeframe: Timeframe | None = None) -> FileNameHint:
     seen_number = False
     words = list(_WORD.finditer(stem))[1:]
     if words and len(words[-1][0]) > 1 and not words[-1][0].isdigit():
-        words.insert(0, words[-1])  # the last word is the surest: GOLD_D_H1
+        words.insert(0, words[-1])  # the last word is the most certain: GOLD_D_H1
     for word in words:
-        found = _timeframe_of(word[0])
-        if found is not None and not (seen_number and word[0].isdigit()):
-            return FileNameHint(stem[: word.start()].rstrip("_-, "), found)
+        named = _parse_word(word[0])
+        if named is not None and not (seen_number and word[0].isdigit()):
+            return FileNameHint(stem[: word.start()].rstrip("_-, "), named)
         seen_number |= word[0].isdigit()  # parts of a date
     for together in (_TOGETHER_IN_LETTERS, _TOGETHER):
         match = together.fullmatch(stem)
-        found = _parse(match[2]) if match else None
-        if match and (timeframe in (None, found) or _LIKE_A_PAIR.fullmatch(match[1])):
-            return FileNameHint(match[1], found)
+        named = _parse(match[2]) if match else None
+        if match and (timeframe in (None, named) or _LIKE_A_PAIR.fullmatch(match[1])):
+            return FileNameHint(match[1], named)
     return FileNameHint(None, None)
 
 
 def read_tick_hint(name: str) -> str | None:
-    """Return the symbol in the name of a file of ticks: `XAUUSD_ticks_20140505.csv`, or as
-    MetaTrader 5 names them, `XAUUSD_202405010000_202405312359.csv`; None where it names none."""
+    """Return the symbol in the name of a tick file, or None.
+
+    Such names are `XAUUSD_ticks_20140505.csv`, and `XAUUSD_202405010000_202405312359.csv` of
+    MetaTrader 5.
+    """
     match = _TICKS.fullmatch(_stem(name))
     return match[1] if match else None
 
 
 def _stem(name: str) -> str:
     name = PurePath(name).name
-    if name.casefold().endswith(PACKED):
-        name = name[: -len(PACKED)]
+    if name.casefold().endswith(GZIP_SUFFIX):
+        name = name[: -len(GZIP_SUFFIX)]
     suffix = PurePath(name).suffix
     return name.removesuffix(suffix) if suffix.casefold() in SUFFIXES else name
 
 
-def _timeframe_of(word: str) -> Timeframe | None:
+def _parse_word(word: str) -> Timeframe | None:
     if match := _LETTERS_FIRST.fullmatch(word):
         return _parse(match[1].upper() + match[2])
     if _COUNT_FIRST.fullmatch(word):

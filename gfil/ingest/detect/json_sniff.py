@@ -1,4 +1,4 @@
-"""The beginning of a JSON source: what its outermost object says, and its first elements."""
+"""The beginning of a JSON input: values of its outermost object, and its first elements."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from gfil.ingest.detect.sniff import Sniff
 from gfil.ingest.parse import timestamps
 from gfil.ingest.parse.columns import PRICES
 from gfil.ingest.parse.json_rows import KEYS, TICK_KEYS
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.json_stream import read_elements
 
 SAMPLE_BYTES = 16 * 1024
-SAMPLE_MAX = 20  # elements looked at for the first one that is a row
+SAMPLE_MAX = 20  # elements examined to find the first row
 
 _SCALAR = rb'(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)'
 _OPENING = re.compile(
@@ -25,38 +25,40 @@ _OPENING = re.compile(
 
 
 class Opening(NamedTuple):
-    """The first array in an outermost object: its key, the bytes before its first element, and the
-    plain values told ahead of it, of a short source also those told after it."""
+    """The first array in an outermost object: its key and the bytes before its first element.
+
+    `head` holds the scalar values before the array, in a short input also those after it.
+    """
 
     key: str
     before: int
-    told: Mapping[str, Any]
+    head: Mapping[str, Any]
 
 
 class Sample(NamedTuple):
-    """The first elements of an array that are objects or arrays, and the bytes before them all."""
+    """The first elements of an array that are objects or arrays, and the bytes before them."""
 
     before: int
     values: list[Any]
 
 
 def read_opening(head: Sniff) -> Opening | None:
-    """Return how an object opens that holds an array; None if it does not."""
+    """Return the opening of an object that holds an array, or None."""
     match = _OPENING.match(head.data)
     if match is None:
         return None
-    told = _load(b"{" + match[1].rstrip(b", \t\r\n") + b"}") or {}
+    values = _load(b"{" + match[1].rstrip(b", \t\r\n") + b"}") or {}
     if head.is_all and b'"' in head.data[head.data.rfind(b"]") :]:
-        told = (_load(head.data) or {}) | told
-    return Opening(match[2].decode("utf-8", "replace"), match.end(), told)
+        values = (_load(head.data) or {}) | values
+    return Opening(match[2].decode("utf-8", "replace"), match.end(), values)
 
 
 def read_sample(head: Sniff, before: int) -> Sample | None:
     """Return the first elements of an array; None if they cannot be rows.
 
-    A sample without values is an empty array, or one with nothing whole in it.
+    A sample without values comes from an empty array, or from one without a complete element.
     """
-    # Mostly a little is enough; else the first elements are long, or do not fit any row.
+    # Usually a few bytes are enough; otherwise the first elements are long or are no rows.
     values = _values(head.data[: before + SAMPLE_BYTES], before) or _values(head.data, before)
     first = head.data[before : before + SAMPLE_BYTES].lstrip()[:1]
     if not values and first not in (b"{", b"[", b"]", b""):
@@ -65,8 +67,8 @@ def read_sample(head: Sniff, before: int) -> Sample | None:
 
 
 def _values(data: bytes, before: int) -> list[Any]:
-    found = read_elements(ByteStream([data]), before, lambda *_: None)
-    values = (value for each in found for value in each.values or map(_load, each.raw))
+    groups = read_elements(ByteStream([data]), before, lambda *_: None)
+    values = (value for group in groups for value in group.values or map(_load, group.raw))
     return list(filter(_may_hold_a_row, islice(values, SAMPLE_MAX)))
 
 

@@ -1,26 +1,27 @@
-"""The first bytes of a source, looked at, and what a format found there tells."""
+"""The first bytes of an input, and the format recognised from them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from gfil.ingest.parse import numbers, timestamps
-from gfil.ingest.parse.columns import CANDLES, SIDES, SKIPPED, Columns, Kind, place_columns
+from gfil.ingest.parse.columns import CANDLES, SIDES, SKIPPED, ColumnLayout, Kind, place_columns
 from gfil.ingest.parse.delimited import read, split_line
-from gfil.ingest.parse.rows import BadRow, Refuse, RowTable
+from gfil.ingest.parse.rows import RowTable
+from gfil.ingest.refusals import BadRow, Refuse
 from gfil.ingest.source.byte_stream import PIECE_BYTES, ByteStream
 
-LINES_MAX = 20  # looked at for the first one that is a row
+LINES_MAX = 20  # examined to find the first row
 SEPARATORS = ("\t", ";", ",")
 
 Reader = Callable[[ByteStream, Refuse], Iterator[RowTable]]
 
 
 class Format(NamedTuple):
-    """A format that was recognised, and how to read it.
+    """A recognised format and its reader.
 
-    `columns` are the fields in the order of the cells, for a person to see. `symbol`,
-    `timeframe` and `clock` are set where the file says them once for all its rows.
+    `columns` are the fields in the order of the cells, for reports. `symbol`, `timeframe` and
+    `clock` are set where the head of the input names them for all rows.
     """
 
     name: str
@@ -33,10 +34,10 @@ class Format(NamedTuple):
 
 
 class Sniff:
-    """The beginning of a source: `data` as bytes, `lines` as the first texts that are not blank.
+    """The beginning of an input: `data` as bytes, `lines` as the first lines that are not blank.
 
-    `columns` are the fields of the cells as the user named them, if he did, and `kind` is the name
-    of the kind he said the rows are of.
+    `columns` are the fields of the cells and `kind` is the name of the kind of rows, where the user
+    states them.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Sniff:
 
     @property
     def is_all(self) -> bool:
-        """Whether there is nothing behind the head."""
+        """Whether the input has no more bytes."""
         return len(self.data) < PIECE_BYTES
 
     @cached_property
@@ -60,12 +61,12 @@ class Sniff:
 
     @property
     def blank_lines(self) -> int:
-        """How many blank lines stand before the first other one."""
+        """The number of blank lines before the first line that is not blank."""
         return next((at for at, line in enumerate(self._lines) if line.strip()), 0)
 
     @cached_property
     def is_json(self) -> bool:
-        """Whether the first character can only be JSON's."""
+        """Whether the first character is an opening bracket of JSON."""
         return self.data.lstrip()[:1] in (b"[", b"{")
 
     def cells(self, line: int, separator: str) -> list[str]:
@@ -82,14 +83,14 @@ def of_rows(name: str, head: Sniff, names: Sequence[str], separator: str, width:
 def of_header(
     name: str, head: Sniff, names: Sequence[str], separator: str, keeps_sides: bool = False
 ) -> Format:
-    """Return the format of lines below a header, whose cells hold these fields."""
+    """Return the format of lines below a header; `names` are the fields of the cells."""
     skip, header = head.blank_lines + 1, head.lines[0]
     layout = place_columns(names, separator, skip=skip, header=header, keeps_sides=keeps_sides)
     return _delimited(name, names, layout)
 
 
 def is_row(cells: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether cells hold what their names say: a stamp, and four prices or two sides."""
+    """Whether cells match their names: a timestamp, and four prices or two sides."""
     layout = place_columns(names)
     if len(cells) < layout.needed:
         return False
@@ -107,11 +108,11 @@ def is_row(cells: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def is_unknown_header(cells: Sequence[str]) -> bool:
-    """Whether cells are the words of a header rather than a broken row."""
+    """Whether cells look like the words of a header, not like a broken row."""
     return sum(cell[:1].isalpha() or cell[:1] == "<" for cell in cells) >= 4
 
 
-def _delimited(name: str, names: Sequence[str], layout: Columns) -> Format:
+def _delimited(name: str, names: Sequence[str], layout: ColumnLayout) -> Format:
     columns = [*names, *[SKIPPED] * (layout.width - len(names))]
     return Format(
         name, columns, lambda pieces, refuse: read(pieces, layout, refuse), kind=layout.kind

@@ -1,9 +1,9 @@
-"""The formats, recognised from content; one module for each dialect."""
+"""Formats of candles and ticks, recognised from content; one module for each dialect."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from gfil.errors import BadParameter, BadRequest
+from gfil.errors import BadParameter, BadRequest, Option
 from gfil.ingest.detect.sniff import Format, Sniff
 from gfil.ingest.formats import (
     binance,
@@ -22,24 +22,24 @@ from gfil.ingest.formats import (
 TEXTS: tuple[Any, ...] = (ticks, mt5, dukascopy, csv_header, mt4, histdata, binance, csv_plain)
 JSONS: tuple[Any, ...] = (ticks, udf, binance, json_rows, ndjson)
 FAMILIES = {"csv": TEXTS, "json": JSONS}
-"""A name that stands for all formats made of lines, and of JSON, beside its own."""
+"""Names that announce any format made of lines, or any JSON format."""
 
 NAMES = tuple(sorted({dialect.NAME for dialect in (*TEXTS, *JSONS)}))
-SHOWN_MAX = 60  # characters of a first line that nothing recognises
+SHOWN_MAX = 60  # characters of an unrecognised first line in the error
 
 
 class UnknownFormat(BadRequest):
-    """Content of no format this program knows, or not of the one announced."""
+    """The content has no known format, or another than the announced one."""
 
     type = "unknown_format"
     title = "Unknown format"
 
 
 def check_name(name: str) -> str:
-    """Return the name if a format has it.
+    """Return the name of a format in lower case.
 
     Raises:
-        BadParameter: none has.
+        BadParameter: no format has this name.
     """
     if name.casefold() not in NAMES:
         raise BadParameter(f"unknown format {name[:32]!r}: use one of {' '.join(NAMES)}")
@@ -52,16 +52,17 @@ def recognise(
     columns: Sequence[str] | None = None,
     kind: str | None = None,
 ) -> Format:
-    """Return the format of a source by its first bytes; `columns` name the cells of its rows.
+    """Return the format of an input by its first bytes.
 
-    `kind` is what the rows are said to be of, for those that could be of either.
+    `columns` are the fields of the cells, where the user states them. `kind` decides about rows
+    that could be candles or ticks.
 
     Raises:
-        UnknownFormat: it has none, or another than announced.
+        UnknownFormat: the input has no known format, or another than the announced one.
     """
     head = Sniff(data, columns, kind)
     if not head.lines:
-        raise UnknownFormat("there is nothing in it")
+        raise UnknownFormat("the input is empty")
     dialects = JSONS if head.is_json else TEXTS
     if announced:
         named = tuple(dialect for dialect in dialects if announced == dialect.NAME)
@@ -69,9 +70,10 @@ def recognise(
     if columns and not head.is_json and csv_header in dialects:
         dialects = (csv_header,)
     for dialect in dialects:
-        found: Format | None = dialect.recognise(head)
-        if found is not None:
-            return found
-    what = f"not {announced}" if announced else "no format known here"
-    hint = "" if head.is_json else "; --columns can name its cells"
-    raise UnknownFormat(f"{what}: it begins with {head.lines[0][:SHOWN_MAX]!r}{hint}")
+        recognised: Format | None = dialect.recognise(head)
+        if recognised is not None:
+            return recognised
+    fault = f"not {announced}" if announced else "unknown format"
+    begins = f"{fault}: the input begins with {head.lines[0][:SHOWN_MAX]!r}"
+    hint = () if head.is_json else ("; ", Option("columns"), " can name its cells")
+    raise UnknownFormat((begins, *hint))

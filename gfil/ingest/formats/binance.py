@@ -1,4 +1,4 @@
-"""Binance's klines of 12 elements: JSON arrays with prices as texts, or the same as CSV rows."""
+"""Binance klines of 12 cells: JSON arrays with prices as texts, or CSV rows."""
 
 from gfil.ingest.detect.json_sniff import is_row, read_sample
 from gfil.ingest.detect.sniff import Format, Sniff, of_rows
@@ -11,7 +11,7 @@ WIDTH = 12
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of the first row that is a kline."""
+    """Return the format if a first row is a kline."""
     if head.is_json:
         return None if head.columns else _recognise_json(head)
     for line in range(len(head.lines)):

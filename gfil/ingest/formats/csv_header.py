@@ -1,4 +1,4 @@
-"""CSV with a header that names its columns, or with columns the user names."""
+"""CSV with a header that names its columns, or with columns stated by the user."""
 
 from gfil.ingest.detect.csv_header import name_cells, read_words
 from gfil.ingest.detect.sniff import (
@@ -15,7 +15,7 @@ NAME = "csv"
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of a header with time and prices, or of the columns named."""
+    """Return the format of a header with time and prices, or of the stated columns."""
     if head.columns:
         return _recognise_named(head)
     separator, words = read_words(head)

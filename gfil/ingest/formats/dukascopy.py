@@ -1,4 +1,4 @@
-"""Dukascopy's CSV: a header with `Gmt time`, stamps such as `08.05.2017 00:00:00.000`."""
+"""Dukascopy CSV: a header with `Gmt time`, timestamps such as `08.05.2017 00:00:00.000`."""
 
 from gfil.ingest.detect.csv_header import name_cells, read_words
 from gfil.ingest.detect.sniff import Format, Sniff, of_header
@@ -7,7 +7,7 @@ NAME = "dukascopy"
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of a header that opens with Dukascopy's name for the time."""
+    """Return the format of a header that begins with `Gmt time` or `Local time`."""
     separator, words = read_words(head)
     if words[0] not in ("gmt time", "local time"):
         return None

@@ -1,4 +1,4 @@
-"""HistData's ASCII: `20170102 020000;O;H;L;C;V`, no header."""
+"""HistData ASCII: `20170102 020000;O;H;L;C;V`, without a header."""
 
 import re
 
@@ -10,7 +10,7 @@ _STAMP = re.compile(r"[0-9]{8} [0-9]{6}")
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of rows that begin with a date and a time without signs."""
+    """Return the format of rows that begin with a date and a time without separators."""
     for line in range(len(head.lines)):
         cells = head.cells(line, ";")
         if len(cells) == len(NAMES) and _STAMP.fullmatch(cells[0]) and is_row(cells, NAMES):

@@ -1,9 +1,9 @@
-"""A JSON array of objects or of arrays, by itself or as `{"candles":[…]}`."""
+"""A JSON array of objects or arrays, bare or as `{"candles":[…]}`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gfil.errors import BadParameter
+from gfil.errors import BadParameter, Option
 from gfil.ingest.detect.json_sniff import is_row, read_opening, read_sample
 from gfil.ingest.detect.sniff import Format, Sniff
 from gfil.ingest.parse.columns import CANDLES, Kind, kind_of, place_columns
@@ -13,7 +13,7 @@ NAME = "json"
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of an array whose elements may be rows."""
+    """Return the format of an array with elements that may be rows."""
     if kind_of(head.columns or ()) != CANDLES:
         return None
     opening = read_opening(head)
@@ -28,29 +28,30 @@ def recognise(head: Sniff) -> Format | None:
     if first is None and sample.values:
         return None
     layout = place_columns(head.columns) if head.columns else ARRAY
-    told = opening.told if opening else {}
+    outer = opening.head if opening else {}
     return Format(
         NAME,
         name_columns(first, head.columns),
         lambda pieces, refuse: read_array(
             pieces, sample.before, layout, refuse, opening is not None
         ),
-        symbol=text_of(told, "symbol"),
-        timeframe=text_of(told, "tf"),
-        clock=text_of(told, "clock"),
+        symbol=text_of(outer, "symbol"),
+        timeframe=text_of(outer, "tf"),
+        clock=text_of(outer, "clock"),
     )
 
 
 def name_columns(value: Any, columns: Sequence[str] | None, kind: Kind = CANDLES) -> Sequence[str]:
-    """Return the fields of a row in the order of its cells, or the keys they have in an object.
+    """Return the fields of an array in order, or the keys of the fields in an object.
 
     Raises:
-        BadParameter: columns are named for an object.
+        BadParameter: columns are stated for an object.
     """
     if not isinstance(value, dict):
         return columns or ("time", *kind.numbers)
     if columns:
-        raise BadParameter("--columns names the cells of lines and arrays; these rows are objects")
+        named = " names the cells of lines and arrays; these rows are objects"
+        raise BadParameter((Option("columns"), named))
     return [
         next(key for key in keys if key in value)
         for keys in keys_of(kind).values()
@@ -58,7 +59,7 @@ def name_columns(value: Any, columns: Sequence[str] | None, kind: Kind = CANDLES
     ]
 
 
-def text_of(told: Mapping[str, Any], key: str) -> str | None:
-    """Return what an object tells under a key, if that is a text."""
-    value = told.get(key)
+def text_of(outer: Mapping[str, Any], key: str) -> str | None:
+    """Return the value of a key if it is a text."""
+    value = outer.get(key)
     return value if isinstance(value, str) else None

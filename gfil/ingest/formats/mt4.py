@@ -1,4 +1,4 @@
-"""MetaTrader 4's history and HistData's copy of it: `2013.12.11,17:20,O,H,L,C,V`, no header."""
+"""MetaTrader 4 history, also from HistData: `2013.12.11,17:20,O,H,L,C,V`, without a header."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""MetaTrader 5's bar export: `<DATE> <TIME> <OPEN> …`, where TIME may be missing."""
+"""MetaTrader 5 bar export: `<DATE> <TIME> <OPEN> …`; TIME may be missing."""
 
 from gfil.ingest.detect.csv_header import name_cells, read_words
 from gfil.ingest.detect.sniff import SEPARATORS, Format, Sniff, of_header
@@ -7,7 +7,7 @@ NAME = "mt5"
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of a header whose words stand in angle brackets."""
+    """Return the format of a header with words in angle brackets."""
     if not head.lines[0].lstrip('"').startswith("<"):
         return None
     separator, words = read_words(head, (*SEPARATORS, " "))

@@ -14,7 +14,7 @@ NAME = "ndjson"
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of lines of which one is a row by itself."""
+    """Return the format if one of the first lines is a row."""
     if kind_of(head.columns or ()) != CANDLES:
         return None
     value = next(filter(lambda value: _may_be_row(value, head), map(_load, head.lines)), None)

@@ -1,4 +1,4 @@
-"""Ticks: MetaTrader 5's export, CSV with a header, JSON: `{"ticks":[…]}`, an array, or lines."""
+"""Ticks: MetaTrader 5 export, CSV with a header, JSON as `{"ticks":[…]}`, array or lines."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ NAME = "ticks"
 
 
 def recognise(head: Sniff) -> Format | None:
-    """Return the format of rows that have bid and ask where candles have prices."""
+    """Return the format of rows with bid and ask."""
     if head.is_json:
         return _recognise_json(head)
     return None if head.columns else _recognise_header(head)
@@ -43,28 +43,28 @@ def _recognise_json(head: Sniff) -> Format | None:
     sample = read_sample(head, opening.before if opening else head.data.index(b"[") + 1)
     if sample is None:
         return None
-    is_told = opening is not None or bool(head.columns) or _is_said(head, sample.values)
-    first = next((value for value in sample.values if is_told or is_tick(value)), None)
-    if first is None and not is_told:
+    is_certain = opening is not None or bool(head.columns) or _is_announced(head, sample.values)
+    first = next((value for value in sample.values if is_certain or is_tick(value)), None)
+    if first is None and not is_certain:
         return None
     layout = place_columns(head.columns) if head.columns else TICK_ARRAY
-    told = opening.told if opening else {}
+    outer = opening.head if opening else {}
     return Format(
         NAME,
         name_columns(first, head.columns, TICKS),
         lambda pieces, refuse: read_array(
             pieces, sample.before, layout, refuse, opening is not None
         ),
-        symbol=text_of(told, "symbol"),
-        clock=text_of(told, "clock"),
+        symbol=text_of(outer, "symbol"),
+        clock=text_of(outer, "clock"),
         kind=TICKS,
     )
 
 
 def _recognise_lines(head: Sniff) -> Format | None:
     values = [value for value in map(_load, head.lines) if isinstance(value, dict)]
-    is_told = bool(values) and _is_said(head, values)
-    value = next((value for value in values if is_told or is_tick(value)), None)
+    is_certain = bool(values) and _is_announced(head, values)
+    value = next((value for value in values if is_certain or is_tick(value)), None)
     if value is None:
         return None
     return Format(
@@ -75,8 +75,8 @@ def _recognise_lines(head: Sniff) -> Format | None:
     )
 
 
-def _is_said(head: Sniff, values: Sequence[Any]) -> bool:
-    # They may lack bid and ask, which are 0 then, but not look like candles.
+def _is_announced(head: Sniff, values: Sequence[Any]) -> bool:
+    # Announced ticks may lack bid and ask, which are 0 then, but must not look like candles.
     return head.kind == TICKS.name and not any(map(is_row, values))
 
 

@@ -1,4 +1,4 @@
-"""Stamps to canonical buckets: the clock of the input, its changes, and rows too early for now."""
+"""Timestamps to buckets: on the clock of the input, across its changes; future rows are refused."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -6,14 +6,16 @@ from operator import gt, lt, mod, sub
 from typing import NamedTuple
 
 from gfil.clocks import TIME_MAX, TIME_MIN, WALL_REACH, Bucket, Clock, Segment
-from gfil.ingest.parse.rows import Refuse, RowTable, join
+from gfil.ingest.parse.rows import NumberedTicks, RowTable, join
+from gfil.ingest.refusals import Refuse
 from gfil.store.candles.write import CandleColumns
-from gfil.timeframes import DAY, HOUR, MINUTE, MONDAY, WEEK, Timeframe
+from gfil.timeframes import DAY, HOUR, MONDAY, WEEK, Timeframe
+from gfil.wording import format_duration
 
 FUTURE_MAX_S = 300
 OFF_BUCKET_MAX_S = HOUR
-WEEKEND = 5 * DAY  # seconds after Monday 00:00
-HELD_ROWS_MAX = 20_000  # rows of one ambiguous hour that wait for what follows them
+WEEKEND_S = 5 * DAY  # after Monday 00:00
+HELD_ROWS_MAX = 20_000  # rows of one ambiguous hour that are held back until later rows are known
 
 
 class AmbiguousTime(NamedTuple):
@@ -24,35 +26,26 @@ class AmbiguousTime(NamedTuple):
 
 
 class BucketedRows(NamedTuple):
-    """Rows, the start of the bucket of each, and how much longer than usual that is."""
+    """Rows with the start of each bucket and its length beyond the timeframe's seconds."""
 
     table: RowTable
     time: list[int]
     extra_s: list[int]
 
 
-class NumberedTicks(NamedTuple):
-    """Ticks as equally long columns: the row of the source each was, and what the store takes."""
+Placement = Bucket | AmbiguousTime | str
+"""The bucket of a row, two possible instants, or the reason to refuse the row."""
 
-    row: Sequence[int]
-    time_msc: Sequence[int]
-    bid: Sequence[float]
-    ask: Sequence[float]
-    last: Sequence[float]
-    volume: Sequence[float]
-    flags: Sequence[int]
-
-
-Found = Bucket | AmbiguousTime | str
-"""Where a row belongs: a bucket, one of two, or the reason why nowhere."""
+RowColumns = CandleColumns | NumberedTicks
+"""Good rows in their buckets, as the store takes them."""
 
 
 class Bucketer:
-    """Puts the rows of one symbol and timeframe into the buckets of its source's clock.
+    """Puts the rows of one symbol and timeframe into the buckets of the input's clock.
 
-    It is fed the rows in their order, because that tells the two passes of an ambiguous hour apart:
-    the second begins where the wall steps back, in a file that runs backwards where it steps on, by
-    more than `disorder_s`. What starts before `earliest` is a bad time.
+    The order of the rows decides between the two passes of an ambiguous hour: the second pass
+    begins where wall time steps back (in a descending file: forward) by more than `disorder_s`.
+    A bucket that starts before `earliest` is refused as `bad_time`.
     """
 
     def __init__(
@@ -74,25 +67,25 @@ class Bucketer:
         self._refuse = refuse
         self._held: RowTable | None = None
         self._first_wall: int | None = None
-        self._pass: tuple[Segment, bool, int | None] | None = None  # where too many to hold ended
-        self._safe = range(0)  # walls with one instant each, that lies `_offset` before them
+        self._pass: tuple[Segment, bool, int | None] | None = None  # after more rows than are held
+        self._safe = range(0)  # wall times with exactly one instant, `_offset` earlier
         self._offset = 0
 
-    def place(self, table: RowTable) -> BucketedRows:
-        """Return the rows in their buckets; those of an ambiguous hour may come with later ones."""
+    def put(self, table: RowTable) -> BucketedRows:
+        """Return the rows in their buckets; rows of an ambiguous hour may follow a later call."""
         if self._held is None and len(table):
-            placed = self._place_at_once(table)
-            if placed is not None:
-                return placed
-        return self._place_one_by_one(table, final=False)
+            bucketed = self._put_at_once(table)
+            if bucketed is not None:
+                return bucketed
+        return self._put_one_by_one(table, final=False)
 
     def finish(self) -> BucketedRows | None:
-        """Return the rows that were waiting for later ones, None if there are none."""
+        """Return the rows that were held back until later rows were known, or None."""
         if self._held is None:
             return None
-        return self._place_one_by_one(self._held.take([]), final=True)
+        return self._put_one_by_one(self._held.take([]), final=True)
 
-    def _place_at_once(self, table: RowTable) -> BucketedRows | None:
+    def _put_at_once(self, table: RowTable) -> BucketedRows | None:
         if isinstance(table.zoned, list):
             return None
         seconds, reach = self._timeframe.seconds, self._reach_s
@@ -133,28 +126,28 @@ class Bucketer:
         return starts
 
     def _wall_start(self, wall: int) -> int:
-        if self._timeframe.name == "W1" and (wall - MONDAY) % WEEK >= WEEKEND:
-            wall += 2 * DAY  # MetaTrader stamps a week with the Sunday before it
+        if self._timeframe.name == "W1" and (wall - MONDAY) % WEEK >= WEEKEND_S:
+            wall += 2 * DAY  # MetaTrader dates a week by the Sunday before it
         return self._timeframe.floor(wall)
 
-    def _place_one_by_one(self, table: RowTable, final: bool) -> BucketedRows:
+    def _put_one_by_one(self, table: RowTable, final: bool) -> BucketedRows:
         if self._held is not None:
             table, self._held = join(self._held, table), None
         zoned = table.zoned if isinstance(table.zoned, list) else [table.zoned] * len(table)
-        found = list(map(self._find, table.time, zoned))
-        undecided = self._tell_passes(table.time, zoned, found, final)
+        placements = list(map(self._find, table.time, zoned))
+        undecided = self._resolve_ambiguous(table.time, zoned, placements, final)
         if undecided is not None:
             self._held = table.take(range(undecided, len(table)))
             table = table.take(range(undecided))
         good: list[int] = []
         buckets: list[Bucket] = []
-        for place, row in enumerate(table.row):
-            reason, hint = self._judge(found[place])
+        for index, row in enumerate(table.row):
+            reason, hint = self._find_fault(placements[index])
             if reason:
                 self._refuse(row, reason, hint + table.text(row))
                 continue
-            good.append(place)
-            buckets.append(found[place])  # type: ignore[arg-type]
+            good.append(index)
+            buckets.append(placements[index])  # type: ignore[arg-type]
         seconds = self._timeframe.seconds
         return BucketedRows(
             table.take(good),
@@ -162,7 +155,7 @@ class Bucketer:
             [bucket.stop - bucket.start - seconds for bucket in buckets],
         )
 
-    def _find(self, time: int, zoned: bool) -> Found:
+    def _find(self, time: int, zoned: bool) -> Placement:
         if not TIME_MIN <= time < TIME_MAX:
             return "bad_time"
         if not self._timeframe.intraday:
@@ -180,13 +173,13 @@ class Bucketer:
         if not instants:
             return "missing_hour"
         buckets = [self._clock.bucket(self._timeframe, instant) for instant in instants]
-        # Where a clock goes back by half an hour, a stamp may begin a bucket in one pass only.
+        # Where a clock goes back by half an hour, a timestamp may start a bucket in one pass only.
         begun = [bucket for bucket in buckets if bucket.start in instants]
         if len(buckets) > 1 and len(begun) != 1:
             return AmbiguousTime(*instants)
         return begun[0] if begun else buckets[0]
 
-    def _find_long(self, time: int, zoned: bool) -> Found:
+    def _find_long(self, time: int, zoned: bool) -> Placement:
         wall = self._clock.wall(time) if zoned else time
         wall_start = self._wall_start(wall)
         start = self._clock.first_instant(wall_start)
@@ -197,51 +190,56 @@ class Bucketer:
             return "off_bucket"
         return Bucket(start, stop)
 
-    def _tell_passes(
-        self, times: Sequence[int], zoned: Sequence[bool], found: list[Found], final: bool
+    def _resolve_ambiguous(
+        self, times: Sequence[int], zoned: Sequence[bool], placements: list[Placement], final: bool
     ) -> int | None:
-        run: list[int] = []  # places of rows in one ambiguous hour
-        for place, bucket in enumerate(found):
-            if zoned[place] or isinstance(bucket, str):
+        # Returns the index from which rows are held back, None if all are resolved.
+        run: list[int] = []  # indices of rows in one ambiguous hour
+        for index, bucket in enumerate(placements):
+            if zoned[index] or isinstance(bucket, str):
                 continue
-            if run and not self._is_same_hour(found[run[0]], bucket):
-                self._decide(run, times, found, times[place])
+            if run and not self._is_same_hour(placements[run[0]], bucket):
+                self._resolve_run(run, times, placements, times[index])
                 run = []
             if isinstance(bucket, AmbiguousTime):
-                run.append(place)
+                run.append(index)
             elif self._first_wall is None:
-                self._first_wall = times[place]
+                self._first_wall = times[index]
         if run and not final and len(run) <= HELD_ROWS_MAX:
             return run[0]
         if run:
-            self._decide(run, times, found, None)
+            self._resolve_run(run, times, placements, None)
         return None
 
-    def _is_same_hour(self, first: Found, second: Found) -> bool:
+    def _is_same_hour(self, first: Placement, second: Placement) -> bool:
         if not isinstance(first, AmbiguousTime) or not isinstance(second, AmbiguousTime):
             return False
         return self._clock.segment(first.later) == self._clock.segment(second.later)
 
-    def _decide(
-        self, run: Sequence[int], times: Sequence[int], found: list[Found], following: int | None
+    def _resolve_run(
+        self,
+        run: Sequence[int],
+        times: Sequence[int],
+        placements: list[Placement],
+        following: int | None,
     ) -> None:
-        walls = [times[place] for place in run]
-        hour = self._clock.segment(found[run[0]].later)  # type: ignore[union-attr]
+        walls = [times[index] for index in run]
+        hour = self._clock.segment(placements[run[0]].later)  # type: ignore[union-attr]
         known, is_second, previous = self._pass or (None, False, None)
         if known != hour:
             is_second, previous = False, None
         forwards = known == hour or self._runs_forwards(walls, following)
-        for place in run if forwards else reversed(run):
-            twice, wall = found[place], times[place]
-            assert isinstance(twice, AmbiguousTime)
+        for index in run if forwards else reversed(run):
+            ambiguous, wall = placements[index], times[index]
+            assert isinstance(ambiguous, AmbiguousTime)
             if previous is not None:
-                # A bucket as long as the hour has one stamp for both passes.
-                as_long = self._timeframe.seconds >= twice.later - twice.earlier
+                # A bucket as long as the hour has one timestamp for both passes.
+                as_long = self._timeframe.seconds >= ambiguous.later - ambiguous.earlier
                 stepped_back = wall < previous - self._disorder_s
                 is_second |= stepped_back or (wall == previous and as_long)
             previous = wall if previous is None or is_second else max(wall, previous)
-            instant = twice.later if is_second else twice.earlier
-            found[place] = self._clock.bucket(self._timeframe, instant)
+            instant = ambiguous.later if is_second else ambiguous.earlier
+            placements[index] = self._clock.bucket(self._timeframe, instant)
         self._pass = (hour, is_second, previous) if forwards and following is None else None
         if self._first_wall is None:
             self._first_wall = walls[0]
@@ -254,10 +252,10 @@ class Bucketer:
         ups, downs = sum(map(lt, walls, walls[1:])), sum(map(gt, walls, walls[1:]))
         return bool(ups >= downs)
 
-    def _judge(self, found: Found) -> tuple[str, str]:
-        if isinstance(found, str):
-            return found, ""
-        start = found[0]
+    def _find_fault(self, placement: Placement) -> tuple[str, str]:
+        if isinstance(placement, str):
+            return placement, ""
+        start = placement[0]
         if not self._earliest <= start < TIME_MAX:
             return "bad_time", ""
         if start > self._latest:
@@ -265,25 +263,21 @@ class Bucketer:
         return "", ""
 
 
-def to_candles(placed: BucketedRows) -> CandleColumns:
-    """Return rows in their buckets as candles for the store."""
-    return CandleColumns(placed.time, placed.extra_s, *placed.table.values)
+def to_candles(bucketed: BucketedRows) -> CandleColumns:
+    """Return bucketed rows as candles for the store."""
+    return CandleColumns(bucketed.time, bucketed.extra_s, *bucketed.table.values)
 
 
-def to_ticks(placed: BucketedRows) -> NumberedTicks:
-    """Return rows in their seconds as ticks for the store."""
-    assert placed.table.msc is not None
-    times = [second * 1000 + msc for second, msc in zip(placed.time, placed.table.msc, strict=True)]
-    bid, ask, last, volume, flags = placed.table.values
-    return NumberedTicks(placed.table.row, times, bid, ask, last, volume, flags)  # type: ignore[arg-type]
+def to_ticks(bucketed: BucketedRows) -> NumberedTicks:
+    """Return rows bucketed by second as ticks for the store."""
+    table = bucketed.table
+    assert table.msc is not None
+    times = [second * 1000 + msc for second, msc in zip(bucketed.time, table.msc, strict=True)]
+    bid, ask, last, volume, flags = table.values
+    return NumberedTicks(table.row, times, bid, ask, last, volume, flags)  # type: ignore[arg-type]
 
 
 def describe_lead(seconds: float) -> str:
-    """Return how far in the future a row starts, and what is the likely cause."""
-    minutes = int(seconds // MINUTE)
-    days, minutes = divmod(minutes, 24 * 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
-    length = " ".join(f"{count} {unit}" for count, unit in parts if count)
-    question = "" if days else ": broker time sent as UTC?"
-    return f"starts {length} ahead{question} "
+    """Return how far in the future a row starts, and the likely cause, before the row's text."""
+    question = "" if seconds >= DAY else ": broker time sent as UTC?"
+    return f"starts {format_duration(seconds)} ahead{question} "

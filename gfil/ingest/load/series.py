@@ -1,52 +1,68 @@
-"""Rows by symbol and timeframe: from arguments, columns or the file's name, and checked."""
+"""Rows by series: symbol and timeframe from options, columns or the file name, and checked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import apsw
 
 from gfil import timeframes
 from gfil.clocks import Clock
-from gfil.errors import BadParameter, Refused
+from gfil.errors import BadParameter, Option, Refused
 from gfil.ingest.detect import timeframe_check
-from gfil.ingest.load.bucketing import BucketedRows, Bucketer, NumberedTicks, to_candles, to_ticks
+from gfil.ingest.load.bucketing import (
+    BucketedRows,
+    Bucketer,
+    RowColumns,
+    to_candles,
+    to_ticks,
+)
+from gfil.ingest.parse import rows as row_tables
 from gfil.ingest.parse.columns import CANDLES, TICKS, Kind
-from gfil.ingest.parse.rows import Refuse, RowTable
+from gfil.ingest.parse.rows import RowTable
+from gfil.ingest.refusals import Refuse
+from gfil.ingest.report import Report
 from gfil.store import symbols
-from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import MINUTE, Timeframe, UnknownTimeframe
 
-SERIES_MAX = 10_000  # symbols times timeframes in one source
-SECOND = Timeframe(-1, "tick", 1)  # ticks are placed by their second
-REMEMBERED_LENGTH_MAX = 64  # characters of cells, which blanks may make as long as a line
+SERIES_MAX = 10_000  # symbols times timeframes in one input
+SECOND = Timeframe(-1, "tick", 1)  # the bucket of a tick is its second
+CACHED_LENGTH_MAX = 64  # characters of cells; blanks can make a cell as long as a line
 
 Cells = tuple[str, str]
-"""What the columns of a row say: symbol and timeframe, blank where they say nothing."""
+"""The symbol and timeframe columns of a row; blank where the row has none."""
+
+SeriesBatch = tuple[str, Timeframe | None, RowColumns]
+"""Rows of one symbol and timeframe, or ticks of one symbol."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesHint:
-    """What is said once for all rows; `teller` is who says the timeframe."""
+class SeriesHint(NamedTuple):
+    """The symbol and timeframe of rows that do not name their own.
 
-    symbol: str | None
-    timeframe: Timeframe | None
-    teller: str
+    `timeframe_source` says where the timeframe comes from, for errors.
+    """
+
+    symbol: str | None = None
+    timeframe: Timeframe | None = None
+    timeframe_source: str | Option = ""
     force_timeframe: bool = False
 
 
 @dataclass(slots=True)
-class SeriesRows:
-    """The rows of one symbol and timeframe, or its ticks."""
+class Series:
+    """One symbol and timeframe, or the ticks of one symbol, with the state of its bucketing."""
 
     symbol: str
     timeframe: Timeframe | None
-    placer: Bucketer
-    teller: str
+    bucketer: Bucketer
+    timeframe_source: str | Option
     sample: list[int] = field(default_factory=list)
 
     def check_spacing(self, times: list[int]) -> None:
-        """Compare the distance of the rows with their timeframe.
+        """Compare the spacing of the rows with their timeframe.
 
         Raises:
-            Refused: they contradict each other.
+            Refused: the spacing contradicts the timeframe.
         """
         if self.timeframe is None:
             return
@@ -55,137 +71,192 @@ class SeriesRows:
             return
         self.sample += times[:room]
         if timeframe_check.contradicts(self.sample, self.timeframe):
-            distance = timeframe_check.commonest(self.sample) or 0
-            apart = timeframe_check.say(distance)
-            raise Refused(f"rows are {apart} apart; {self.teller} says {self.timeframe.name}")
+            step = timeframe_check.format_step(timeframe_check.find_step(self.sample) or 0)
+            says = f" says {self.timeframe.name}"
+            raise Refused((f"rows are {step} apart; ", self.timeframe_source, says))
 
 
-class SeriesSplitter:
-    """Sorts rows into groups and puts those of each into their buckets.
+class SeriesReader:
+    """Checks each row, sorts rows into series and buckets, and counts them in the report.
 
-    `find_known` returns how a symbol of this name, in any case, is spelled in the database.
+    Raises:
+        BadSymbol: the hint is no possible symbol.
+        SymbolCase: the symbol of the hint differs from a known one only in case.
     """
 
     def __init__(
         self,
-        told: SeriesHint,
+        db: apsw.Connection | None,
+        hint: SeriesHint,
+        clock: Clock,
+        report: Report,
+        kind: Kind,
+        *,
+        now: float,
+    ) -> None:
+        self._db = db
+        self._report = report
+        self._check = row_tables.check_ticks if kind == TICKS else row_tables.check_candles
+        if hint.symbol:
+            known = self._find_known_name(symbols.check_name(hint.symbol))
+            if known not in (None, hint.symbol):
+                raise symbols.SymbolCase(hint.symbol, known or "")
+        self._splitter = SeriesSplitter(
+            hint, clock, now, report.refuse, self._find_known_name, kind
+        )
+
+    def take(self, table: RowTable) -> list[SeriesBatch]:
+        """Return the good rows of a table in their buckets; refuse the others.
+
+        Raises:
+            BadParameter, Refused: as `SeriesSplitter.split`.
+        """
+        return self._count(self._splitter.split(self._check(table, self._report.refuse)))
+
+    def finish(self) -> list[SeriesBatch]:
+        """Return the rows that were held back until later rows were known."""
+        return self._count(self._splitter.finish())
+
+    def _count(self, batches: Iterable[SeriesBatch]) -> list[SeriesBatch]:
+        counted = list(batches)
+        for batch in counted:
+            self._report.count_good(*batch)
+        return counted
+
+    def _find_known_name(self, name: str) -> str | None:
+        symbol = symbols.find(self._db, name) if self._db else None
+        return symbol.name if symbol else None
+
+
+class SeriesSplitter:
+    """Sorts rows into series and puts the rows of each series into their buckets.
+
+    `find_known_name` returns the name of a stored symbol, given in any case.
+    """
+
+    def __init__(
+        self,
+        hint: SeriesHint,
         clock: Clock,
         now: float,
         refuse: Refuse,
-        find_known: Callable[[str], str | None],
+        find_known_name: Callable[[str], str | None],
         kind: Kind = CANDLES,
     ) -> None:
         self._is_on_ticks = kind == TICKS
-        self._told = told
+        self._hint = hint
         self._clock = clock
         self._now = now
         self._refuse = refuse
-        self._find_known = find_known
-        self._groups: dict[tuple[str, str], SeriesRows] = {}
-        self._of_cells: dict[Cells, SeriesRows | str] = {}
-        self._spelled: dict[str, str] = {}
+        self._find_known_name = find_known_name
+        self._series: dict[tuple[str, str], Series] = {}
+        self._cache: dict[Cells, Series | str] = {}
+        self._spelling: dict[str, str] = {}
 
-    def place(self, table: RowTable) -> Iterator[tuple[SeriesRows, CandleColumns | NumberedTicks]]:
-        """Yield the rows of each group in their buckets; refuse what belongs to none.
+    def split(self, table: RowTable) -> Iterator[SeriesBatch]:
+        """Yield the rows of each series in their buckets; refuse rows without a series.
 
         Raises:
-            BadParameter: no column and nothing told says the symbol or the timeframe.
+            BadParameter: neither a column nor the hint names the symbol or the timeframe.
             Refused: the rows contradict their timeframe.
         """
-        for group, rows in self._split(table):
-            if not self._told.force_timeframe:
-                group.check_spacing(rows.time)
-            yield group, self._of_kind(group.placer.place(rows))
+        for series, rows in self._split_table(table):
+            if not self._hint.force_timeframe:
+                series.check_spacing(rows.time)
+            yield series.symbol, series.timeframe, self._convert(series.bucketer.put(rows))
 
-    def finish(self) -> Iterator[tuple[SeriesRows, CandleColumns | NumberedTicks]]:
-        """Yield the rows that were waiting for later ones."""
-        for group in self._groups.values():
-            placed = group.placer.finish()
-            if placed is not None:
-                yield group, self._of_kind(placed)
+    def finish(self) -> Iterator[SeriesBatch]:
+        """Yield the rows that were held back until later rows were known."""
+        for series in self._series.values():
+            bucketed = series.bucketer.finish()
+            if bucketed is not None:
+                yield series.symbol, series.timeframe, self._convert(bucketed)
 
-    def _of_kind(self, placed: BucketedRows) -> CandleColumns | NumberedTicks:
-        return to_ticks(placed) if self._is_on_ticks else to_candles(placed)
+    def _convert(self, bucketed: BucketedRows) -> RowColumns:
+        return to_ticks(bucketed) if self._is_on_ticks else to_candles(bucketed)
 
-    def _split(self, table: RowTable) -> Iterator[tuple[SeriesRows, RowTable]]:
+    def _split_table(self, table: RowTable) -> Iterator[tuple[Series, RowTable]]:
         if not len(table):
             return
-        self._check_told(table)
-        for cell, chosen in _places_of_cells(table).items():
-            group = self._group_of(cell)
-            rows = table.take(chosen) if chosen else table
-            if isinstance(group, SeriesRows):
-                yield group, rows
+        self._check_hint(table)
+        for cells, indices in _group_by_cells(table).items():
+            series = self._find_series(cells)
+            rows = table.take(indices) if indices else table
+            if isinstance(series, Series):
+                yield series, rows
                 continue
             for row in rows.row:
-                self._refuse(row, group, table.text(row))
+                self._refuse(row, series, table.text(row))
 
-    def _check_told(self, table: RowTable) -> None:
-        if not self._is_on_ticks and table.timeframe is None and self._told.timeframe is None:
-            raise BadParameter(f"the timeframe is unknown, --tf names it{_suggest(table.time)}")
-        if table.symbol is None and self._told.symbol is None:
-            raise BadParameter("the symbol is unknown, --symbol names it")
+    def _check_hint(self, table: RowTable) -> None:
+        if not self._is_on_ticks and table.timeframe is None and self._hint.timeframe is None:
+            advice = f" names it{_suggest_timeframe(table.time)}"
+            raise BadParameter(("the timeframe is unknown, ", Option("tf"), advice))
+        if table.symbol is None and self._hint.symbol is None:
+            raise BadParameter(("the symbol is unknown, ", Option("symbol"), " names it"))
 
-    def _group_of(self, cells: Cells) -> SeriesRows | str:
-        group = self._of_cells.get(cells)
-        if group is None:
-            group = self._resolve(*cells)
-            short = sum(map(len, cells)) <= REMEMBERED_LENGTH_MAX
-            if short and len(self._of_cells) < SERIES_MAX:
-                self._of_cells[cells] = group
-        return group
+    def _find_series(self, cells: Cells) -> Series | str:
+        series = self._cache.get(cells)
+        if series is None:
+            series = self._resolve(*cells)
+            is_short = sum(map(len, cells)) <= CACHED_LENGTH_MAX
+            if is_short and len(self._cache) < SERIES_MAX:
+                self._cache[cells] = series
+        return series
 
-    def _resolve(self, symbol: str, timeframe: str) -> SeriesRows | str:
-        name = symbol.strip() or self._told.symbol
+    def _resolve(self, symbol: str, timeframe: str) -> Series | str:
+        # Returns the series, or the reason to refuse its rows.
+        name = symbol.strip() or self._hint.symbol
         if name is None:
             return "missing_field"
         if not symbols.NAME.fullmatch(name):
             return "bad_symbol"
-        spelled = self._spelled.get(name.casefold()) or self._find_known(name) or name
-        if spelled != name:
+        spelling = self._spelling.get(name.casefold()) or self._find_known_name(name) or name
+        if spelling != name:
             return "symbol_case"
         if self._is_on_ticks:
-            return self._groups.get((name, "")) or self._begin(name, None, "")
+            return self._series.get((name, "")) or self._create(name, None, "")
         try:
-            parsed = timeframes.parse(timeframe) if timeframe.strip() else self._told.timeframe
+            parsed = timeframes.parse(timeframe) if timeframe.strip() else self._hint.timeframe
         except UnknownTimeframe:
             return "missing_field"
         if parsed is None:
             return "missing_field"
-        return self._groups.get((name, parsed.name)) or self._begin(name, parsed, timeframe)
+        return self._series.get((name, parsed.name)) or self._create(name, parsed, timeframe)
 
-    def _begin(self, name: str, timeframe: Timeframe | None, cell: str) -> SeriesRows | str:
-        if len(self._groups) >= SERIES_MAX:
+    def _create(self, name: str, timeframe: Timeframe | None, cell: str) -> Series | str:
+        if len(self._series) >= SERIES_MAX:
             return "missing_field"
-        self._spelled[name.casefold()] = name
-        teller = "its column" if cell.strip() else self._told.teller
+        self._spelling[name.casefold()] = name
+        source = "its column" if cell.strip() else self._hint.timeframe_source
         if timeframe is None:
-            # A feed may mix up seconds, and still not have changed its clock.
-            placer = Bucketer(
+            # A feed may swap ticks of neighbouring seconds without a change of its clock.
+            bucketer = Bucketer(
                 SECOND, self._clock, self._now, self._refuse, earliest=0, disorder_s=MINUTE
             )
         else:
-            placer = Bucketer(timeframe, self._clock, self._now, self._refuse)
-        group = SeriesRows(name, timeframe, placer, teller)
-        self._groups[name, timeframe.name if timeframe else ""] = group
-        return group
+            bucketer = Bucketer(timeframe, self._clock, self._now, self._refuse)
+        series = Series(name, timeframe, bucketer, source)
+        self._series[name, timeframe.name if timeframe else ""] = series
+        return series
 
 
-def _places_of_cells(table: RowTable) -> dict[Cells, list[int]]:
+def _group_by_cells(table: RowTable) -> dict[Cells, list[int]]:
+    # The indices of the rows by their cells; an empty list stands for all rows.
     if table.symbol is None and table.timeframe is None:
-        return {("", ""): []}  # all of them
+        return {("", ""): []}
     blank = [""] * len(table)
     cells = list(zip(table.symbol or blank, table.timeframe or blank, strict=True))
-    places: dict[Cells, list[int]] = {cell: [] for cell in dict.fromkeys(cells)}
-    if len(places) > 1:
-        for place, cell in enumerate(cells):
-            places[cell].append(place)
-    return places
+    indices: dict[Cells, list[int]] = {cell: [] for cell in dict.fromkeys(cells)}
+    if len(indices) > 1:
+        for index, cell in enumerate(cells):
+            indices[cell].append(index)
+    return indices
 
 
-def _suggest(times: list[int]) -> str:
-    distance = timeframe_check.commonest(times)
-    fitting = timeframe_check.fitting(distance) if distance else None
-    if distance is None or fitting is None:
+def _suggest_timeframe(times: list[int]) -> str:
+    step = timeframe_check.find_step(times)
+    timeframe = timeframe_check.find_timeframe(step) if step else None
+    if step is None or timeframe is None:
         return ""
-    return f": rows are {timeframe_check.say(distance)} apart, as those of {fitting.name}"
+    return f": rows are {timeframe_check.format_step(step)} apart, like those of {timeframe.name}"

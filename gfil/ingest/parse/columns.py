@@ -1,4 +1,4 @@
-"""Which cell of a line, or of a JSON array, holds what."""
+"""Column layout: which cell of a line or of a JSON array holds which field."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -11,9 +11,9 @@ SKIPPED = "_"
 
 
 class Kind(NamedTuple):
-    """What rows are of: the names of their five numbers, and which of them each row must have.
+    """The kind of rows: the names of their five numbers, and the names of the required ones.
 
-    The others may be missing or blank, and are 0 then.
+    A number that is not required is 0 where it is missing or blank.
     """
 
     name: Literal["candles", "ticks"]
@@ -26,12 +26,12 @@ TICKS = Kind("ticks", (*SIDES, "last", "volume", "flags"), ())
 FIELDS = ("time", "date", *PRICES, "volume", "symbol", "tf", *SIDES, "last", "flags")
 
 
-class Columns(NamedTuple):
-    """The place of each field in a row of `width` cells; `numbers` are those of the kind.
+class ColumnLayout(NamedTuple):
+    """The index of each field in a row of `width` cells; `numbers` in the order of the kind.
 
-    `date` is set where the date stands apart from the time of day. `skip` lines come before the
-    first row; the last of them is the header, empty if there is none. `keeps_sides`: an empty bid
-    or ask is the last one before.
+    `date` is set where date and time of day are two cells. `skip` lines precede the first row; the
+    last of them is the header; without a header it is empty. `keeps_sides`: an empty bid or ask
+    repeats the previous one.
     """
 
     kind: Kind
@@ -48,43 +48,43 @@ class Columns(NamedTuple):
 
     @property
     def needed(self) -> int:
-        """How many cells a row must have at least."""
-        places = (self.date, self.time, *self.numbers, self.symbol, self.timeframe)
-        return 1 + max(place for place in places if place is not None)
+        """The least number of cells of a row."""
+        indices = (self.date, self.time, *self.numbers, self.symbol, self.timeframe)
+        return 1 + max(index for index in indices if index is not None)
 
     def find(self, name: str) -> int | None:
-        """Return the place of a number, `time`, `symbol` or `timeframe`."""
+        """Return the index of a number, `time`, `symbol` or `timeframe`."""
         if name in self.kind.numbers:
             return self.numbers[self.kind.numbers.index(name)]
-        place: int | None = getattr(self, name)
-        return place
+        index: int | None = getattr(self, name)
+        return index
 
 
 def kind_of(names: Sequence[str]) -> Kind:
-    """Return what rows of these fields are of: a side makes a tick."""
+    """Return the kind of rows with these fields: rows with bid or ask are ticks."""
     return TICKS if set(SIDES) & set(names) else CANDLES
 
 
 def parse_columns(text: str) -> tuple[str, ...]:
-    """Return the fields that a text such as `time,open,close,high,low,volume` names; `_` skips one.
+    """Return the fields in a text such as `time,open,close,high,low,volume`; `_` skips a cell.
 
     Raises:
-        BadParameter: an unknown or doubled field, one that is missing, or one of another kind.
+        BadParameter: a field is unknown, repeated, missing, or of the other kind.
     """
     names = tuple(name.strip().casefold() for name in text.split(","))
     for name in names:
         if name not in (*FIELDS, SKIPPED):
             raise BadParameter(f"unknown column {name[:32]!r}: use {' '.join(FIELDS)} and _")
         if name != SKIPPED and names.count(name) > 1:
-            raise BadParameter(f"column {name} is there twice")
+            raise BadParameter(f"column {name} is given twice")
     prices, others = (SIDES, PRICES) if kind_of(names) == TICKS else (PRICES, ("last", "flags"))
     if foreign := [name for name in names if name in others]:
-        raise BadParameter(f"{prices[0]} and {foreign[0]} are not of the same rows")
-    lacking = [price for price in prices if price not in names]
+        raise BadParameter(f"{prices[0]} and {foreign[0]} cannot be in the same rows")
+    missing = [price for price in prices if price not in names]
     if not {"time", "date"} & set(names):
-        lacking.insert(0, "time")
-    if lacking:
-        raise BadParameter(f"the columns lack {' '.join(lacking)}")
+        missing.insert(0, "time")
+    if missing:
+        raise BadParameter(f"the columns lack {' '.join(missing)}")
     return names
 
 
@@ -95,17 +95,14 @@ def place_columns(
     skip: int = 0,
     header: str = "",
     keeps_sides: bool = False,
-) -> Columns:
-    """Return the layout of rows whose cells hold these fields, and more that mean nothing here."""
-
-    def find(name: str) -> int | None:
-        return names.index(name) if name in names else None
-
+) -> ColumnLayout:
+    """Return the layout of rows with these fields; further cells are ignored."""
     kind = kind_of(names)
-    date, time = find("date"), find("time")
+    index = {name: names.index(name) for name in names}
+    date, time = index.get("date"), index.get("time")
     if time is None:
-        date, time = None, names.index("date")
-    return Columns(
+        date, time = None, index["date"]
+    return ColumnLayout(
         kind=kind,
         separator=separator,
         width=max(width, len(names)),
@@ -113,8 +110,8 @@ def place_columns(
         header=header,
         date=date,
         time=time,
-        numbers=tuple(map(find, kind.numbers)),
-        symbol=find("symbol"),
-        timeframe=find("tf"),
+        numbers=tuple(map(index.get, kind.numbers)),
+        symbol=index.get("symbol"),
+        timeframe=index.get("tf"),
         keeps_sides=keeps_sides,
     )

@@ -6,25 +6,26 @@ from operator import methodcaller
 from typing import Any
 
 from gfil.ingest.parse import numbers, tick_timestamps, timestamps
-from gfil.ingest.parse.columns import SIDES, TICKS, Columns
+from gfil.ingest.parse.columns import SIDES, TICKS, ColumnLayout
 from gfil.ingest.parse.numbers import Sides
-from gfil.ingest.parse.rows import BadRow, Refuse, RowTable, assemble
+from gfil.ingest.parse.rows import RowTable, assemble
+from gfil.ingest.refusals import BadRow, Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.lines import Block, read_blocks
 
 Column = Callable[[int], Sequence[str]]
 
 
-def read(pieces: ByteStream, layout: Columns, refuse: Refuse) -> Iterator[RowTable]:
+def read(pieces: ByteStream, layout: ColumnLayout, refuse: Refuse) -> Iterator[RowTable]:
     """Yield the rows of a text of separated cells, block by block."""
     sides = Sides()
     for block in read_blocks(pieces, refuse):
         if block.row <= layout.skip:
             lines = block.text.split("\n")
-            over = layout.skip - block.row + 1
-            if over >= len(lines):
+            skipped = layout.skip - block.row + 1
+            if skipped >= len(lines):
                 continue
-            block = Block(block.row + over, "\n".join(lines[over:]))
+            block = Block(block.row + skipped, "\n".join(lines[skipped:]))
         before = dict(sides.known)
         try:
             yield read_at_once(block, layout, sides)
@@ -33,17 +34,17 @@ def read(pieces: ByteStream, layout: Columns, refuse: Refuse) -> Iterator[RowTab
             yield read_one_by_one(block, layout, refuse, sides)
 
 
-def read_at_once(block: Block, layout: Columns, sides: Sides) -> RowTable:
-    """Return the rows of a block of which every line is regular.
+def read_at_once(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
+    """Return the rows of a block in which every line is regular.
 
     Raises:
-        ValueError, OverflowError, csv.Error: some line is not, or it takes a closer look to tell.
+        ValueError, OverflowError, csv.Error: a line is irregular or must be read by itself.
     """
     text, rows = block.text, block.text.count("\n") + 1
     if '"' in text:
         column = _unquote(text, layout, rows)
     elif layout.date is None and layout.separator != " " and text.count(" ") == rows:
-        # The only blanks are those within the stamps: as separators they split date from time.
+        # The only blanks are inside the timestamps: as separators they split date from time.
         separated = text.replace(" ", layout.separator)
         layout = _with_date_apart(layout)
         column = _cut(separated, layout, rows)
@@ -62,7 +63,7 @@ def read_at_once(block: Block, layout: Columns, sides: Sides) -> RowTable:
     )
 
 
-def _read_times(column: Column, layout: Columns) -> tuple[list[int], bool, list[int] | None]:
+def _read_times(column: Column, layout: ColumnLayout) -> tuple[list[int], bool, list[int] | None]:
     cells = column(layout.time)
     dates = None if layout.date is None else column(layout.date)
     if layout.kind == TICKS:
@@ -75,7 +76,7 @@ def _read_times(column: Column, layout: Columns) -> tuple[list[int], bool, list[
 
 
 def _read_numbers(
-    name: str, column: Column, layout: Columns, rows: int, sides: Sides
+    name: str, column: Column, layout: ColumnLayout, rows: int, sides: Sides
 ) -> list[float]:
     at = layout.find(name)
     if at is None:
@@ -85,22 +86,22 @@ def _read_numbers(
     if not layout.keeps_sides or name not in SIDES:
         return numbers.read_optional(column(at))
     if layout.symbol is not None:
-        raise ValueError("each symbol has sides of its own")
+        raise ValueError("each symbol repeats its own sides")
     return sides.read_column(name, column(at))
 
 
-def _cut(text: str, layout: Columns, rows: int) -> Column:
+def _cut(text: str, layout: ColumnLayout, rows: int) -> Column:
     separator, width = layout.separator, layout.width
     cells = text.replace("\n", f"{separator}\n").split(separator)
     first = "".join(cells[::width]).split("\n")
-    # The first cell of every line but the first begins with the line's end, and no other cell can:
-    # that these two agree proves that each line has `width` cells.
+    # The first cell of every line but the first begins with a newline, and no other cell can. If
+    # both counts agree, each line has `width` cells.
     if len(cells) != rows * width or len(first) != rows:
         raise ValueError("lines of different lengths")
     return lambda at: cells[at::width] if at else first
 
 
-def _unquote(text: str, layout: Columns, rows: int) -> Column:
+def _unquote(text: str, layout: ColumnLayout, rows: int) -> Column:
     lines = list(csv.reader(text.split("\n"), delimiter=layout.separator))
     if len(lines) != rows or set(map(len, lines)) != {layout.width}:
         raise ValueError("lines of different lengths")
@@ -108,22 +109,23 @@ def _unquote(text: str, layout: Columns, rows: int) -> Column:
     return lambda at: columns[at]
 
 
-def _with_date_apart(layout: Columns) -> Columns:
-    def later(at: int | None) -> int | None:
-        return at if at is None or at < layout.time else at + 1
-
+def _with_date_apart(layout: ColumnLayout) -> ColumnLayout:
     return layout._replace(
         width=layout.width + 1,
         date=layout.time,
         time=layout.time + 1,
-        numbers=tuple(map(later, layout.numbers)),
-        symbol=later(layout.symbol),
-        timeframe=later(layout.timeframe),
+        numbers=tuple(_shift(index, layout.time) for index in layout.numbers),
+        symbol=_shift(layout.symbol, layout.time),
+        timeframe=_shift(layout.timeframe, layout.time),
     )
 
 
-def read_one_by_one(block: Block, layout: Columns, refuse: Refuse, sides: Sides) -> RowTable:
-    """Return the good rows of a block; tell the others and why. Blank lines are no rows."""
+def _shift(index: int | None, start: int) -> int | None:
+    return index if index is None or index < start else index + 1
+
+
+def read_one_by_one(block: Block, layout: ColumnLayout, refuse: Refuse, sides: Sides) -> RowTable:
+    """Return the good rows of a block and refuse the others; blank lines are skipped."""
     rows: list[int] = []
     values: list[tuple[Any, ...]] = []
     for row, line in enumerate(block.text.split("\n"), start=block.row):
@@ -137,7 +139,7 @@ def read_one_by_one(block: Block, layout: Columns, refuse: Refuse, sides: Sides)
     return assemble(rows, values, _text_of(block))
 
 
-def _read_line(line: str, layout: Columns, sides: Sides) -> tuple[Any, ...]:
+def _read_line(line: str, layout: ColumnLayout, sides: Sides) -> tuple[Any, ...]:
     cells = list(map(methodcaller("strip"), split_line(line, layout.separator)))
     while len(cells) > layout.width and not cells[-1]:
         cells.pop()
@@ -147,24 +149,26 @@ def _read_line(line: str, layout: Columns, sides: Sides) -> tuple[Any, ...]:
     if layout.date is not None:
         stamp = f"{cells[layout.date]} {stamp}"
     symbol = "" if layout.symbol is None else cells[layout.symbol]
-
-    def number(name: str) -> float:
-        at = layout.find(name)
-        cell = "" if at is None else cells[at]
-        if layout.keeps_sides and name in SIDES:
-            return sides.parse(symbol, name, cell)
-        return numbers.parse(cell) if cell or name in layout.kind.required else 0
-
-    if layout.keeps_sides:  # also where the row is refused: they are the last ones all the same
-        for name, at in zip(layout.kind.numbers, layout.numbers, strict=True):
-            if name in SIDES and at is not None:
-                sides.see(symbol, name, cells[at])
+    if layout.keeps_sides:  # also those of a refused row: the next row repeats them
+        for name, index in zip(layout.kind.numbers, layout.numbers, strict=True):
+            if name in SIDES and index is not None:
+                sides.record(symbol, name, cells[index])
     return (
         *timestamps.parse(stamp),
-        *map(number, layout.kind.numbers),
+        *(_parse_number(cells, name, layout, sides, symbol) for name in layout.kind.numbers),
         symbol,
         "" if layout.timeframe is None else cells[layout.timeframe],
     )
+
+
+def _parse_number(
+    cells: Sequence[str], name: str, layout: ColumnLayout, sides: Sides, symbol: str
+) -> float:
+    index = layout.find(name)
+    cell = "" if index is None else cells[index]
+    if layout.keeps_sides and name in SIDES:
+        return sides.parse(symbol, name, cell)
+    return numbers.parse(cell) if cell or name in layout.kind.required else 0
 
 
 def split_line(line: str, separator: str) -> list[str]:

@@ -8,15 +8,16 @@ from typing import Any
 import orjson
 
 from gfil.ingest.parse import numbers, tick_timestamps, timestamps
-from gfil.ingest.parse.columns import TICKS, Columns, Kind, place_columns
-from gfil.ingest.parse.rows import BadRow, Refuse, RowTable, assemble
+from gfil.ingest.parse.columns import TICKS, ColumnLayout, Kind, place_columns
+from gfil.ingest.parse.rows import RowTable, assemble
+from gfil.ingest.refusals import BadRow, Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.json_stream import read_elements
 from gfil.ingest.source.lines import LINE_BYTES_MAX, read_blocks
 
 TICK_ARRAY = place_columns(("time", "bid", "ask", "last", "volume", "flags"))
 ARRAY = place_columns(("time", "open", "high", "low", "close", "volume"))
-"""The cells of a row that is an array, unless told; those of a tick likewise."""
+"""The default columns of a candle and of a tick that is an array."""
 
 KEYS = {
     "time": ("ts", "t", "time", "timestamp", "date", "T", "openTime", "open_time", "datetime"),
@@ -28,7 +29,7 @@ KEYS = {
     "symbol": ("symbol", "instrument"),
     "timeframe": ("tf", "timeframe"),
 }
-"""The names a field may have in an object; the first present counts."""
+"""The keys a field may have in an object; the first key present counts."""
 
 TICK_KEYS = {
     "time": ("time_msc", *KEYS["time"]),
@@ -41,20 +42,25 @@ TICK_KEYS = {
     "timeframe": (),
 }
 
+NOT_REGULAR = (ValueError, TypeError, KeyError, OverflowError)
+"""Raised for values that are not all alike."""
 
-Column = Callable[[str], Any]
-"""Gives the cells of a field, None where there are none."""
+ColumnsByField = Mapping[str, Sequence[Any]]
+"""The cells of each field that the rows have."""
 
 
 def keys_of(kind: Kind) -> Mapping[str, Sequence[str]]:
-    """Return the names that the fields of a kind may have in an object."""
+    """Return the keys that the fields of a kind may have in an object."""
     return TICK_KEYS if kind == TICKS else KEYS
 
 
 def read_array(
-    pieces: ByteStream, before: int, layout: Columns, refuse: Refuse, wrapped: bool = False
+    pieces: ByteStream, before: int, layout: ColumnLayout, refuse: Refuse, wrapped: bool = False
 ) -> Iterator[RowTable]:
-    """Yield the rows of a JSON array that begins after `before` bytes, numbered from 0."""
+    """Yield the rows of a JSON array that begins after `before` bytes, numbered from 0.
+
+    `wrapped`: the array is a value of an object.
+    """
     short = _load_short(pieces, before, wrapped)
     if short is not None:
         if short:
@@ -69,7 +75,7 @@ def read_array(
 
 
 def _load_short(pieces: ByteStream, before: int, wrapped: bool) -> list[Any] | None:
-    # What a sender of a few ticks waits for: no element can be too long, and nothing follows.
+    # Fast for a short input: no element can be too long, and nothing follows the array.
     data = pieces.head()
     end = data.rfind(b"]") + 1
     if len(data) > LINE_BYTES_MAX or pieces.cut:
@@ -83,7 +89,7 @@ def _load_short(pieces: ByteStream, before: int, wrapped: bool) -> list[Any] | N
     return values
 
 
-def read_lines(pieces: ByteStream, layout: Columns, refuse: Refuse) -> Iterator[RowTable]:
+def read_lines(pieces: ByteStream, layout: ColumnLayout, refuse: Refuse) -> Iterator[RowTable]:
     """Yield the rows of a text with one JSON value a line, numbered from 1."""
     for row, text in read_blocks(pieces, refuse):
         lines = text.split("\n")
@@ -96,17 +102,17 @@ def read_lines(pieces: ByteStream, layout: Columns, refuse: Refuse) -> Iterator[
 
 
 def read_values(
-    values: Sequence[Any], rows: Sequence[int], layout: Columns, refuse: Refuse
+    values: Sequence[Any], rows: Sequence[int], layout: ColumnLayout, refuse: Refuse
 ) -> RowTable:
-    """Return the good rows among JSON values; tell the others and why."""
+    """Return the rows of JSON values; refuse values that are no row."""
     try:
-        return _read_at_once(values, rows, layout)
-    except (ValueError, TypeError, KeyError, OverflowError):
+        return read_regular_values(values, rows, layout)
+    except NOT_REGULAR:
         return _read_one_by_one(values, rows, layout, refuse)
 
 
 def _read_raw(
-    raw: Sequence[bytes], row: int, layout: Columns, refuse: Refuse, skip_blank: bool = False
+    raw: Sequence[bytes], row: int, layout: ColumnLayout, refuse: Refuse, skip_blank: bool = False
 ) -> RowTable:
     values: list[Any] = []
     rows: list[int] = []
@@ -126,37 +132,42 @@ def _load(text: bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         pass
-    try:  # takes NaN and Infinity, so that they can be told from what is no JSON at all
+    try:  # accepts NaN and Infinity, which get a reason of their own
         return json.loads(text.decode())
     except (ValueError, RecursionError):
         raise BadRow("not_a_number" if text.strip() else "missing_field") from None
 
 
-def _read_at_once(values: Sequence[Any], rows: Sequence[int], layout: Columns) -> RowTable:
+def read_regular_values(
+    values: Sequence[Any], rows: Sequence[int], layout: ColumnLayout
+) -> RowTable:
+    """Return the rows of JSON values that are all alike: objects with the same keys, or arrays.
+
+    Raises:
+        ValueError, TypeError, KeyError, OverflowError: some value differs or is no row.
+    """
     kind = layout.kind
-    column = (
-        _columns_of_objects(values, kind)
-        if isinstance(values[0], dict)
-        else _columns_of_arrays(values, layout)
-    )
-
-    def read(name: str) -> list[float]:
-        cells = column(name)
-        if cells is None and name not in kind.required:
-            return [0] * len(rows)
-        return numbers.read_values(cells)
-
-    time, zoned, msc = _read_times(column("time"), kind)
+    if isinstance(values[0], dict):
+        columns = _columns_of_objects(values, kind)
+    else:
+        columns = _columns_of_arrays(values, layout)
+    time, zoned, msc = _read_times(columns["time"], kind)
     return RowTable(
         rows,
         time,
         zoned,
         msc,
-        tuple(map(read, kind.numbers)),
-        _texts(column("symbol")),
-        _texts(column("timeframe")),
-        _text_of(values, rows),
+        tuple(_read_numbers(columns, name, kind, len(rows)) for name in kind.numbers),
+        _texts(columns.get("symbol")),
+        _texts(columns.get("timeframe")),
+        _texts_of(values, rows),
     )
+
+
+def _read_numbers(columns: ColumnsByField, name: str, kind: Kind, rows: int) -> list[float]:
+    if name not in columns and name not in kind.required:
+        return [0] * rows
+    return numbers.read_values(columns[name])
 
 
 def _read_times(stamps: Sequence[Any], kind: Kind) -> tuple[list[int], bool, list[int] | None]:
@@ -165,28 +176,28 @@ def _read_times(stamps: Sequence[Any], kind: Kind) -> tuple[list[int], bool, lis
     return *timestamps.read_values(stamps), None
 
 
-def _columns_of_objects(values: Sequence[Any], kind: Kind) -> Column:
+def _columns_of_objects(values: Sequence[Any], kind: Kind) -> ColumnsByField:
     keys = values[0].keys()
     if set(map(type, values)) != {dict} or not all(map(keys.__eq__, map(dict.keys, values))):
         raise ValueError("objects of different keys")
+    columns: dict[str, list[Any]] = {}
+    for field, names in keys_of(kind).items():
+        key = next(filter(keys.__contains__, names), None)
+        if key is not None:
+            columns[field] = list(map(itemgetter(key), values))
+    return columns
 
-    def column(name: str) -> list[Any] | None:
-        key = next((key for key in keys_of(kind)[name] if key in keys), None)
-        return None if key is None else list(map(itemgetter(key), values))
 
-    return column
-
-
-def _columns_of_arrays(values: Sequence[Any], layout: Columns) -> Column:
+def _columns_of_arrays(values: Sequence[Any], layout: ColumnLayout) -> ColumnsByField:
     if set(map(type, values)) != {list} or layout.date is not None:
         raise ValueError("not all arrays")
-    columns = list(zip(*values, strict=True))
-
-    def column(name: str) -> Sequence[Any] | None:
-        at = layout.find(name)
-        return None if at is None or at >= len(columns) else columns[at]
-
-    return column
+    cells = list(zip(*values, strict=True))
+    places = {field: layout.find(field) for field in keys_of(layout.kind)}
+    return {
+        field: cells[index]
+        for field, index in places.items()
+        if index is not None and index < len(cells)
+    }
 
 
 def _texts(column: Sequence[Any] | None) -> list[str] | None:
@@ -196,11 +207,11 @@ def _texts(column: Sequence[Any] | None) -> list[str] | None:
 
 
 def _read_one_by_one(
-    values: Sequence[Any], rows: Sequence[int], layout: Columns, refuse: Refuse
+    values: Sequence[Any], rows: Sequence[int], layout: ColumnLayout, refuse: Refuse
 ) -> RowTable:
     good: list[int] = []
     cells: list[tuple[Any, ...]] = []
-    text = _text_of(values, rows)
+    text = _texts_of(values, rows)
     for row, value in zip(rows, values, strict=True):
         try:
             cells.append(_read_value(value, layout))
@@ -210,7 +221,7 @@ def _read_one_by_one(
     return assemble(good, cells, text)
 
 
-def _read_value(value: Any, layout: Columns) -> tuple[Any, ...]:
+def _read_value(value: Any, layout: ColumnLayout) -> tuple[Any, ...]:
     if isinstance(value, dict):
         get = _getter_of_object(value, layout.kind)
     elif isinstance(value, list):
@@ -218,19 +229,17 @@ def _read_value(value: Any, layout: Columns) -> tuple[Any, ...]:
     else:
         raise BadRow("missing_field")
     symbol, timeframe = get("symbol"), get("timeframe")
-
-    def number(name: str) -> float:
-        cell = get(name)
-        is_blank = cell is None or (isinstance(cell, str) and not cell.strip())
-        is_zero = is_blank and name not in layout.kind.required
-        return 0 if is_zero else numbers.parse_value(cell)
-
     return (
         *timestamps.parse_value(get("time")),
-        *map(number, layout.kind.numbers),
+        *(_parse_number(get(name), name, layout.kind) for name in layout.kind.numbers),
         symbol if isinstance(symbol, str) else "",
         timeframe if isinstance(timeframe, str) else "",
     )
+
+
+def _parse_number(cell: Any, name: str, kind: Kind) -> float:
+    is_blank = cell is None or (isinstance(cell, str) and not cell.strip())
+    return 0 if is_blank and name not in kind.required else numbers.parse_value(cell)
 
 
 def _getter_of_object(value: dict[str, Any], kind: Kind) -> Callable[[str], Any]:
@@ -240,7 +249,7 @@ def _getter_of_object(value: dict[str, Any], kind: Kind) -> Callable[[str], Any]
     return get
 
 
-def _getter_of_array(value: list[Any], layout: Columns) -> Callable[[str], Any]:
+def _getter_of_array(value: list[Any], layout: ColumnLayout) -> Callable[[str], Any]:
     def get(name: str) -> Any:
         at = layout.find(name)
         cell = value[at] if at is not None and at < len(value) else None
@@ -251,15 +260,15 @@ def _getter_of_array(value: list[Any], layout: Columns) -> Callable[[str], Any]:
     return get
 
 
-def _text_of(values: Sequence[Any], rows: Sequence[int]) -> Callable[[int], str]:
-    places: dict[int, int] = {}
+def _texts_of(values: Sequence[Any], rows: Sequence[int]) -> Callable[[int], str]:
+    indices: dict[int, int] = {}
 
     def text(row: int) -> str:
-        if not places:
-            places.update((row, place) for place, row in enumerate(rows))
+        if not indices:
+            indices.update((row, index) for index, row in enumerate(rows))
         try:
-            return json.dumps(values[places[row]], ensure_ascii=False, separators=(",", ":"))
+            return json.dumps(values[indices[row]], ensure_ascii=False, separators=(",", ":"))
         except RecursionError:
-            return "brackets in brackets"
+            return "too many nested brackets"
 
     return text

@@ -1,4 +1,4 @@
-"""Cells to numbers: a column at once, or one cell with the reason why not."""
+"""Cells to numbers: a whole column at once, or one cell with the reason of a refusal."""
 
 import re
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ from typing import Any
 
 import orjson
 
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-_NO_NUMBER = '"[{tfnI'  # how JSON's other values begin, and Infinity
+_NO_NUMBER = '"[{tfnI'  # first characters of other JSON values, and of Infinity
 
 
 def parse(text: str) -> float:
-    """Return the number a cell holds: `1.5`, `-2`, `+3`, `.5`, `1e-5`, blanks around it trimmed.
+    """Return the number in a cell: `1.5`, `-2`, `+3`, `.5`, `1e-5`; blanks around it are trimmed.
 
     Raises:
-        BadRow: the cell is blank, holds no number, or none that is finite.
+        BadRow: the cell is blank or holds no finite number.
     """
     text = text.strip()
     if _NUMBER.fullmatch(text):
@@ -33,10 +33,10 @@ def parse(text: str) -> float:
 
 
 def parse_value(value: Any) -> float:
-    """Return the number a JSON value holds, which may be a text.
+    """Return the number in a JSON value, which may be a text.
 
     Raises:
-        BadRow: it is null or blank, holds no number, or none that is finite.
+        BadRow: the value is null or blank or holds no finite number.
     """
     if isinstance(value, str):
         return parse(value)
@@ -57,19 +57,19 @@ def read_column(cells: Sequence[str]) -> list[float]:
     """Return the numbers of a column of cells.
 
     Raises:
-        ValueError: some cell holds none; `parse` tells which and why.
+        ValueError: a cell holds no number; `parse` finds the cell and the reason.
     """
     joined = ",".join(cells)
     if not any(map(joined.__contains__, _NO_NUMBER)):
         try:
-            # Three times as fast as float(), and as exact. It is stricter: no `+1`, no `.5`.
+            # Three times as fast as float() and as exact, but stricter: no `+1`, no `.5`.
             numbers: list[float] = orjson.loads(f"[{joined}]")
         except orjson.JSONDecodeError:
             pass
         else:
             if len(numbers) == len(cells):
                 return numbers
-    if "_" in joined or not joined.isascii():  # float() takes 1_000 and the digits of all scripts
+    if "_" in joined or not joined.isascii():  # float() accepts 1_000 and the digits of all scripts
         raise ValueError("not plain numbers")
     return list(map(float, cells))
 
@@ -91,21 +91,18 @@ def read_values(values: Sequence[Any]) -> list[float]:
     """Return the numbers of a column of JSON values: all numbers, or all texts.
 
     Raises:
-        ValueError: they are neither; `parse_value` tells which and why.
+        ValueError: the values are mixed or others; `parse_value` finds the value and the reason.
     """
-    kinds = set(map(type, values))
-    if kinds <= {int, float}:
+    types = set(map(type, values))
+    if types <= {int, float}:
         return list(values)
-    if kinds != {str}:
+    if types != {str}:
         raise ValueError("neither numbers nor texts")
     return read_column(values)
 
 
 class Sides:
-    """The last numbers in some columns of a body, for which an empty cell stands.
-
-    Those of each symbol are their own.
-    """
+    """The last bid and ask of each symbol, which an empty cell repeats."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], float] = {}
@@ -114,7 +111,7 @@ class Sides:
         """Return the numbers of a column of cells, all of one symbol.
 
         Raises:
-            ValueError: as the function `read_column`, or an empty cell has none before.
+            ValueError: as the function `read_column`, or an empty cell has no earlier number.
         """
         filled = iter(read_column(list(filter(None, cells))))
         value = self.known.get(("", name))
@@ -124,8 +121,8 @@ class Sides:
         self.known["", name] = values[-1]
         return values
 
-    def see(self, symbol: str, name: str, cell: str) -> None:
-        """Remember the number of a cell, if it is one."""
+    def record(self, symbol: str, name: str, cell: str) -> None:
+        """Store the number of a cell, if it holds one."""
         with suppress(BadRow):
             self.known[symbol, name] = parse(cell)
 
@@ -133,7 +130,7 @@ class Sides:
         """Return the number of a cell.
 
         Raises:
-            BadRow: it is none, or empty and without one before.
+            BadRow: the cell holds no number, or is empty and has no earlier number.
         """
         if cell:
             return parse(cell)

@@ -1,37 +1,28 @@
-"""Rows of input as typed columns, and the law each must obey by itself."""
+"""Rows as typed columns, and the checks of each row by itself."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from operator import add, le
-from typing import Any
+from typing import Any, NamedTuple
+
+from gfil.ingest.refusals import Refuse
 
 PRICE_MAX = 1e12
 VOLUME_MAX = 1e15
 FLAGS_MAX = 2**32 - 1
-TEXT_MAX = 200  # characters of a refused row that are shown
-
-Refuse = Callable[[int, str, str], None]
-"""Takes a refused row: its number, the reason, its text."""
-
-
-class BadRow(Exception):
-    """Why a row, or a cell of it, is refused: `reason` is one of the words of the contract."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(slots=True)
 class RowTable:
     """Rows as equally long columns.
 
-    `row` is the number each goes by in its source. `time` is in seconds: of the wall, or since
-    1970 UTC where `zoned`, which is a list only if the rows differ in that; `msc` are milliseconds
-    beside them, which only ticks need. `values` are the numbers in the order of their kind (see
-    `layout.Kind`). `symbol` and `timeframe` are texts as read, None where the rows do not name
-    them. `text` gives a row back as it was read, by its number.
+    `row` is the number of each row in its input. `time` is in seconds: wall time, or UNIX time
+    where `zoned`, which is a list only if the rows differ. `msc` are the milliseconds after `time`,
+    for ticks only. `values` are the numbers in the order of `columns.Kind.numbers`. `symbol` and
+    `timeframe` are texts as read, None where the rows have no such column. `text` returns a row as
+    it was read, by its number.
     """
 
     row: Sequence[int]
@@ -46,12 +37,9 @@ class RowTable:
     def __len__(self) -> int:
         return len(self.row)
 
-    def take(self, places: Sequence[int]) -> "RowTable":
-        """Return the rows at these places, in this order."""
-
-        def pick(column: Any) -> Any:
-            return [column[place] for place in places] if isinstance(column, Sequence) else column
-
+    def take(self, indices: Sequence[int]) -> "RowTable":
+        """Return the rows at these indices, in this order."""
+        pick = partial(_pick, indices=indices)
         return RowTable(
             pick(self.row),
             pick(self.time),
@@ -64,13 +52,29 @@ class RowTable:
         )
 
 
+def _pick(column: Any, indices: Sequence[int]) -> Any:
+    return [column[index] for index in indices] if isinstance(column, Sequence) else column
+
+
+class NumberedTicks(NamedTuple):
+    """Ticks as equally long columns: the row number in the input, then the columns of the store."""
+
+    row: Sequence[int]
+    time_msc: Sequence[int]
+    bid: Sequence[float]
+    ask: Sequence[float]
+    last: Sequence[float]
+    volume: Sequence[float]
+    flags: Sequence[int]
+
+
 def assemble(
     rows: Sequence[int], cells: Sequence[tuple[Any, ...]], text: Callable[[int], str]
 ) -> RowTable:
-    """Return a table of rows given one by one.
+    """Return a table of rows given as tuples.
 
-    Each is a tuple of seconds, zoned, milliseconds, five numbers, symbol and timeframe; the last
-    two are blank where the row does not name them.
+    A tuple holds seconds, zoned, milliseconds, five numbers, symbol and timeframe; the last two are
+    blank where the row has none.
     """
     columns = [list(column) for column in zip(*cells, strict=True)] or [[] for _ in range(10)]
     time, zoned, msc, *values, symbol, timeframe = columns
@@ -86,35 +90,35 @@ def assemble(
     )
 
 
-def check(table: RowTable, refuse: Refuse) -> RowTable:
-    """Return the rows that obey the candle law; tell the others and why."""
-    if not len(table) or _is_lawful(*table.values):
+def check_candles(table: RowTable, refuse: Refuse) -> RowTable:
+    """Return the rows that obey the candle law; refuse the others."""
+    if not len(table) or _are_valid_candles(*table.values):
         return table
-    return _check_each(table, _fault, refuse)
+    return _check_each(table, _find_candle_fault, refuse)
 
 
 def check_ticks(table: RowTable, refuse: Refuse) -> RowTable:
-    """Return the ticks that have a price and no number out of range; tell the others and why."""
-    if not len(table) or _are_ticks(*table.values):
+    """Return the ticks with a price and all numbers in range; refuse the others."""
+    if not len(table) or _are_valid_ticks(*table.values):
         return table
-    good = _check_each(table, _fault_of_tick, refuse)
+    good = _check_each(table, _find_tick_fault, refuse)
     *values, flags = good.values
     good.values = (*values, list(map(int, flags)))
     return good
 
 
-def _check_each(table: RowTable, fault: Callable[..., str | None], refuse: Refuse) -> RowTable:
+def _check_each(table: RowTable, find_fault: Callable[..., str | None], refuse: Refuse) -> RowTable:
     good = []
-    for place, (row, *values) in enumerate(zip(table.row, *table.values, strict=True)):
-        reason = fault(*values)
+    for index, (row, *values) in enumerate(zip(table.row, *table.values, strict=True)):
+        reason = find_fault(*values)
         if reason is None:
-            good.append(place)
+            good.append(index)
         else:
             refuse(row, reason, table.text(row))
     return table.take(good)
 
 
-def _is_lawful(
+def _are_valid_candles(
     first: list[float], high: list[float], low: list[float], last: list[float], volume: list[float]
 ) -> bool:
     return (  # a NaN makes a comparison or the sum false
@@ -124,18 +128,18 @@ def _is_lawful(
         and all(map(le, last, high))
         and max(high) < PRICE_MAX
         and min(low) > -PRICE_MAX
-        and _is_volume(volume)
+        and _are_valid_volumes(volume)
     )
 
 
-def _are_ticks(
+def _are_valid_ticks(
     bid: list[float], ask: list[float], last: list[float], volume: list[float], flags: list[float]
 ) -> bool:
     return (
         all(isfinite(sum(prices)) for prices in (bid, ask, last))
         and max(map(max, (bid, ask, last))) < PRICE_MAX
         and min(map(min, (bid, ask, last))) > -PRICE_MAX
-        and _is_volume(volume)
+        and _are_valid_volumes(volume)
         and set(map(type, flags)) == {int}
         and min(flags) >= 0
         and max(flags) <= FLAGS_MAX
@@ -143,11 +147,11 @@ def _are_ticks(
     )
 
 
-def _is_volume(volume: list[float]) -> bool:
+def _are_valid_volumes(volume: list[float]) -> bool:
     return isfinite(sum(volume)) and min(volume) >= 0 and max(volume) < VOLUME_MAX
 
 
-def _fault(*values: float) -> str | None:
+def _find_candle_fault(*values: float) -> str | None:
     *prices, volume = values
     first, high, low, last = prices
     if not all(map(isfinite, (*prices, volume))):
@@ -159,7 +163,7 @@ def _fault(*values: float) -> str | None:
     return "negative_volume" if volume < 0 else None
 
 
-def _fault_of_tick(*values: float) -> str | None:
+def _find_tick_fault(*values: float) -> str | None:
     *prices, volume, flags = values
     if not all(map(isfinite, values)):
         return "not_finite"
@@ -173,22 +177,23 @@ def _fault_of_tick(*values: float) -> str | None:
 
 
 def join(first: RowTable, second: RowTable) -> RowTable:
-    """Return the rows of both, in order."""
-    firsts = {row: first.text(row) for row in first.row}
-
-    def flags(table: RowTable) -> list[bool]:
-        return table.zoned if isinstance(table.zoned, list) else [table.zoned] * len(table)
-
-    def both(a: list[Any] | None, b: list[Any] | None) -> list[Any] | None:
-        return None if a is None or b is None else a + b
-
+    """Return the rows of both tables, in order."""
+    texts = {row: first.text(row) for row in first.row}
     return RowTable(
         [*first.row, *second.row],
         first.time + second.time,
-        flags(first) + flags(second),
-        both(first.msc, second.msc),
+        _list_zoned(first) + _list_zoned(second),
+        _join_columns(first.msc, second.msc),
         tuple(map(add, first.values, second.values)),
-        both(first.symbol, second.symbol),
-        both(first.timeframe, second.timeframe),
-        lambda row: firsts[row] if row in firsts else second.text(row),
+        _join_columns(first.symbol, second.symbol),
+        _join_columns(first.timeframe, second.timeframe),
+        lambda row: texts[row] if row in texts else second.text(row),
     )
+
+
+def _list_zoned(table: RowTable) -> list[bool]:
+    return table.zoned if isinstance(table.zoned, list) else [table.zoned] * len(table)
+
+
+def _join_columns(first: list[Any] | None, second: list[Any] | None) -> list[Any] | None:
+    return None if first is None or second is None else first + second

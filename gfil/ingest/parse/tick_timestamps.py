@@ -1,4 +1,4 @@
-"""Stamps of ticks, a column at once, to seconds and the milliseconds beside them."""
+"""Timestamps of ticks, a column at once, to seconds and milliseconds."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -8,17 +8,17 @@ from operator import floordiv, itemgetter, mod
 from typing import Any, NamedTuple
 
 from gfil.ingest.parse import timestamps
-from gfil.ingest.parse.rows import BadRow
 from gfil.ingest.parse.timestamps import MICROSECONDS_FROM, MILLISECONDS_FROM
+from gfil.ingest.refusals import BadRow
 
-REMEMBERED_MAX = 4096  # spellings of what follows a second
-REST_LENGTH_MAX = 24  # characters of each
+CACHE_MAX = 4096  # texts after the seconds, such as `.043Z`
+REST_LENGTH_MAX = 24  # characters of such a text
 
 _CLOCK_FACE = re.compile(r"[0-9:]+")
 
 
 class Column(NamedTuple):
-    """Moments as equally long columns; `zoned` is that of them all."""
+    """Times as equally long columns; `zoned` holds for all."""
 
     seconds: list[int]
     zoned: bool
@@ -26,10 +26,10 @@ class Column(NamedTuple):
 
 
 def read_texts(texts: Sequence[str]) -> Column:
-    """Return the moments of a column of stamps.
+    """Return the times of a column of timestamps.
 
     Raises:
-        ValueError: they are not all alike, or some are none; `moments.parse` tells which.
+        ValueError: the texts are not alike, or one is no timestamp; `timestamps.parse` finds it.
     """
     sample = texts[0]
     if sample.isdigit():
@@ -46,15 +46,15 @@ def read_texts(texts: Sequence[str]) -> Column:
 
 
 def read_split(dates: Sequence[str], times: Sequence[str]) -> Column:
-    """Return the moments of a column of dates and one of times of day.
+    """Return the times of a column of dates and one of times of day.
 
     Raises:
-        ValueError: they are not all alike, or some are none; `moments.parse` tells which.
+        ValueError: as `read_texts`.
     """
     face = _CLOCK_FACE.match(times[0])
     if face is None:
         raise ValueError("no time of day")
-    # The second repeats and is remembered, what follows it has a thousand spellings at most.
+    # Texts up to the second repeat and are cached; the rest has a thousand spellings at most.
     faces = list(map(itemgetter(slice(face.end())), times))
     if not "".join(faces).replace(":", "").isdigit():
         raise ValueError("times of day of different lengths")
@@ -63,7 +63,7 @@ def read_split(dates: Sequence[str], times: Sequence[str]) -> Column:
     known = _parse_rests(set(rests))
     zones = {zone for zone, _ in known.values()}
     if None in zones and len(zones) > 1:
-        raise ValueError("some stamps have a zone, some have none")
+        raise ValueError("some timestamps have a zone, others do not")
     if zones == {None} or zones == {0}:
         return Column(seconds, zones == {0}, [known[rest][1] for rest in rests])
     offsets = (known[rest][0] or 0 for rest in rests)
@@ -73,29 +73,29 @@ def read_split(dates: Sequence[str], times: Sequence[str]) -> Column:
 
 def _parse_rests(rests: Collection[str]) -> dict[str, tuple[int | None, int]]:
     if max(map(len, rests)) > REST_LENGTH_MAX:
-        raise ValueError("what follows the second is too long")
+        raise ValueError("the text after the second is too long")
     return {rest: _parse_rest(rest) for rest in rests}
 
 
-@lru_cache(REMEMBERED_MAX)
+@lru_cache(CACHE_MAX)
 def _parse_rest(rest: str) -> tuple[int | None, int]:
     try:
-        moment = timestamps.parse(f"1970-01-01 00:00:00{rest}")
+        timestamp = timestamps.parse(f"1970-01-01 00:00:00{rest}")
     except BadRow:
-        raise ValueError("what follows the second is no fraction and no zone") from None
-    return moment.seconds if moment.zoned else None, moment.msc
+        raise ValueError("the text after the second is no fraction and no zone") from None
+    return timestamp.seconds if timestamp.zoned else None, timestamp.msc
 
 
 def read_values(values: Sequence[Any]) -> Column:
-    """Return the moments of a column of JSON values.
+    """Return the times of a column of JSON values.
 
     Raises:
-        ValueError: they are neither all numbers nor all texts, or some are none.
+        ValueError: the values are neither all numbers nor all texts, or one is no timestamp.
     """
-    kinds = set(map(type, values))
-    if kinds == {str}:
+    types = set(map(type, values))
+    if types == {str}:
         return read_texts(values)
-    if not kinds <= {int, float}:
+    if not types <= {int, float}:
         raise ValueError("neither numbers nor texts")
     return _read_epochs(values)
 

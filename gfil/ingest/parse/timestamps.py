@@ -1,4 +1,4 @@
-"""Stamps to seconds: texts and epochs of every spelling, with or without a zone of their own."""
+"""Timestamps to seconds: texts and epochs in every spelling, with or without a zone."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from gfil.clocks import OFFSET_MAX
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 from gfil.timeframes import DAY, EPOCH_DAY, HOUR, MINUTE
 
 MILLISECONDS_FROM = 10**11
 MICROSECONDS_FROM = 10**14
 EPOCH_MAX = 10**19
-NINE_DIGITS = 10**8  # fewer may be a date: 20170102
-REMEMBERED_MAX = 100_000  # texts, of days and of times of day
-REMEMBERED_LENGTH_MAX = 40  # characters of each; blanks may make a stamp as long as a line
+NINE_DIGITS = 10**8  # fewer digits may be a date: 20170102
+CACHE_MAX = 100_000  # texts of days, and as many of times of day
+CACHED_LENGTH_MAX = 40  # characters of a text; blanks can make it as long as a line
 
 _DATE = re.compile(
     r"([0-9]{4})([-./])([0-9]{1,2})\2([0-9]{1,2})"
@@ -36,8 +36,7 @@ _EPOCH = re.compile(r"[+-]?[0-9]{1,19}(?:\.[0-9]*)?")
 
 
 class Timestamp(NamedTuple):
-    """Seconds since 1970: UTC where `zoned`, else of the wall of the source's clock; and the
-    milliseconds beside them."""
+    """UNIX seconds where `zoned`, else wall time of the input's clock; and the milliseconds."""
 
     seconds: int
     zoned: bool
@@ -45,10 +44,10 @@ class Timestamp(NamedTuple):
 
 
 def parse(text: str) -> Timestamp:
-    """Return the moment a stamp names; what is finer than a millisecond is dropped.
+    """Return the time of a text, cut to milliseconds.
 
     Raises:
-        BadRow: it names none.
+        BadRow: the text is no timestamp.
     """
     text = text.strip()
     if not text:
@@ -65,7 +64,7 @@ def parse(text: str) -> Timestamp:
 
 
 def parse_epoch(text: str) -> Timestamp:
-    """Return the moment an epoch in digits names.
+    """Return the time of an epoch in digits.
 
     Raises:
         ValueError: the text is no number.
@@ -79,10 +78,10 @@ def parse_epoch(text: str) -> Timestamp:
 
 
 def parse_value(value: Any) -> Timestamp:
-    """Return the moment a JSON value names: a number is an epoch, a text a stamp.
+    """Return the time of a JSON value: a number is an epoch, a text a timestamp.
 
     Raises:
-        BadRow: it names none.
+        BadRow: the value is neither.
     """
     if isinstance(value, str):
         return parse(value)
@@ -95,14 +94,14 @@ def parse_value(value: Any) -> Timestamp:
 
 
 def from_epoch(epoch: float) -> int:
-    """Return the seconds of an epoch in seconds, milliseconds or microseconds, told by its size."""
+    """Return the seconds of an epoch; its size shows s, ms or µs."""
     size = abs(epoch)
     unit = 1 if size < MILLISECONDS_FROM else 1000 if size < MICROSECONDS_FROM else 1_000_000
     return int(epoch // unit)
 
 
 def split_epoch(epoch: float) -> tuple[int, int]:
-    """Return the seconds of an epoch and the milliseconds beside them."""
+    """Return the seconds of an epoch and the remaining milliseconds."""
     size = abs(epoch)
     if size >= MICROSECONDS_FROM:
         return divmod(int(epoch // 1000), 1000)
@@ -113,10 +112,10 @@ def split_epoch(epoch: float) -> tuple[int, int]:
 
 
 def read_texts(texts: Sequence[str]) -> tuple[list[int], bool]:
-    """Return the seconds of a column of stamps, and whether they are zoned.
+    """Return the seconds of a column of timestamps, and whether they are zoned.
 
     Raises:
-        ValueError: they are not all alike, or some are none; `parse` tells which.
+        ValueError: the texts are not alike, or one is no timestamp; `parse` finds it.
     """
     sample = texts[0]
     if sample.isdigit():
@@ -132,7 +131,7 @@ def read_split(dates: Sequence[str], times: Sequence[str]) -> tuple[list[int], b
     """Return the seconds of a column of dates and one of times of day, and whether they are zoned.
 
     Raises:
-        ValueError: they are not all alike, or some are none; `parse` tells which.
+        ValueError: as `read_texts`.
     """
     return _add_times(map(_DAYS.__getitem__, dates), times, before=" ")
 
@@ -141,28 +140,28 @@ def read_values(values: Sequence[Any]) -> tuple[list[int], bool]:
     """Return the seconds of a column of JSON values, and whether they are zoned.
 
     Raises:
-        ValueError: they are neither all numbers nor all texts, or some are none.
+        ValueError: the values are neither all numbers nor all texts, or one is no timestamp.
     """
-    kinds = set(map(type, values))
-    if kinds == {str}:
+    types = set(map(type, values))
+    if types == {str}:
         return read_texts(values)
-    if not kinds <= {int, float}:
+    if not types <= {int, float}:
         raise ValueError("neither numbers nor texts")
     return _read_epochs(values), False
 
 
 def parse_epochs(texts: Sequence[str]) -> list[int]:
-    """Return the epochs of a column of digits, whatever their unit.
+    """Return the epochs of a column of digits in any unit.
 
     Raises:
-        ValueError: they are not all plain epochs; short ones may be dates.
+        ValueError: a text is no plain epoch; a short one may be a date.
     """
     joined = ",".join(texts)
     epochs: list[int] = orjson.loads(f"[{joined}]")
     if set(map(type, epochs)) != {int} or len(epochs) != len(texts):
         raise ValueError("not plain epochs")
     if min(epochs) < NINE_DIGITS:
-        raise ValueError("dates without signs, or too early to tell")
+        raise ValueError("dates without separators, or too early to decide")
     return epochs
 
 
@@ -224,7 +223,7 @@ class _Days(dict[str, int]):
             else match.group(8, 9, 10)
         )
         seconds = (date(int(year), int(month), int(day)) - EPOCH_DAY).days * DAY
-        return _remember(self, text, seconds)
+        return _cache(self, text, seconds)
 
 
 class _Times(dict[str, int]):
@@ -236,14 +235,14 @@ class _Times(dict[str, int]):
     def __missing__(self, text: str) -> int:
         seconds, zone_s = _rest(self._before + text)
         if (zone_s is not None) != self._zoned:
-            raise ValueError("some stamps have a zone, some have none")
-        return _remember(self, text, seconds - (zone_s or 0))
+            raise ValueError("some timestamps have a zone, others do not")
+        return _cache(self, text, seconds - (zone_s or 0))
 
 
-def _remember(memory: dict[str, int], text: str, seconds: int) -> int:
-    if len(text) > REMEMBERED_LENGTH_MAX:
+def _cache(memory: dict[str, int], text: str, seconds: int) -> int:
+    if len(text) > CACHED_LENGTH_MAX:
         return seconds
-    if len(memory) >= REMEMBERED_MAX:
+    if len(memory) >= CACHE_MAX:
         memory.clear()
     memory[text] = seconds
     return seconds

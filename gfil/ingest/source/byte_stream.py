@@ -1,21 +1,21 @@
-"""Bytes of any source as even pieces of UTF-8: gunzipped, decoded, in flat memory."""
+"""Bytes of any input in even pieces of UTF-8: gunzipped, decoded, in flat memory."""
 
 import codecs
 import zlib
 from collections.abc import Iterable, Iterator
 
-# What a piece is split into must fit the processor's cache: 1 MB takes half as long again.
+# The cells of a piece must fit the processor's cache: pieces of 1 MiB take 1.5 times as long.
 PIECE_BYTES = 256 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31  # zlib: expect a gzip header
 
 
 class ByteStream:
-    """An iterator of pieces of `PIECE_BYTES`, the last one shorter, whatever the source's chunks.
+    """The input in pieces of `PIECE_BYTES`, the last one shorter, whatever the size of its chunks.
 
-    `gzipped`, `encoding`, `cut` (the gzip stream breaks off or is damaged), `names_clock_late`
-    (JSON does so behind its rows) and `warnings` tell what was found on the way. A byte order mark
-    and one NUL at the very end are left out.
+    While it is read it sets `gzipped`, `encoding`, `cut` (the gzip stream is truncated or damaged),
+    `names_clock_late` (a JSON object names its clock after its rows) and `warnings`. A byte order
+    mark and one NUL at the very end are removed.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
@@ -28,7 +28,7 @@ class ByteStream:
         self._head: bytes | None = None
 
     def head(self) -> bytes:
-        """Return the first piece, which iteration will yield again; empty if there is nothing."""
+        """Return the first piece, which iteration yields again; empty if the input is empty."""
         if self._head is None:
             self._head = next(self._rest, b"")
         return self._head
@@ -50,10 +50,10 @@ class ByteStream:
         data = first
         try:
             while data or (data := next(chunks, b"")):
-                if member.eof:  # a gzip file may hold several, one after another
+                if member.eof:  # a gzip file may hold several members
                     data += b"" if len(data) > 1 else next(chunks, b"")
                     if not data.startswith(GZIP_MAGIC):
-                        self._judge_trailer(data)
+                        self._check_trailer(data)
                         return
                     member = zlib.decompressobj(GZIP_WINDOW)
                 yield member.decompress(data, PIECE_BYTES)
@@ -63,9 +63,9 @@ class ByteStream:
         except zlib.error:
             self.cut = True
 
-    def _judge_trailer(self, data: bytes) -> None:
-        if data.strip(b"\0"):  # padding is common and means nothing
-            self.warnings.append("what follows the gzip data was ignored")
+    def _check_trailer(self, data: bytes) -> None:
+        if data.strip(b"\0"):  # NUL padding is common
+            self.warnings.append("data after the gzip stream is ignored")
 
     def _decode(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         first = next(pieces, b"")
@@ -78,7 +78,7 @@ class ByteStream:
         yield decoder.decode(first).encode()
         for piece in pieces:
             yield decoder.decode(piece).encode()
-        if decoder.getstate()[0] != b"\0":  # half of a character, or a lone NUL
+        if decoder.getstate()[0] != b"\0":  # half a character, or a lone NUL
             yield decoder.decode(b"", True).encode()
 
 

@@ -1,4 +1,4 @@
-"""Pieces of JSON to the elements of one array, however long, in flat memory."""
+"""Pieces of JSON to the elements of one array of any length, in flat memory."""
 
 import re
 from collections.abc import Iterator
@@ -6,24 +6,24 @@ from typing import NamedTuple
 
 import orjson
 
-from gfil.ingest.parse.rows import TEXT_MAX, Refuse
+from gfil.ingest.refusals import TEXT_MAX, Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.lines import LINE_BYTES_MAX, may_be_overlong
 
 _OUTSIDE = re.compile(rb'["\[\]{},]')
-_INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # of a string
+_INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # inside a string
 _BETWEEN = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
 _PARTNER = {b"}": b"{", b"]": b"["}
 _CLOCK = b'"clock"'
 _BLANKS = b" \t\r\n"
-DEPTH_MAX = 8  # brackets in brackets, where some do not match: each costs another look at them
-RAW_MAX = 1000  # elements given at once, where each is looked at by itself
+DEPTH_MAX = 8  # nested brackets in an element with unmatched ones: each level costs another scan
+RAW_MAX = 1000  # elements in one yield where each is parsed by itself
 
 
 class JsonElements(NamedTuple):
-    """Elements one after another; `row` is the first one's place in the array, from 0.
+    """Consecutive elements; `row` is the index of the first one in the array.
 
-    Either `values` holds them parsed, or `raw` as they stand, where some may be no JSON.
+    Either `values` holds parsed elements, or `raw` their bytes, which may be invalid JSON.
     """
 
     row: int
@@ -34,11 +34,11 @@ class JsonElements(NamedTuple):
 def read_elements(
     pieces: ByteStream, before: int, refuse: Refuse, wrapped: bool = False
 ) -> Iterator[JsonElements]:
-    """Yield the elements of an array whose first one follows the `before` bytes of the source.
+    """Yield the elements of the array that begins after `before` bytes of the input.
 
-    `wrapped`: the array stands in an object. An element beyond `LINE_BYTES_MAX` is refused and
-    passed over without being held. Where the source ends before the array does, one row is refused
-    as `truncated`.
+    `wrapped`: the array is a value of an object. An element longer than `LINE_BYTES_MAX` is refused
+    without being held in memory. If the input ends before the array, one row is refused as
+    `truncated`.
     """
     splitter = _Splitter(refuse)
     for number, piece in enumerate(pieces):
@@ -51,36 +51,36 @@ def read_elements(
     elif splitter.names_clock:
         pieces.names_clock_late = True
     elif splitter.rest and not wrapped:
-        pieces.warnings.append("what follows the array was ignored")
+        pieces.warnings.append("data after the array is ignored")
 
 
 class _Between:
-    # Where one element seems to end and the next to begin.
+    # Finds likely boundaries between two elements.
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._from = 0
-        self._found = (-1, -1)
+        self._boundary = (-1, -1)
 
     def find(self, at: int) -> tuple[int, int]:
-        """Return the first such place from `at` on, and where the next element begins.
+        """Return the first likely boundary from `at` on: end of one element, start of the next.
 
-        Both are the length of the data if there is none.
+        Both are the length of the data if there is no boundary.
         """
-        if not self._from <= at <= self._found[0]:
+        if not self._from <= at <= self._boundary[0]:
             match = _BETWEEN.search(self._data, at)
             none = (len(self._data), len(self._data))
-            self._from, self._found = at, match.span() if match else none
-        return self._found
+            self._from, self._boundary = at, match.span() if match else none
+        return self._boundary
 
 
 class _Splitter:
     def __init__(self, refuse: Refuse) -> None:
         self.ended = False
-        self.rest = b""  # not yet read; once the array has ended, a little of what follows it
+        self.rest = b""  # not yet parsed; after the array, its first bytes
         self.last_byte = b""
-        self.names_clock = False  # what follows the array does
-        self._tail = b""  # the last bytes that follow the array, as far as they are known
+        self.names_clock = False  # after the array
+        self._tail = b""  # the last known bytes after the array
         self._refuse = refuse
         self._row = 0
         self._end = _ElementEnd()
@@ -93,7 +93,7 @@ class _Splitter:
     def feed(self, piece: bytes) -> Iterator[JsonElements]:
         self.last_byte = piece.rstrip(_BLANKS)[-1:] or self.last_byte
         if self.ended:
-            self._look_behind(piece)
+            self._search_after_array(piece)
             self.rest = (self.rest + piece.strip(_BLANKS))[:TEXT_MAX]
             return
         data = self.rest + piece
@@ -113,8 +113,8 @@ class _Splitter:
         cut = max(data.rfind(b"},"), data.rfind(b"],"))
         if cut >= 0 and not may_be_overlong(data[:cut], b"}", b"]"):
             try:
-                # If what stands before the cut is a list of whole values, then the cut is between
-                # two elements: in a string or deeper down it would leave something open.
+                # If the bytes before the cut are a list of whole values, the cut lies between two
+                # elements: inside a string or a nested value it would leave a bracket open.
                 values = orjson.loads(b"[%b]" % data[: cut + 1])
             except orjson.JSONDecodeError:
                 pass
@@ -136,17 +136,17 @@ class _Splitter:
             if self._skipping:
                 self._skipping = False
             elif len(element) > LINE_BYTES_MAX:
-                yield self._give(raw)
+                yield self._take_raw(raw)
                 raw = []
                 self.refuse_next("too_long", element)
             elif element.strip(_BLANKS) or data[end : end + 1] == b",":
                 raw.append(element)
                 if len(raw) == RAW_MAX:
-                    yield self._give(raw)
+                    yield self._take_raw(raw)
                     raw = []
             self.ended = data[end : end + 1] == b"]"
             start = stop
-        yield self._give(raw)
+        yield self._take_raw(raw)
         self._keep(data[start:])
 
     def _next_end(self, data: bytes, start: int, final: bool, between: _Between) -> tuple[int, int]:
@@ -156,26 +156,25 @@ class _Splitter:
         if end >= 0 and self._end.suspect and not self._skipping and not _is_json(data[start:end]):
             end = -1
         if end < 0 and (self._end.broken or self._end.suspect or final):
-            # Its brackets or quotes do not match, so where it ends is a guess: where the next
-            # one seems to begin.
+            # Brackets or quotes do not match, so the end is a guess: the next likely boundary.
             first, after = between.find(start)
             if first < len(data):
                 return first + 1, after
         return end, end + 1
 
-    def _give(self, raw: list[bytes]) -> JsonElements:
-        given = JsonElements(self._row, [], raw)
+    def _take_raw(self, raw: list[bytes]) -> JsonElements:
+        elements = JsonElements(self._row, [], raw)
         self._row += len(raw)
-        return given
+        return elements
 
-    def _look_behind(self, data: bytes) -> None:
+    def _search_after_array(self, data: bytes) -> None:
         self._tail += data
         self.names_clock |= _CLOCK in self._tail
         self._tail = self._tail[1 - len(_CLOCK) :]
 
     def _keep(self, rest: bytes) -> None:
         if self.ended:
-            self._look_behind(rest)
+            self._search_after_array(rest)
             self.rest = rest.strip(_BLANKS)[:TEXT_MAX]
         elif self._skipping:
             self.rest = b""
@@ -188,8 +187,8 @@ class _Splitter:
 
 class _ElementEnd:
     def __init__(self) -> None:
-        self.broken = False  # brackets do not match: no end will be found
-        self.suspect = False  # a string holds what stands between elements: a quote may be missing
+        self.broken = False  # brackets do not match, so the end cannot be found
+        self.suspect = False  # a string holds a likely boundary: a quote may be missing
         self._open: list[bytes] = []
         self._inside = False
         self._escaped = False

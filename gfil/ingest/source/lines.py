@@ -1,29 +1,29 @@
-"""Pieces of text to blocks of whole lines, numbered; lines beyond the limit are refused."""
+"""Pieces of text to blocks of whole numbered lines; overlong lines are refused."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gfil.ingest.parse.rows import TEXT_MAX, Refuse
+from gfil.ingest.refusals import TEXT_MAX, Refuse
 from gfil.ingest.source.byte_stream import ByteStream
 
 LINE_BYTES_MAX = 64 * 1024
 
 
 class Block(NamedTuple):
-    """Whole lines, without the last line's end; `row` is the number of the first."""
+    """Whole lines without the final newline; `row` is the number of the first line."""
 
     row: int
     text: str
 
 
 def read_blocks(pieces: ByteStream, refuse: Refuse) -> Iterator[Block]:
-    """Yield the lines of a source in blocks, numbered from 1.
+    """Yield the lines of an input in blocks, numbered from 1.
 
-    A line beyond `LINE_BYTES_MAX` is refused and passed over without being held. Where the source
-    is cut, what may be half a line is refused as `truncated`.
+    A line longer than `LINE_BYTES_MAX` is refused without being held in memory. If the input is
+    cut, its last line is refused as `truncated`.
     """
     row, held = 1, b""
-    overlong = False  # the line at hand is passed over until it ends
+    overlong = False  # the rest of the current line is skipped
     for piece in pieces:
         if overlong:
             end = piece.find(b"\n")
@@ -47,9 +47,9 @@ def read_blocks(pieces: ByteStream, refuse: Refuse) -> Iterator[Block]:
 
 
 def may_be_overlong(data: bytes, *ends: bytes) -> bool:
-    """Whether what ends in one of `ends` may be beyond `LINE_BYTES_MAX` somewhere; False is sure.
+    """Whether a line or element that ends in one of `ends` may exceed `LINE_BYTES_MAX`.
 
-    What is too long covers a whole window of half the size.
+    False is certain: an overlong one covers a whole window of half that size.
     """
     half = LINE_BYTES_MAX // 2
     windows = range(0, len(data) - half, half)
@@ -62,12 +62,12 @@ def _split(row: int, data: bytes, refuse: Refuse) -> Iterator[Block]:
         return
     lines = data.split(b"\n")
     start = 0
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         if len(line) > LINE_BYTES_MAX:
-            refuse(row + place, "too_long", _show(line))
-            if start < place:
-                yield _block(row + start, b"\n".join(lines[start:place]))
-            start = place + 1
+            refuse(row + index, "too_long", _show(line))
+            if start < index:
+                yield _block(row + start, b"\n".join(lines[start:index]))
+            start = index + 1
     if start < len(lines):
         yield _block(row + start, b"\n".join(lines[start:]))
 

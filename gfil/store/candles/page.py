@@ -1,4 +1,4 @@
-"""One answer about candles: page, cursor, forming candle, epoch and change."""
+"""Read one page of candles for an answer: candles, cursor, forming candle, epoch and change."""
 
 from typing import Any, NamedTuple
 
@@ -17,9 +17,10 @@ LIMIT_MAX = 10_000
 
 
 class CandlePage(NamedTuple):
-    """What `GET /api/v1/candles` and the chart page tell; field names are those of the JSON.
+    """The answer of `GET /api/v1/candles` and the chart page; field names are those of the JSON.
 
-    `forming` is the time of the last candle if its bucket has not ended, `change` the symbol's.
+    `forming` is the time of the last candle if its bucket has not ended. `change` is the symbol's
+    change number.
     """
 
     symbol: str
@@ -44,18 +45,19 @@ def read_page(
     cursor: str | None = None,
     now: float,
 ) -> CandlePage:
-    """Answer one request for candles; inside a snapshot, or with the symbol just read.
+    """Read one page of candles; inside a snapshot, or with the symbol just read.
 
     With `start` pages go forward in time, without it backward from `stop` or the end of the data.
+    `cursor` is the `next_cursor` of the page before; `now` decides which candle is forming.
 
     Raises:
         BadParameter: the cursor is malformed or belongs to another query.
     """
     query = [symbol.name, timeframe.name, clock.name, start, stop]
-    place = _parse_place(cursor, query) if cursor is not None else None
+    resume_at = _parse_time(cursor, query) if cursor is not None else None
     forward = start is not None
-    first = place if forward and place is not None else start
-    last = place if not forward and place is not None else stop
+    first = resume_at if forward and resume_at is not None else start
+    last = resume_at if not forward and resume_at is not None else stop
     if first is None and last is None:
         page = latest_cache.read_latest_page(db, symbol, timeframe, clock, limit)
     else:
@@ -76,8 +78,8 @@ def read_page(
     )
 
 
-def _parse_place(cursor: str, query: list[Any]) -> int:
-    (place,) = cursors.parse_cursor(cursor, query, 1)
-    if not TIME_MIN <= place <= TIME_MAX:
+def _parse_time(cursor: str, query: list[Any]) -> int:
+    (time,) = cursors.parse_cursor(cursor, query, 1)
+    if not TIME_MIN <= time <= TIME_MAX:
         raise cursors.MalformedCursor
-    return place
+    return time

@@ -5,22 +5,24 @@ from typing import NamedTuple
 import apsw
 
 from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Clock
-from gfil.store.candles import derive, rollup_query
+from gfil.store.candles import extent, rollup_query
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, Timeframe
 
 
 class CandleSlice(NamedTuple):
-    """Candles in ascending order. `next` is where the following page starts (for pages forward),
-    or before which it stops (for pages backward); None where there is nothing more.
+    """Candles in ascending order.
+
+    `next` is the time of the first candle of the following page (forward), or the exclusive end of
+    it (backward); None if there are no more candles.
     """
 
     candles: list[tuple[int, float, float, float, float, float]]
     next: int | None
 
 
-# A candle of a timeframe and clock that is kept: the hot path, one query and no Python.
+# Materialised candles are the hot path: one query and no Python for each candle.
 READ_NEWEST = """
 SELECT time, open, high, low, close, volume
 FROM candle
@@ -48,11 +50,11 @@ def read_candles(
 ) -> CandleSlice:
     """Return up to `limit` candles whose time lies in `[start, stop)`, each from its full bucket.
 
-    With `start` the oldest of them, without it the newest. Several reads that must agree belong
-    into one `db.snapshot`.
+    With `start` the oldest of them, without it the newest. Use one `transaction.snapshot` for
+    several reads that must agree.
     """
     forward = start is not None
-    # No candle lies outside: this bounds the arithmetic, not the answer.
+    # No candle lies outside these limits: they bound the arithmetic, not the answer.
     first = TIME_MIN if start is None else min(max(start, TIME_MIN), TIME_MAX)
     last = TIME_MAX if stop is None else min(max(stop, TIME_MIN), TIME_MAX)
     if is_materialised_on_utc(db, symbol, timeframe, clock):
@@ -73,10 +75,10 @@ def read_candles(
 def is_materialised_on_utc(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, clock: Clock
 ) -> bool:
-    """Say whether a read is one query: the candles are kept as UTC's buckets are."""
+    """Return whether the candles are materialised in UTC's buckets, so that a read is one query."""
     if timeframe not in CHAIN or clock == UTC:
         return timeframe in CHAIN
     if not timeframe.intraday:
         return False
-    first = connection.query_one(db, derive.FIRST, {"series": symbol.series(timeframe.number)})
+    first = extent.read_first_time(db, symbol.series(timeframe.number))
     return clock.cuts_like_utc(timeframe, TIME_MAX if first is None else first)

@@ -1,4 +1,4 @@
-"""Candles that are not kept as such: rolled up when asked for, bucket by bucket."""
+"""Roll up (aggregate) candles on demand, for timeframes and clocks that are not materialised."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,7 +7,7 @@ import apsw
 
 from gfil.clocks import Bucket, Clock
 from gfil.store import symbols
-from gfil.store.candles import derive, rollup
+from gfil.store.candles import derive, extent, rollup
 from gfil.store.candles.derive import StoredCandle
 from gfil.store.candles.rollup import BucketKey, Ohlcv, TilePlan
 from gfil.store.engine import connection
@@ -16,8 +16,8 @@ from gfil.timeframes import CHAIN, DAY, Timeframe, chain_below
 
 Candle = tuple[int, float, float, float, float, float]
 
-CHART_BUCKETS = 500  # at most are looked at for a chart
-SPARE_BUCKETS = 3  # looked at beyond those asked for, so that most answers need one round
+CHART_BUCKETS_MAX = 500  # buckets of a window that charts ask for
+EXTRA_BUCKETS = 3  # read beyond the limit, so that most answers need one window
 
 
 def read_rolled_up(
@@ -32,13 +32,13 @@ def read_rolled_up(
 ) -> list[Candle]:
     """Return up to `limit` candles whose time lies in `[start, stop)`, ascending.
 
-    They are the oldest of the range if `forward`, else the newest. The range is walked in windows
-    that begin where there is data, so holes cost nothing.
+    They are the oldest of the range if `forward`, else the newest. The range is read in windows
+    that start at existing data, so gaps cost nothing.
     """
-    kept = symbols.kept_clocks(db, symbol)
+    materialised_on = symbols.materialised_clocks(db, symbol)
     sources = [symbol.series(source.number) for source in (timeframe, *chain_below(timeframe))]
     found: list[Candle] = []
-    wider = 1  # rows that make none of these candles: days of another clock, say
+    wider = 1  # factor on the window: its rows may make no candle, such as days of another clock
     lower, upper = start, clock.bucket(timeframe, stop - 1).stop
     while len(found) < limit and lower < upper:
         first, last = _first_row(db, sources, lower), _last_row(db, sources, upper)
@@ -49,7 +49,7 @@ def read_rolled_up(
             clock.bucket(timeframe, first if forward else max(first, last - length_s)).start,
             clock.bucket(timeframe, min(last, first + length_s) if forward else last).stop,
         )
-        candles = _read_window(db, symbol, timeframe, clock, kept, window)
+        candles = _read_window(db, symbol, timeframe, clock, materialised_on, window)
         inside = [candle for candle in candles if start <= candle[0] < stop]
         wider = 1 if inside else wider * 4
         if forward:
@@ -60,8 +60,8 @@ def read_rolled_up(
 
 
 def _window_s(timeframe: Timeframe, buckets: int) -> int:
-    closed = timeframe.seconds <= DAY  # week-ends: two days of seven without candles
-    return (buckets * (3 if closed else 2) // 2 + SPARE_BUCKETS) * timeframe.seconds
+    has_weekends = timeframe.seconds <= DAY  # two of seven days have no candles
+    return (buckets * (3 if has_weekends else 2) // 2 + EXTRA_BUCKETS) * timeframe.seconds
 
 
 def _read_window(
@@ -69,22 +69,26 @@ def _read_window(
     symbol: Symbol,
     timeframe: Timeframe,
     clock: Clock,
-    kept: Sequence[Clock],
+    materialised_on: Sequence[Clock],
     window: Bucket,
 ) -> list[Candle]:
     present = _read_present(db, symbol, timeframe, clock, window)
-    if timeframe in CHAIN and clock in kept and not timeframe.intraday:
+    if timeframe in CHAIN and clock in materialised_on and not timeframe.intraday:
         return [(key[0], *candle.values) for key, candle in present.items()]
-    lay = _lay_again if _is_charts(timeframe, window) else _lay
-    folds = rollup.roll_up(db, symbol, timeframe, lay(timeframe, clock, tuple(kept), window))
+    plan = _plan_cached if _is_chart_window(timeframe, window) else _plan
+    rolled_up = rollup.roll_up(
+        db, symbol, timeframe, plan(timeframe, clock, tuple(materialised_on), window)
+    )
     return [
-        (key[0], *_choose(timeframe, key, present.get(key), folds.get(key)))
-        for key in sorted(present.keys() | folds.keys())
+        (key[0], *_choose(timeframe, key, present.get(key), rolled_up.get(key)))
+        for key in sorted(present.keys() | rolled_up.keys())
     ]
 
 
-def _lay(timeframe: Timeframe, clock: Clock, kept: Sequence[Clock], window: Bucket) -> TilePlan:
-    return rollup.plan_tiles(timeframe, clock, kept, clock.runs(timeframe, *window))
+def _plan(
+    timeframe: Timeframe, clock: Clock, materialised_on: Sequence[Clock], window: Bucket
+) -> TilePlan:
+    return rollup.plan_tiles(timeframe, clock, materialised_on, clock.runs(timeframe, *window))
 
 
 def _find_keys(timeframe: Timeframe, clock: Clock, window: Bucket) -> set[BucketKey]:
@@ -94,29 +98,29 @@ def _find_keys(timeframe: Timeframe, clock: Clock, window: Bucket) -> set[Bucket
     }
 
 
-# A chart that is drawn again, and one of another symbol, has the same buckets: to find them takes
-# longer than to read the candles.
-_lay_again = lru_cache(maxsize=32)(_lay)
-_find_keys_again = lru_cache(maxsize=32)(_find_keys)
+# Cached because the next read of a chart, and a chart of another symbol, has the same buckets.
+# Computing them takes longer than reading the candles.
+_plan_cached = lru_cache(maxsize=32)(_plan)
+_find_keys_cached = lru_cache(maxsize=32)(_find_keys)
 
 
-def _is_charts(timeframe: Timeframe, window: Bucket) -> bool:
-    return window.stop - window.start <= CHART_BUCKETS * timeframe.seconds
+def _is_chart_window(timeframe: Timeframe, window: Bucket) -> bool:
+    return window.stop - window.start <= CHART_BUCKETS_MAX * timeframe.seconds
 
 
 def _choose(
-    timeframe: Timeframe, key: BucketKey, present: StoredCandle | None, fold: Ohlcv | None
+    timeframe: Timeframe, key: BucketKey, present: StoredCandle | None, rolled_up: Ohlcv | None
 ) -> Ohlcv:
-    if present is not None and _is_kept(timeframe, key):
-        return present.values  # decided when it was written
-    chosen = derive.pick_candle(present.values if present else None, fold)
+    if present is not None and _is_materialised(timeframe, key):
+        return present.values  # `pick_candle` chose it when it was written
+    chosen = derive.pick_candle(present.values if present else None, rolled_up)
     assert chosen is not None
     return chosen.values
 
 
-def _is_kept(timeframe: Timeframe, key: BucketKey) -> bool:
-    # M5 to H1 of a clock that cuts them otherwise than UTC (H1 on +05:30) do not follow their base
-    # in the database: nothing is kept for them but what somebody has stored.
+def _is_materialised(timeframe: Timeframe, key: BucketKey) -> bool:
+    # M5 to H1 of a clock that cuts them differently from UTC (H1 on +05:30) are not materialised:
+    # the database has only their stored candles.
     time, extra_s = key
     on_utc = extra_s == 0 and time % timeframe.seconds == 0
     return timeframe in CHAIN and (on_utc or not timeframe.intraday)
@@ -137,7 +141,7 @@ def _read_present(
     rows = connection.query_all(db, READ_RANGE, bindings)
     if not rows:
         return {}
-    find = _find_keys_again if _is_charts(timeframe, window) else _find_keys
+    find = _find_keys_cached if _is_chart_window(timeframe, window) else _find_keys
     mine = find(timeframe, clock, window)
     return {
         (time, extra_s): StoredCandle(kind, Ohlcv(*values))
@@ -146,18 +150,11 @@ def _read_present(
     }
 
 
-LAST_ROW = (
-    "SELECT time FROM candle WHERE series = :series AND time < :time ORDER BY time DESC LIMIT 1"
-)
-
-
-def _first_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
-    firsts = [derive.read_first_time(db, series, time) for series in sources]
+def _first_row(db: apsw.Connection, sources: Sequence[int], start: int) -> int | None:
+    firsts = [extent.read_first_time_from(db, series, start) for series in sources]
     return min((first for first in firsts if first is not None), default=None)
 
 
-def _last_row(db: apsw.Connection, sources: Sequence[int], time: int) -> int | None:
-    lasts = [
-        connection.query_one(db, LAST_ROW, {"series": series, "time": time}) for series in sources
-    ]
+def _last_row(db: apsw.Connection, sources: Sequence[int], stop: int) -> int | None:
+    lasts = [extent.read_last_time_before(db, series, stop) for series in sources]
     return max((last for last in lasts if last is not None), default=None)

@@ -1,16 +1,14 @@
 """Write stored candles and derive every coarser candle in the same transaction."""
 
 from collections.abc import Sequence
-from itertools import islice
 from math import inf
-from operator import lt
 from typing import Any, NamedTuple
 
 import apsw
 
 from gfil.clocks import UTC, Bucket, Clock
 from gfil.store import symbols
-from gfil.store.candles import derive, ticks
+from gfil.store.candles import derive, duplicates, extent, tick_rollup
 from gfil.store.candles.derive import DERIVED, CandleChanges
 from gfil.store.candles.rollup import BucketKey, Ohlcv, is_same, plan_tiles, proves_forming, roll_up
 from gfil.store.engine import connection
@@ -22,7 +20,7 @@ from gfil.timeframes import CHAIN, M1, Timeframe
 class CandleColumns(NamedTuple):
     """Candles as equally long columns, in any order; each is one canonical bucket.
 
-    `time` is the bucket's start, UNIX s; `extra_s` its length less the timeframe's seconds.
+    `time` is the start of the bucket, UNIX s; `extra_s` its length minus the timeframe's seconds.
     """
 
     time: list[int]
@@ -35,9 +33,10 @@ class CandleColumns(NamedTuple):
 
 
 class WriteResult(NamedTuple):
-    """What became of the rows of one write. `change` is 0 where nothing changed.
+    """The outcome of one write of candles. `change` is 0 if nothing changed.
 
-    `imported` are the days they were the first rows of, when these were older than they are kept.
+    `kept` counts rows that left the candle of their bucket as it was. `backdated` are the backdated
+    days: these rows are their first, and the days were already past their retention.
     """
 
     inserted: int
@@ -47,7 +46,7 @@ class WriteResult(NamedTuple):
     duplicates: int
     change: int
     warnings: list[str]
-    imported: Sequence[int] = ()
+    backdated: Sequence[int] = ()
 
 
 def write_candles(
@@ -60,65 +59,67 @@ def write_candles(
     fill: bool = False,
     now: float = inf,
 ) -> WriteResult:
-    """Store candles and derive all that is kept above them; inside a transaction.
+    """Store candles and derive the materialised candles above them; inside a transaction.
 
-    Of two rows in one bucket the larger volume wins, then the later. A later candle corrects an
-    earlier one, unless that proves it was saved while forming. `fill` leaves stored ones alone.
-    `clock` is that of the rows' source: where their buckets are not UTC's, it is kept from now on.
-    M1 that end after `now`, when the rows came, may give way to ticks. Unless that is `inf`, it is
-    remembered that their days received rows then.
+    Of two rows in one bucket the larger volume wins, then the later row. A later write corrects a
+    stored candle, unless that candle proves the new one was saved while forming.
+
+    Args:
+        db: the database.
+        symbol: the symbol.
+        timeframe: the timeframe of the rows.
+        rows: the candles.
+        clock: clock of the source. If the buckets are not UTC's, H4 and D1 are materialised on it.
+        fill: leave stored candles unchanged.
+        now: time of arrival. M1 that end later are provisional. It is recorded for the days of the
+            rows, unless it is `inf`.
     """
-    rows, duplicates = _distinct(rows)
+    rows, duplicate_rows = _distinct(rows)
     if not rows.time:
-        return WriteResult(0, 0, 0, 0, duplicates, 0, [])
-    imported = backdated_days.find_backdated(db, symbol, timeframe.name, rows.time, now)
-    _keep_own_clock(db, symbol, timeframe, rows, clock)
-    if _is_untouched(db, symbol, timeframe, rows):
+        return WriteResult(0, 0, 0, 0, duplicate_rows, 0, [])
+    backdated = backdated_days.find_backdated(db, symbol, timeframe.name, rows.time, now)
+    _record_clock(db, symbol, timeframe, rows, clock)
+    if _are_buckets_free(db, symbol, timeframe, rows):
         series = symbol.series(timeframe.number)
         values = list(zip(*rows, strict=True))
-        derive.insert_candles(db, derive.INSERT, derive.INSERT_MANY, series, values)
+        derive.insert_candles(db, series, values)
         if timeframe == M1:
-            ticks.mark_provisional(db, symbol, _find_early(rows, now), ())
-        written = WriteResult(len(rows.time), 0, 0, 0, duplicates, 0, [])
+            tick_rollup.mark_provisional(db, symbol, _find_provisional(rows, now), ())
+        written = WriteResult(len(rows.time), 0, 0, 0, duplicate_rows, 0, [])
         spans = derive.merge_spans(timeframe, rows.time, rows.extra_s)
     else:
         written, changed = _merge(db, symbol, timeframe, rows, clock, fill, now)
-        written = written._replace(duplicates=duplicates)
+        written = written._replace(duplicates=duplicate_rows)
         if not changed:
             return written
         spans = derive.merge_spans(timeframe, *zip(*sorted(changed), strict=True))
     derive.derive_above(db, symbol, timeframe, spans)
     symbols.record_digits(db, symbol, *rows[2:6])
-    backdated_days.record_days(db, symbol, timeframe.name, imported, spans, now)
+    backdated_days.record_days(db, symbol, timeframe.name, backdated, spans, now)
     change = symbols.log_change(db, symbol, timeframe, spans)
-    return written._replace(change=change, imported=imported)
+    return written._replace(change=change, backdated=backdated)
 
 
 def _distinct(rows: CandleColumns) -> tuple[CandleColumns, int]:
-    if all(map(lt, rows.time, islice(rows.time, 1, None))):
+    if duplicates.is_ascending(rows.time):
         return rows, 0
-    best: dict[BucketKey, int] = {}
-    for index, key in enumerate(zip(rows.time, rows.extra_s, strict=True)):
-        rival = best.get(key)
-        if rival is None or rows.volume[index] >= rows.volume[rival]:
-            best[key] = index
-    order = [index for _, index in sorted(best.items())]
-    columns: list[list[Any]] = [[column[index] for index in order] for column in rows]
-    return CandleColumns(*columns), len(rows.time) - len(order)
+    winners = list(duplicates.find_winners(rows.time, rows.extra_s, rows.volume))
+    columns: list[list[Any]] = [list(map(column.__getitem__, winners)) for column in rows]
+    return CandleColumns(*columns), len(rows.time) - len(winners)
 
 
-def _keep_own_clock(
+def _record_clock(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: CandleColumns, clock: Clock
 ) -> None:
-    if timeframe == M1 or clock == UTC or clock in symbols.own_clocks(db, symbol):
+    if timeframe == M1 or clock == UTC or clock in symbols.stored_clocks(db, symbol):
         return  # an M1 is the same minute on every clock
     on_utc = timeframe.intraday and not any(rows.extra_s)
     if on_utc and not any(time % timeframe.seconds for time in rows.time):
         return
     for time, extra_s in zip(rows.time, rows.extra_s, strict=True):
         if UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + extra_s):
-            is_new = clock not in symbols.kept_clocks(db, symbol)
-            symbols.keep_clock(db, symbol, clock)
+            is_new = clock not in symbols.materialised_clocks(db, symbol)
+            symbols.add_stored_clock(db, symbol, clock)
             if is_new:
                 derive.derive_clock(db, symbol, clock)
             return
@@ -130,17 +131,17 @@ SELECT EXISTS (SELECT 1 FROM candle WHERE series = :series AND time BETWEEN :fir
 """
 
 
-def _is_untouched(
+def _are_buckets_free(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: CandleColumns
 ) -> bool:
-    if timeframe in CHAIN and timeframe != M1 and derive.read_extent(db, symbol):
-        return False  # what lies below may prove that rows were saved while forming
+    if timeframe in CHAIN and timeframe != M1 and extent.read_extent(db, symbol):
+        return False  # finer candles may prove that rows were saved while forming
     span = {"first": min(rows.time), "last": max(rows.time)}
     series = symbol.series(timeframe.number)
     return not connection.query_one(db, IS_OCCUPIED, {"series": series, **span})
 
 
-def _find_early(rows: CandleColumns, now: float) -> set[int]:
+def _find_provisional(rows: CandleColumns, now: float) -> set[int]:
     return {time for time in rows.time if time + M1.seconds > now}
 
 
@@ -153,66 +154,79 @@ def _merge(
     fill: bool,
     now: float,
 ) -> tuple[WriteResult, list[BucketKey]]:
-    edits = CandleChanges(symbol.series(timeframe.number))
-    present = derive.read_at(db, edits.series, rows.time)
-    spare = derive.read_superseded_at(db, edits.series, rows.time)
-    early = _find_early(rows, now) if timeframe == M1 else set()
-    closed = ticks.provisional_at(db, symbol, rows.time) - early if timeframe == M1 else set()
-    folds = _fold_below(db, symbol, timeframe, rows, clock, early)
+    changes = CandleChanges(symbol.series(timeframe.number))
+    present = derive.read_at(db, changes.series, rows.time)
+    superseded = derive.read_superseded_at(db, changes.series, rows.time)
+    provisional, finished = _split_minutes(db, symbol, timeframe, rows, now)
+    rolled_up = _roll_up_below(db, symbol, timeframe, rows, clock, provisional)
     changed: list[BucketKey] = []
-    taken: set[int] = set()
+    accepted: set[int] = set()
     inserted = unchanged = kept = 0
     protected: list[int] = []
     for time, extra_s, *values in zip(*rows, strict=True):
         key, new = (time, extra_s), Ohlcv(*values)
-        have = present.get(key)
-        stored = have.values if have and have.kind != DERIVED else spare.get(key)
+        current, former = present.get(key), superseded.get(key)
+        stored = current.values if current and current.kind != DERIVED else former
         same = is_same(new, stored)
-        if same and time not in closed:
+        if same and time not in finished:
             unchanged += 1
-        elif fill and not same and have is not None and have.kind != DERIVED:
+        elif fill and not same and current is not None and current.kind != DERIVED:
             kept += 1
         elif stored is not None and _protects(stored, new):
             kept += 1
             protected.append(time)
         else:
-            taken.add(time)
-            wanted = edits.resolve(key, have, spare.get(key), new, folds.get(key))
-            if wanted is not None and wanted.kind == DERIVED:
-                kept += 1  # the finer candles know better; it comes back should they go
-            elif same and wanted == have:
+            accepted.add(time)
+            chosen = changes.set_bucket(key, current, former, new, rolled_up.get(key))
+            if chosen is not None and chosen.kind == DERIVED:
+                kept += 1  # superseded by finer candles; it returns if those are deleted
+            elif same and chosen == current:
                 unchanged += 1
             else:
-                inserted += have is None
-            if wanted != have:
+                inserted += current is None
+            if chosen != current:
                 changed.append(key)
-    edits.apply(db)
-    ticks.mark_provisional(db, symbol, early & taken, closed & taken)
+    changes.apply(db)
+    tick_rollup.mark_provisional(db, symbol, provisional & accepted, finished & accepted)
     updated = len(rows.time) - inserted - unchanged - kept
-    return WriteResult(
-        inserted, updated, unchanged, kept, 0, 0, _warn(timeframe, protected)
-    ), changed
+    warnings = _warn(timeframe, protected)
+    return WriteResult(inserted, updated, unchanged, kept, 0, 0, warnings), changed
 
 
-def _fold_below(
+def _split_minutes(
+    db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: CandleColumns, now: float
+) -> tuple[set[int], set[int]]:
+    # The minutes that are provisional now, and those that were and are final from now on.
+    if timeframe != M1:
+        return set(), set()
+    provisional = _find_provisional(rows, now)
+    return provisional, tick_rollup.find_provisional(db, symbol, rows.time) - provisional
+
+
+def _roll_up_below(
     db: apsw.Connection,
     symbol: Symbol,
     timeframe: Timeframe,
     rows: CandleColumns,
     clock: Clock,
-    early: set[int],
+    provisional: set[int],
 ) -> dict[BucketKey, Ohlcv]:
-    if timeframe == M1:  # the broker's stays, unless it came early
-        return {(time, 0): fold for time, fold in ticks.fold_ticks(db, symbol, early).items()}
+    if timeframe == M1:  # a stored M1 stays, unless it is provisional
+        return {
+            (time, 0): minute
+            for time, minute in tick_rollup.roll_up_ticks(db, symbol, provisional).items()
+        }
     if timeframe not in CHAIN:
         return {}
-    kept = symbols.kept_clocks(db, symbol)
-    folds: dict[BucketKey, Ohlcv] = {}
+    materialised_on = symbols.materialised_clocks(db, symbol)
+    rolled_up: dict[BucketKey, Ohlcv] = {}
     spans = derive.merge_spans(timeframe, rows.time, rows.extra_s)
     for on in (UTC,) if timeframe.intraday or clock == UTC else (UTC, clock):
         runs = derive.disjoint_runs(on, timeframe, spans)
-        folds |= roll_up(db, symbol, timeframe, plan_tiles(timeframe, on, kept, runs))
-    return folds
+        rolled_up |= roll_up(
+            db, symbol, timeframe, plan_tiles(timeframe, on, materialised_on, runs)
+        )
+    return rolled_up
 
 
 def _protects(stored: Ohlcv, new: Ohlcv) -> bool:

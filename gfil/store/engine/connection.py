@@ -1,8 +1,7 @@
-"""Connections, pragmas, transactions, creation and upgrade of the database file."""
+"""Open, create and configure the database file; run transactions, snapshots and queries."""
 
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,18 +10,11 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from gfil.errors import (
-    Busy,
-    DatabaseError,
-    DiskFull,
-    ForeignDatabase,
-    GfilError,
-    NoDatabase,
-)
-from gfil.store.engine import file_copy
+from gfil.errors import DatabaseError, DiskFull, ForeignDatabase, NoDatabase
+from gfil.store.engine import file_copy, upgrade
+from gfil.store.engine.sqlite_errors import translate_errors
+from gfil.store.engine.upgrade import APPLICATION_ID, SCHEMA_VERSION
 
-APPLICATION_ID = 0x4746494C  # "GFIL"
-SCHEMA_VERSION = 5
 WRITER_WAIT_MS = 5000
 READER_WAIT_MS = 2000
 POLL_S = 0.0005
@@ -31,35 +23,25 @@ WRITER_CACHE_KIB = 16 * 1024
 READER_CACHE_KIB = 1024
 CHECKPOINT_PAGES = 4000  # 16 MB of WAL: fewer, larger checkpoints while a file is imported
 
-SCHEMA_FOLDER = Path(__file__).parents[1] / "schema"
-SCHEMA = (SCHEMA_FOLDER / "schema.sql").read_text(encoding="utf-8")
-
-# Changes to the schema, oldest first: UPGRADES[n] turns version n + 1 into n + 2. Append only.
-UPGRADES = [
-    (SCHEMA_FOLDER / f"upgrade_{version}.sql").read_text(encoding="utf-8")
-    for version in range(2, SCHEMA_VERSION + 1)
-]
-
 
 class Connection(apsw.Connection):
-    """A connection that knows the number of the change its transaction makes."""
+    """A connection that remembers the change number of its transaction."""
 
     change: int | None = None
 
 
 class Upgrade(NamedTuple):
-    """What became of an older database: `copy` is how it was, None where that had no room."""
+    """A done upgrade: the schema before it, and the copy (None if the disk had no room)."""
 
     schema_before: int
     copy: Path | None
 
 
-def create(path: Path, *, keeps_older: bool = True) -> Upgrade | None:
-    """Make the database if there is none, and bring an older one up to date.
+def create(path: Path, *, keep_copy: bool = True) -> Upgrade | None:
+    """Create the database if it does not exist; upgrade an older one.
 
-    An older one is copied first, to a name such as `gfil.schema-1.db` beside it, unless
-    `keeps_older` says not to. Safe when several processes do it at once: the first one makes it,
-    the others find it made.
+    With `keep_copy` an older file is first copied to a name such as `gfil.schema-1.db` in the same
+    folder. Several processes may call this at once: the first one creates the file.
 
     Raises:
         ForeignDatabase: the file belongs to something else or to a newer program.
@@ -70,52 +52,52 @@ def create(path: Path, *, keeps_older: bool = True) -> Upgrade | None:
         db = Connection(os.fspath(path), flags=flags)
         try:
             db.set_busy_timeout(WRITER_WAIT_MS)
-            if _is_blank(db):
+            if upgrade.is_blank(db):
                 _set(db, "auto_vacuum", "INCREMENTAL", 2)  # before the first table, or never
             else:
-                check_ours(db, path, oldest=1)  # before WAL is switched on in somebody else's file
+                check_ours(db, path, oldest=1)  # before WAL is set in a foreign file
             _configure_writer(db)
-            upgrade = _keep_as_it_is(db, path) if keeps_older else None
+            done = _copy_older(db, path) if keep_copy else None
             with transaction(db):
-                _upgrade(db)
+                upgrade.create_or_upgrade(db)
         finally:
             db.close()
-    return upgrade
+    return done
 
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Let no other process make, upgrade or replace a database of the folder meanwhile."""
-    # SQLite's own lock is no help: a copy cannot be written inside a transaction.
+    """Keep other processes from creating, upgrading or replacing a database in the folder."""
+    # SQLite's own lock does not help: a copy cannot be written inside a transaction.
     try:
-        held = os.open(folder, os.O_RDONLY)
+        lock = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise DatabaseError(folder, str(error.strerror)) from error
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(held)
+        os.close(lock)
 
 
-def _keep_as_it_is(db: Connection, path: Path) -> Upgrade | None:
+def _copy_older(db: Connection, path: Path) -> Upgrade | None:
     version = db.pragma("user_version")
-    if _is_blank(db) or version == SCHEMA_VERSION:
+    if upgrade.is_blank(db) or version == SCHEMA_VERSION:
         return None
     copy = path.with_name(f"{path.stem}.schema-{version}{path.suffix}")
     try:
         file_copy.write_copy(db, copy)
     except DiskFull:
-        return Upgrade(version, None)  # the upgrade itself needs little room, and is all or nothing
+        return Upgrade(version, None)  # the upgrade itself needs little room and is atomic
     return Upgrade(version, copy)
 
 
 def connect(path: Path, *, readonly: bool = False, cache_kib: int | None = None) -> Connection:
-    """Open an existing, up-to-date database; `cache_kib` is for pages, where the usual is too much.
+    """Open an existing database with the current schema; `cache_kib` replaces the usual cache size.
 
     Raises:
-        NoDatabase: there is none at the path.
-        ForeignDatabase: it is not one of ours, or its schema is not this program's.
+        NoDatabase: the file does not exist.
+        ForeignDatabase: it is not a GFIL database, or its schema is older or newer.
     """
     if not path.exists():
         raise NoDatabase(path)
@@ -138,10 +120,10 @@ def connect(path: Path, *, readonly: bool = False, cache_kib: int | None = None)
 
 
 def retry_until(seconds: float) -> Callable[[int], bool]:
-    """Return a busy handler that asks for a lock again and again, so many seconds from now on.
+    """Return a busy handler that retries for a lock every 0.5 ms, for some seconds from now on.
 
-    SQLite's own rests grow to 100 ms: so seldom one never meets the moment between two commits of
-    somebody who writes without a pause.
+    SQLite's own handler sleeps up to 100 ms, too long to hit the moment between two commits of a
+    process that writes without a pause.
     """
     end = time.monotonic() + seconds
 
@@ -154,10 +136,10 @@ def retry_until(seconds: float) -> Callable[[int], bool]:
 
 @contextmanager
 def transaction(db: apsw.Connection) -> Iterator[None]:
-    """Run the block as one write: all of it is committed, or none.
+    """Run the block as one write transaction: all of it is committed, or nothing.
 
-    BEGIN IMMEDIATE, because a read that turns into a write fails at once with BUSY_SNAPSHOT
-    whatever the timeout (sqlite.org/isolation.html).
+    BEGIN IMMEDIATE, because a read that turns into a write fails at once with BUSY_SNAPSHOT,
+    regardless of the timeout (sqlite.org/isolation.html).
 
     Raises:
         Busy: another process held the write lock longer than the timeout.
@@ -174,7 +156,7 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
             is_without_room = (
                 isinstance(error, apsw.IOError) and db.system_errno in file_copy.NO_ROOM
             )
-            if db.in_transaction:  # SQLite may have rolled back by itself, or a COMMIT got through
+            if db.in_transaction:  # else SQLite has rolled back by itself, or committed
                 db.execute("ROLLBACK")
             if is_without_room:
                 raise DiskFull from error
@@ -183,7 +165,7 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(db: apsw.Connection) -> Iterator[None]:
-    """Let every read of the block see one and the same state of the database."""
+    """Run the block as one read transaction: all its reads see the same state."""
     with translate_errors(None):
         db.execute("BEGIN DEFERRED")
         try:
@@ -201,7 +183,7 @@ def query_all(
 
 
 def query_one(db: apsw.Connection, sql: str, bindings: Mapping[str, Any] | None = None) -> Any:
-    """Return the one value of a query, its one row if it is wider, or None if there is none."""
+    """Return the first row of a query, or its value if it has one column; None without rows."""
     return db.execute(sql, bindings).get
 
 
@@ -209,7 +191,7 @@ READ_STATE = "SELECT epoch, change FROM store"
 
 
 def read_state(db: apsw.Connection) -> tuple[str, int]:
-    """Return the epoch and the number of the newest change."""
+    """Return the epoch and the newest change number."""
     epoch, change = query_one(db, READ_STATE)
     return epoch, change
 
@@ -218,7 +200,7 @@ NEXT_CHANGE = "UPDATE store SET change = change + 1 RETURNING change"
 
 
 def next_change(db: apsw.Connection) -> int:
-    """Count one more change, once per transaction however often it is asked; return its number."""
+    """Return the change number of this transaction; the first call increments the counter."""
     assert isinstance(db, Connection)
     if db.change is None:
         db.change = int(query_one(db, NEXT_CHANGE))
@@ -229,34 +211,8 @@ RENEW_EPOCH = "UPDATE store SET epoch = :epoch"
 
 
 def renew_epoch(db: apsw.Connection) -> None:
-    """Tell everyone who remembers change numbers to forget them."""
-    db.execute(RENEW_EPOCH, {"epoch": _new_epoch()})
-
-
-def _new_epoch() -> str:
-    return secrets.token_hex(8)
-
-
-@contextmanager
-def translate_errors(path: Path | None) -> Iterator[None]:
-    """Raise errors of SQLite as what they mean to a user."""
-    try:
-        yield
-    except apsw.Error as error:
-        raise translate(error, path) from error
-
-
-def translate(error: apsw.Error, path: Path | None = None) -> GfilError | apsw.Error:
-    """Return what an error of SQLite means to a user; one that is our own fault stays as it is."""
-    if isinstance(error, (apsw.BusyError, apsw.LockedError, apsw.ProtocolError, apsw.NoMemError)):
-        return Busy()
-    if isinstance(error, apsw.FullError):
-        return DiskFull()
-    if isinstance(error, apsw.NotADBError):
-        return ForeignDatabase(path, "it is not an SQLite database")
-    if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.CorruptError)):
-        return DatabaseError(path, str(error))
-    return error
+    """Replace the epoch, which invalidates all change numbers that caches and clients hold."""
+    db.execute(RENEW_EPOCH, {"epoch": upgrade.new_epoch()})
 
 
 def _set(db: apsw.Connection, pragma: str, value: str | int, expected: str | int) -> None:
@@ -274,15 +230,14 @@ def _configure_writer(db: apsw.Connection) -> None:
     _configure(db, WRITER_CACHE_KIB)
 
 
-# What a roll-up is to fold, laid out anew for each (see rollup.py); a temporary table, for every
-# connection may have one, also a read-only one.
-TILE = """
+# The tiles of one roll-up (see rollup.py). A temporary table works on read-only connections too.
+CREATE_TILE = """
 CREATE TEMP TABLE tile (
-    start   INTEGER PRIMARY KEY,  -- UNIX s, as all of these
-    stop    INTEGER NOT NULL,
-    bucket  INTEGER NOT NULL,     -- start of the bucket it is of
-    length  INTEGER NOT NULL,     -- of that bucket
-    base_s  INTEGER NOT NULL      -- length of the candles to fold
+    start   INTEGER PRIMARY KEY,  -- UNIX s
+    stop    INTEGER NOT NULL,     -- UNIX s
+    bucket  INTEGER NOT NULL,     -- start of its bucket, UNIX s
+    length  INTEGER NOT NULL,     -- length of its bucket, s
+    base_s  INTEGER NOT NULL      -- length of the base candles
 ) STRICT
 """
 
@@ -294,24 +249,17 @@ def _configure(db: apsw.Connection, cache_kib: int) -> None:
     _set(db, "trusted_schema", 0, 0)
     for setting in (apsw.SQLITE_DBCONFIG_DQS_DML, apsw.SQLITE_DBCONFIG_DQS_DDL):
         db.config(setting, 0)  # "x" is a column, never a string
-    # Without this guarantee a build with STAT4, such as APSW's, compiles a statement anew whenever
-    # a bound value changes: 170 µs for a roll-up that runs in 20 (sqlite.org/queryplanner-ng.html).
+    # Without this guarantee a build with STAT4, such as APSW's, recompiles a statement whenever a
+    # bound value changes: 170 µs for a roll-up that runs in 20 (sqlite.org/queryplanner-ng.html).
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    db.execute(TILE)
-
-
-TABLES = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'"
-
-
-def _is_blank(db: apsw.Connection) -> bool:
-    return bool(query_one(db, TABLES) == 0)
+    db.execute(CREATE_TILE)
 
 
 def check_ours(db: apsw.Connection, path: Path, oldest: int) -> None:
-    """Refuse a file that is not this program's, or of a schema newer than it or below `oldest`.
+    """Refuse a foreign file, a newer schema, or a schema older than `oldest`.
 
     Raises:
-        ForeignDatabase: it is so.
+        ForeignDatabase: the file is one of these.
     """
     version = db.pragma("user_version")
     if db.pragma("application_id") != APPLICATION_ID:
@@ -322,18 +270,3 @@ def check_ours(db: apsw.Connection, path: Path, oldest: int) -> None:
         )
     if version < oldest:
         raise ForeignDatabase(path, f"it has the old schema {version}: run `scripts/gfil init`")
-
-
-FIRST_STATE = "INSERT INTO store (id, epoch, change) VALUES (1, :epoch, 0)"
-
-
-def _upgrade(db: apsw.Connection) -> None:
-    if _is_blank(db):
-        db.execute(SCHEMA).fetchall()  # lazy: without reading on it stops at the first row
-        db.execute(FIRST_STATE, {"epoch": _new_epoch()})
-        db.pragma("application_id", APPLICATION_ID)
-    else:
-        for step in UPGRADES[db.pragma("user_version") - 1 :]:
-            db.execute(step).fetchall()
-    if db.pragma("user_version") != SCHEMA_VERSION:  # setting the same again would be a write
-        db.pragma("user_version", SCHEMA_VERSION)

@@ -1,4 +1,4 @@
-"""Fail-stop: after an I/O error nothing is acknowledged until a fresh process has checked."""
+"""Fail-stop: after an I/O error no write is acknowledged until a fresh process has checked."""
 
 import contextlib
 import logging
@@ -11,18 +11,18 @@ from pathlib import Path
 import apsw
 
 from gfil.errors import Busy, DatabaseError, DiskFull, GfilError
-from gfil.store.engine import connection
+from gfil.store.engine import connection, upgrade
 
 RETRY_S = 2.0
-SUCCESSOR_S = 10.0  # in which one that leaves is replaced
-PIECE_BYTES = 64 * 1024  # SQLite's file layer takes less than 128 KB at once (os_unix.c)
-DOUBTED, DISPELLED, DAMAGED, YOUNGEST = range(4)
+SUCCESSOR_S = 10.0  # an ended process is replaced within this time
+CHUNK_BYTES = 64 * 1024  # SQLite's file layer accepts less than 128 KiB at once (os_unix.c)
+FAILED_AT, CLEARED, DAMAGED, NEWEST_START = range(4)
 
 log = logging.getLogger("gfil")
 
 
 class InDoubt(Busy):
-    """The disk failed at a write: until a check has passed nothing is stored."""
+    """The disk failed at a write: no write is allowed until a check has passed."""
 
     type = "in_doubt"
     title = "The disk failed"
@@ -30,13 +30,13 @@ class InDoubt(Busy):
     def __init__(self) -> None:
         super().__init__(
             "the disk failed at a write, nothing is acknowledged until the database has been "
-            "checked: send it again then",
+            "checked: send the request again then",
             retry_after_s=5,
         )
 
 
 class Damaged(DatabaseError):
-    """The file contradicts itself: it is read, as far as that goes, and never written."""
+    """The file is damaged: reads are tried, writes are refused."""
 
     type = "damaged"
     title = "The database is damaged"
@@ -46,56 +46,56 @@ class Damaged(DatabaseError):
 
 
 class FailStop:
-    """What all processes of a server know of the file's soundness, without a word on the disk.
+    """Shared state of the file's soundness for all processes of a server, in memory only.
 
-    Made before the processes fork it is one for all of them: four numbers in shared memory. The
-    others stop with the one that met the error: they share its disk and its page cache, and a
-    sync that failed once may succeed the next time without having written anything
-    (wiki.postgresql.org/wiki/Fsync_Errors). They need not leave: what failed was undone, and what
-    they remember of the file came from commits that were synced.
+    Created before the processes fork: four numbers in shared memory. After an I/O error in one
+    process all of them stop writing: they share its disk and page cache, and a sync that failed
+    once may succeed the next time without writing anything (wiki.postgresql.org/wiki/Fsync_Errors).
+    The others need not exit: the failed write was undone, and their caches come from synced
+    commits.
 
-    `leave` ends a process that somebody will replace; its successor checks. Each that meets an
-    error leaves: a successor checks only what was doubted before it was born. Where nobody
-    replaces it, under another server or in a test, the next write checks first.
+    `leave` ends a process that the server replaces; the successor checks the file. Every process
+    that meets an error leaves, because a successor checks only failures before its own start.
+    Without `leave`, under another server or in a test, the next write checks first.
     """
 
     def __init__(self) -> None:
-        # When the file was doubted, which doubt was dispelled, whether it is damaged, and when the
-        # youngest process was born or some other left for one to be born.
+        # Time of the last failure, time of the failure that a check cleared, whether the file is
+        # damaged, and when the newest process started (or one left to be replaced).
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
-        self._born = 0.0
-        self._tried = 0.0
+        self._started = 0.0
+        self._last_check = 0.0
         self._has_left = False
         self.leave: Callable[[], None] | None = None
 
     def join(self, leave: Callable[[], None]) -> None:
-        """Note that this process begins now, and what to do for it to be replaced."""
-        self._born, self.leave, self._has_left = time.monotonic(), leave, False
-        self._write(YOUNGEST, self._born)
+        """Register a process at its start; `leave` ends it so that the server replaces it."""
+        self._started, self.leave, self._has_left = time.monotonic(), leave, False
+        self._write(NEWEST_START, self._started)
 
     def check(self, path: Path) -> None:
-        """Refuse to write while the file is in doubt.
+        """Refuse writes while the file is in doubt.
 
         Raises:
-            InDoubt, Damaged: it is.
+            InDoubt, Damaged: writes are refused.
         """
-        doubted, dispelled, damaged, _ = self._read()
+        failed_at, cleared, damaged, _ = self._read()
         if damaged:
             raise Damaged(path)
-        if doubted > dispelled and not (self.leave is None and self.recover(path)):
+        if failed_at > cleared and not (self.leave is None and self.recover(path)):
             raise InDoubt
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether what is found in the file may not be on the disk."""
-        doubted, dispelled, damaged, _ = self._read()
-        return bool(damaged) or doubted > dispelled
+        """Whether the content of the file may not be on the disk."""
+        failed_at, cleared, damaged, _ = self._read()
+        return bool(damaged) or failed_at > cleared
 
-    def note(self, error: BaseException | None, path: Path) -> None:
-        """Look at what ended a write.
+    def record_failure(self, error: BaseException | None, path: Path) -> None:
+        """Record the error that ended a write, if it affects the soundness of the file.
 
         Raises:
-            InDoubt, Damaged: it throws doubt on the file.
+            InDoubt, Damaged: it does.
         """
         error = _of_sqlite(error)
         if isinstance(error, apsw.CorruptError):
@@ -103,25 +103,25 @@ class FailStop:
             self._write(DAMAGED, 1.0)
             raise Damaged(path) from error
         if isinstance(error, apsw.IOError):
-            self._write(DOUBTED, time.monotonic())
+            self._write(FAILED_AT, time.monotonic())
             log.critical("the disk of %s failed, nothing is stored until a check: %s", path, error)
             self._leave_once()
             raise InDoubt from error
 
     def recover(self, path: Path) -> bool:
-        """Check a file in doubt, if that is for this process; say whether it may be written."""
-        doubted, dispelled, damaged, youngest = self._read()
+        """Check a file in doubt, if this process may; return whether writes are allowed."""
+        failed_at, cleared, damaged, newest_start = self._read()
         now = time.monotonic()
-        if damaged or doubted <= dispelled:
+        if damaged or failed_at <= cleared:
             return not damaged
-        is_fresh = self.leave is None or self._born > doubted
-        if not is_fresh and youngest <= doubted < now - SUCCESSOR_S:
-            # Nobody came after the one that met the error: a restart had replaced it before.
-            self._write(YOUNGEST, now)  # one successor is enough
+        is_fresh = self.leave is None or self._started > failed_at
+        if not is_fresh and newest_start <= failed_at < now - SUCCESSOR_S:
+            # No process started after the failure: the server had replaced the failed one before.
+            self._write(NEWEST_START, now)  # one successor is enough
             self._leave_once()
-        if not is_fresh or now - self._tried < RETRY_S:
+        if not is_fresh or now - self._last_check < RETRY_S:
             return False
-        self._tried = now
+        self._last_check = now
         try:
             _probe(path)
         except (apsw.Error, GfilError) as error:
@@ -132,7 +132,7 @@ class FailStop:
                 log.error("%s cannot be checked yet: %s", path, error)
             return False
         log.warning("%s has passed its check and is written again", path)
-        self._write(DISPELLED, doubted)  # this one: another process may have met the next
+        self._write(CLEARED, failed_at)  # this failure only: another process may have met the next
         return True
 
     def _leave_once(self) -> None:
@@ -141,16 +141,16 @@ class FailStop:
             self.leave()
 
     def _read(self) -> tuple[float, float, float, float]:
-        doubted, dispelled, damaged, youngest = struct.unpack_from("4d", self._shared)
-        return doubted, dispelled, damaged, youngest
+        failed_at, cleared, damaged, newest_start = struct.unpack_from("4d", self._shared)
+        return failed_at, cleared, damaged, newest_start
 
-    def _write(self, place: int, value: float) -> None:
-        struct.pack_into("d", self._shared, 8 * place, value)
+    def _write(self, index: int, value: float) -> None:
+        struct.pack_into("d", self._shared, 8 * index, value)
 
 
 def _of_sqlite(error: BaseException | None) -> BaseException | None:
     if isinstance(error, DiskFull):
-        return None  # of whatever kind: room is all it takes
+        return None  # also as an I/O error: free space solves it
     return error.__cause__ if isinstance(error, GfilError) else error
 
 
@@ -160,24 +160,24 @@ def _probe(path: Path) -> None:
         if (found := db.pragma("quick_check", 1)) != "ok":
             raise apsw.CorruptError(str(found))
         with connection.transaction(db):
-            # A commit whose sync failed may be found again in the WAL, though only the page cache
-            # has it: whoever sends it again would be told that it is there. A checkpoint alone does
-            # not make that true: a cut of the power would leave new pages below an old WAL.
-            _write_again(Path(f"{path}-wal"))
-            db.pragma("user_version", connection.SCHEMA_VERSION)  # the same again, yet a write
+            # A commit with a failed sync may still be in the WAL, but only in the page cache. The
+            # repeated request would report duplicates although its rows are not on the disk.
+            # A checkpoint alone is not enough: a power cut would leave new pages below an old WAL.
+            _rewrite(Path(f"{path}-wal"))
+            db.pragma("user_version", upgrade.SCHEMA_VERSION)  # unchanged, but a write
         pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         if pages != copied:
-            raise Busy("readers hold on to the WAL")
+            raise Busy("readers still use the WAL")
 
 
-def _write_again(wal: Path) -> None:
-    # Through SQLite's own file layer: to open and close it past that would drop SQLite's locks.
+def _rewrite(wal: Path) -> None:
+    # Through SQLite's file layer: opening and closing the file directly drops SQLite's locks.
     flags = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE
     file = apsw.VFSFile("", str(wal), [flags, 0])
     try:
         size = file.xFileSize()
-        for at in range(0, size, PIECE_BYTES):
-            file.xWrite(file.xRead(min(PIECE_BYTES, size - at), at), at)
+        for at in range(0, size, CHUNK_BYTES):
+            file.xWrite(file.xRead(min(CHUNK_BYTES, size - at), at), at)
         file.xSync(apsw.SQLITE_SYNC_FULL)
     finally:
         file.xClose()

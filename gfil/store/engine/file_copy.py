@@ -1,4 +1,4 @@
-"""Copies of a database: consistent while it is written, checked, and either whole or not there."""
+"""Copy a database while it is in use; a copy is checked, and either complete or absent."""
 
 import errno
 import os
@@ -10,47 +10,48 @@ import apsw
 
 from gfil.errors import DiskFull
 
-SPARE_BYTES = 16_000_000  # a copy must not take the very last of the disk
-# What a full disk may say beside ENOSPC, and SQLite takes for a broken one: a quota, a limit.
+RESERVE_BYTES = 16_000_000  # stay free on the disk after a copy
+# Errors of a disk without room (a quota, a limit) that SQLite reports as I/O errors.
 NO_ROOM = (errno.EDQUOT, errno.EFBIG)
 
-PART = ".part"  # at the end of the name of a copy that is not ready
-
-WRITE_COPY = "VACUUM INTO :path"
+PART = ".part"  # suffix of an incomplete copy
 
 
 def read_free_bytes(folder: Path) -> int:
-    """Return how much more may be written to the disk of a folder."""
-    disk = os.statvfs(folder)  # 1 µs: nothing to remember
+    """Return the free bytes on the disk of a folder."""
+    disk = os.statvfs(folder)  # takes 1 µs: no cache
     return disk.f_bavail * disk.f_frsize
 
 
 def check_pages(path: Path) -> None:
-    """Read a whole copy, as SQLite checks it.
+    """Check a whole copy with SQLite's integrity_check.
 
     Raises:
-        apsw.Error: it is not sound.
+        apsw.Error: the copy is damaged.
     """
     with closing(apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)) as copy:
         if (found := copy.pragma("integrity_check", 1)) != "ok":
             raise apsw.CorruptError(f"the copy is not sound: {found}")
 
 
+WRITE_COPY = "VACUUM INTO :path"
+
+
 def write_copy(
     db: apsw.Connection, target: Path, check: Callable[[Path], object] = check_pages
 ) -> None:
-    """Write a copy of the database as it is now; a file of that name is replaced once all is well.
+    """Write a copy of the database; it replaces `target` once it is complete and checked.
 
-    One process at a time may write it: what another has left unfinished is removed. `check` gets
-    the copy under another name, and raises an error if it is not to have its own.
+    Only one process may write a target at a time; incomplete copies of earlier ones are removed.
+    `check` receives the path of the complete copy before it is renamed, and raises to reject it.
 
     Raises:
-        DiskFull: it does not fit; nothing is left of it.
-        apsw.Error: it could not be read or written, or has not passed its check.
+        DiskFull: the copy does not fit; no file is left of it.
+        apsw.Error: the database could not be read, the copy not written, or the check failed.
     """
     pages = db.pragma("page_count") - db.pragma("freelist_count")
     size_bytes = pages * db.pragma("page_size")
-    if read_free_bytes(target.parent) < size_bytes + SPARE_BYTES:
+    if read_free_bytes(target.parent) < size_bytes + RESERVE_BYTES:
         raise DiskFull(f"no room for a copy of {size_bytes // 1_000_000} MB at {target}")
     part = target.with_name(target.name + PART)
     _remove(part)
@@ -69,13 +70,13 @@ def write_copy(
 
 
 def _remove(part: Path) -> None:
-    for end in ("-journal", "-wal", "-shm"):  # or the next one gets it back
+    for end in ("-journal", "-wal", "-shm"):  # else SQLite applies it to the next copy
         part.with_name(part.name + end).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:
-    """Have a file, or the names in a folder, written to the disk itself."""
+    """Sync a file, or the names in a folder, to the disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

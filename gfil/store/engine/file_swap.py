@@ -1,4 +1,4 @@
-"""One database in place of another: only where nobody has it open, and never half."""
+"""Replace the database file with another: atomically, and only while no process has it open."""
 
 import errno
 import os
@@ -12,55 +12,55 @@ from gfil.errors import Conflict, DatabaseError
 from gfil.store.engine import connection, file_copy
 from gfil.store.engine.connection import Connection
 
-ALONE_MS = 200  # for a reader that is about to end
+EXCLUSIVE_WAIT_MS = 200  # for a reader that is about to end
 
 
 class InUse(Conflict):
-    """Somebody has the database open."""
+    """Another process has the database open."""
 
     type = "in_use"
     title = "In use"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is in use: stop its server, and whatever else has it open, first")
+        super().__init__(f"{path} is in use: first stop its server and other programs that use it")
 
 
 @contextmanager
 def exclusive_access(path: Path) -> Iterator[Connection | None]:
-    """Keep everybody from a database for the time of the block; lend the connection that does so.
+    """Lock a database against all other processes during the block; yield the locking connection.
 
-    Its WAL has been copied into it then, and is gone. A file that SQLite cannot read is kept from
-    the others by the locks alone, its WAL stays, and there is no connection: None.
+    The WAL is checkpointed and removed first. For a damaged file it yields None: only file locks
+    protect it, and its WAL stays.
 
     Raises:
-        InUse: somebody has it open. Whoever was killed has not: the kernel has let go for them.
-        ForeignDatabase: it is sound, but none of this program's.
+        InUse: another process has it open. (A killed process has not: the kernel drops its locks.)
+        ForeignDatabase: the file is sound, but not a GFIL database.
     """
     try:
-        alone = _open_alone(path)
+        db = _open_exclusively(path)
     except (apsw.BusyError, apsw.LockedError) as error:
         raise InUse(path) from error
-    except apsw.Error:  # it is damaged, which may be why it is to be replaced
+    except apsw.Error:  # damaged, which may be the reason to replace it
         with _locked(path):
             yield None
     else:
-        with closing(alone):
-            yield alone
+        with closing(db):
+            yield db
 
 
-TAKE = "BEGIN EXCLUSIVE"
+BEGIN_EXCLUSIVE = "BEGIN EXCLUSIVE"
 
 
-def _open_alone(path: Path) -> Connection:
+def _open_exclusively(path: Path) -> Connection:
     db = Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        db.set_busy_timeout(ALONE_MS)
+        db.set_busy_timeout(EXCLUSIVE_WAIT_MS)
         connection.check_ours(db, path, oldest=0)
-        # Only the one connection there is can do so. Whoever opens the file after that finds no WAL
-        # to write to, which by its name would be that of the database in its place.
+        # This succeeds only for the sole connection. Later connections find no WAL to write to; by
+        # its name such a WAL would belong to the database that replaces this one.
         if db.pragma("journal_mode", "DELETE") != "delete":
             raise apsw.BusyError
-        db.execute(TAKE)
+        db.execute(BEGIN_EXCLUSIVE)
     except BaseException:
         db.close()
         raise
@@ -69,7 +69,7 @@ def _open_alone(path: Path) -> Connection:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    # By SQLite's own file layer: every connection to a database in WAL mode holds a shared lock.
+    # Through SQLite's file layer: every connection to a WAL-mode database holds a shared lock.
     flags = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE
     try:
         file = apsw.VFSFile("", os.fspath(path), [flags, 0])
@@ -85,25 +85,28 @@ def _locked(path: Path) -> Iterator[None]:
         file.xClose()
 
 
-def swap(database: Path, successor: Path, kept: Path) -> Path | None:
-    """Put a database in the place of another, which is `taken`; return where that one is kept.
+def swap(database: Path, successor: Path, old_path: Path) -> Path | None:
+    """Move `successor` to the path of a database under `exclusive_access`.
 
-    At every moment one of the two bears the name, also after a cut of the power. None is returned
-    where there was none.
+    The old database moves to `old_path`. At every moment, also at a power cut, one of the two has
+    the name.
+
+    Returns:
+        `old_path`, or None if there was no database.
     """
     wal, shm = (database.with_name(f"{database.name}-{end}") for end in ("wal", "shm"))
     had_one = database.exists()
     if had_one:
-        _link(database, kept)  # between two renamings there would be no database at all
-    if wal.exists():  # of one that is damaged, or gone; under this name it would be the new one's
-        _link(wal, kept.with_name(f"{kept.name}-wal"))
+        _link(database, old_path)  # between two renames there would be no database
+    if wal.exists():  # of a damaged or missing database; SQLite would apply it to the successor
+        _link(wal, old_path.with_name(f"{old_path.name}-wal"))
         file_copy.sync_file(database.parent)
         wal.unlink()
     shm.unlink(missing_ok=True)
     file_copy.sync_file(database.parent)
     successor.replace(database)
     file_copy.sync_file(database.parent)
-    return kept if had_one else None
+    return old_path if had_one else None
 
 
 def _link(path: Path, second: Path) -> None:
@@ -112,5 +115,5 @@ def _link(path: Path, second: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        told = "its file system gives no file a second name: move it elsewhere, then restore"
-        raise DatabaseError(path, told) from error
+        reason = "its file system has no hard links: move the file elsewhere, then restore"
+        raise DatabaseError(path, reason) from error

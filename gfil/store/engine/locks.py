@@ -1,4 +1,4 @@
-"""Locks among processes, each an empty file beside the database: held until they end, or let go."""
+"""Locks between processes: empty files next to the database, locked until released or exit."""
 
 import fcntl
 import os
@@ -8,16 +8,19 @@ from pathlib import Path
 
 
 def acquire(path: Path) -> int | None:
-    """Return the descriptor of a lock that is this process's from now on; None: another has it.
+    """Acquire a lock; return its file descriptor, or None if another process has it.
 
-    To open one of SQLite's own files instead would drop its locks (sqlite.org/howtocorrupt.html).
+    The lock is a file of its own: opening and closing SQLite's files would drop SQLite's locks
+    (sqlite.org/howtocorrupt.html).
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    if os.geteuid() == 0:  # root restores, and the service is to take it next
+    if os.geteuid() == 0:  # root restores a backup, then the service must open the file
         owner = path.parent.stat()
         os.fchown(file, owner.st_uid, owner.st_gid)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with us
+        fcntl.flock(
+            file, fcntl.LOCK_EX | fcntl.LOCK_NB
+        )  # the kernel releases it when the process ends
     except OSError:
         os.close(file)
         return None
@@ -26,7 +29,7 @@ def acquire(path: Path) -> int | None:
 
 @contextmanager
 def hold(path: Path) -> Iterator[bool]:
-    """Hold a lock for the time of the block; tell whether it is held, or another has it."""
+    """Hold a lock during the block; yield whether it was acquired."""
     lock = acquire(path)
     try:
         yield lock is not None
@@ -36,10 +39,10 @@ def hold(path: Path) -> Iterator[bool]:
 
 
 def checkpointer_path(database: Path) -> Path:
-    """Return the lock of the one process of a server that copies the WAL into the database."""
+    """Return the path of the lock of the one process of a server that checkpoints the WAL."""
     return database.with_name(f"{database.name}-checkpointer")
 
 
 def backup_path(database: Path) -> Path:
-    """Return the lock of whoever backs the database up."""
+    """Return the path of the lock of the process that backs up the database."""
     return database.with_name(f"{database.name}-backup")

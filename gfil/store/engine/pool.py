@@ -1,4 +1,4 @@
-"""The connections of a serving process: readers used in turn, and one writer."""
+"""The connections of a serving process: a pool of readers, and one writer."""
 
 import os
 import threading
@@ -15,70 +15,70 @@ from gfil.store.engine.connection import (
     Connection,
     connect,
     transaction,
-    translate_errors,
 )
 from gfil.store.engine.failstop import FailStop
+from gfil.store.engine.sqlite_errors import translate_errors
 
 IDLE_MAX = 8
-CACHE_KIB = 8 * 1024  # half of an import's: it is kept for as long as the process lives
-BACKSTOP_PAGES = 8000  # 32 MB of WAL: a checkpoint by whoever writes, where nobody else makes them
-BESIDE_CACHE_KIB = 2048  # as fast as 16 MB: an upload goes through time once
+WRITER_CACHE_KIB = 8 * 1024  # half of an import's: the connection lives as long as the process
+DEDICATED_CACHE_KIB = 2048  # as fast as 16 MiB: an upload passes through time once
+AUTOCHECKPOINT_PAGES = 8000  # 32 MB of WAL: writers checkpoint only if no other process does
 
 FileIdentity = tuple[int, int, int]
-"""Where an open connection belongs: its process, and the device and inode of its file."""
+"""The process of a connection, and the device and inode of its file."""
 
 
 def identify_file(path: Path) -> FileIdentity | None:
-    """Return where a connection opened now would belong; None where there is no file."""
+    """Return the identity that a connection opened now would have; None without a file."""
     try:
-        file = path.stat()  # to look at a file does not drop its locks, to open it would
+        file = path.stat()  # unlike opening and closing the file, this does not drop its locks
     except OSError:
         return None
     return os.getpid(), file.st_dev, file.st_ino  # a connection must not cross a fork
 
 
 class Pool:
-    """Read-only connections of one process, used one at a time and kept for the next user.
+    """Read-only connections of one process; threads acquire and release them.
 
-    A connection costs a few hundred microseconds to open and a megabyte to keep: a few serve many
-    threads. When another file has taken the database's place they are dropped.
+    Opening a connection takes a few hundred microseconds, and an idle one uses a megabyte. Idle
+    connections are dropped when another file has replaced the database.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._idle: list[Connection] = []
-        self._home: FileIdentity | None = None  # of the idle ones
+        self._identity: FileIdentity | None = None  # of the idle connections
 
-    def take(self) -> Connection:
-        """Return a connection inside a fresh snapshot; hand it back with `give`."""
-        home = identify_file(self.path)
-        if self._home != home:
-            self._idle, self._home = [], home
+    def acquire(self) -> Connection:
+        """Return a connection inside a fresh snapshot; `release` it afterwards."""
+        identity = identify_file(self.path)
+        if self._identity != identity:
+            self._idle, self._identity = [], identity
         try:
-            db = self._idle.pop()  # atomic, unlike a look before it
+            db = self._idle.pop()  # atomic, unlike a check before it
         except IndexError:
             db = connect(self.path, readonly=True)
         with translate_errors(self.path):
             db.execute("BEGIN DEFERRED")
         return db
 
-    def give(self, db: Connection, *, is_sound: bool = True) -> None:
-        """Take a connection back and end its snapshot; one that failed is not used again."""
-        is_sound = is_sound and db.in_transaction  # which an I/O error ends
-        if is_sound and self._home == identify_file(self.path) and len(self._idle) < IDLE_MAX:
+    def release(self, db: Connection, *, is_sound: bool = True) -> None:
+        """End the snapshot of a connection and make it idle; one that failed is closed."""
+        is_sound = is_sound and db.in_transaction  # an I/O error ends the transaction
+        if is_sound and self._identity == identify_file(self.path) and len(self._idle) < IDLE_MAX:
             db.execute("ROLLBACK")
             self._idle.append(db)
         else:
-            with suppress(apsw.Error):  # of a disk that fails: nobody is left to be told
+            with suppress(apsw.Error):  # a failing disk: the request has failed already
                 db.close()
 
 
 class Writer:
-    """The one connection of a process that requests write through, one transaction at a time.
+    """The one writing connection of a process, shared by its threads one transaction at a time.
 
-    One, because each keeps megabytes of pages, and what others wrote makes them worthless. It
-    belongs to the process that opened it, and is opened anew when another file has taken the
-    database's place or when a write failed.
+    It is one connection, because each caches megabytes of pages and writes of other connections
+    invalidate them. It is reopened when another file has replaced the database, and after a failed
+    write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,32 +86,34 @@ class Writer:
         self.failstop = FailStop()
         self._lock = threading.Lock()
         self._db: Connection | None = None
-        self._home: FileIdentity | None = None
+        self._identity: FileIdentity | None = None
 
     @contextmanager
     def transaction(self, wait_ms: int = WRITER_WAIT_MS) -> Iterator[Connection]:
-        """Run the block as one write, after those of other threads: all is committed, or nothing.
+        """Run the block as one write transaction: all is committed, or nothing.
 
-        `wait_ms` is for those of this process and of others together.
+        `wait_ms` limits the wait for other threads and other processes together.
 
         Raises:
-            Busy: other threads or processes held the write lock longer than the timeout.
-            InDoubt, Damaged: the disk failed, in whose hands ever, and no check has passed since.
-            DiskFull, DatabaseError: it could not be stored.
+            Busy: other threads or processes held the write lock longer than `wait_ms`.
+            InDoubt, Damaged: the disk failed, in any process, and no check has passed since.
+            DiskFull, DatabaseError: the transaction could not be stored.
         """
-        due = time.monotonic() + wait_ms / 1000
+        deadline = time.monotonic() + wait_ms / 1000
         if not self._lock.acquire(timeout=wait_ms / 1000):
             raise Busy
         try:
             self.failstop.check(self.path)
             db = self._open()
-            db.set_busy_timeout(max(1, int(1000 * (due - time.monotonic()))))
+            db.set_busy_timeout(max(1, int(1000 * (deadline - time.monotonic()))))
             with transaction(db):
                 yield db
-            self.failstop.check(self.path)  # another may have failed while this waited for the lock
+            self.failstop.check(self.path)  # another process may have failed meanwhile
         except (DatabaseError, DiskFull, apsw.Error) as error:
             try:
-                self.failstop.note(error, self.path)  # at once: SQLite's lock is free already
+                self.failstop.record_failure(
+                    error, self.path
+                )  # at once: SQLite's lock is free already
             finally:
                 self._close()
             raise
@@ -119,40 +121,42 @@ class Writer:
             self._lock.release()
 
     @contextmanager
-    def beside(self) -> Iterator[Connection]:
-        """Lend a connection of its own, for many transactions while others go on with theirs.
+    def dedicated_connection(self) -> Iterator[Connection]:
+        """Open a separate writing connection for the block, for many transactions in turn.
 
         Raises:
-            InDoubt, Damaged: the disk failed, before or meanwhile, in whose hands ever.
-            DiskFull, DatabaseError: something could not be stored.
+            InDoubt, Damaged: the disk failed, before or meanwhile, in any process.
+            DiskFull, DatabaseError: a transaction could not be stored.
         """
         self.failstop.check(self.path)
         try:
-            with closing(connect(self.path, cache_kib=BESIDE_CACHE_KIB)) as db:
+            with closing(connect(self.path, cache_kib=DEDICATED_CACHE_KIB)) as db:
                 yield db
         except (DatabaseError, DiskFull, apsw.Error) as error:
-            self.failstop.note(error, self.path)
+            self.failstop.record_failure(error, self.path)
             raise
         self.failstop.check(self.path)
 
     def check(self) -> None:
-        """Say whether what comes next could be stored.
+        """Check whether writes are allowed.
 
         Raises:
-            InDoubt, Damaged: as `transaction`.
+            InDoubt, Damaged: they are not, as in `transaction`.
         """
         self.failstop.check(self.path)
 
     def _open(self) -> Connection:
-        home = identify_file(self.path)
-        if self._db is None or self._home != home:
+        identity = identify_file(self.path)
+        if self._db is None or self._identity != identity:
             self._close()
-            self._db, self._home = connect(self.path, cache_kib=CACHE_KIB), home
-            self._db.wal_autocheckpoint(BACKSTOP_PAGES)
+            self._db, self._identity = connect(self.path, cache_kib=WRITER_CACHE_KIB), identity
+            self._db.wal_autocheckpoint(AUTOCHECKPOINT_PAGES)
         return self._db
 
     def _close(self) -> None:
         db, self._db = self._db, None
         if db is not None:
-            with suppress(apsw.Error):  # the last one to close checkpoints, on a disk that may fail
+            with suppress(
+                apsw.Error
+            ):  # the last connection checkpoints on close, and the disk may fail
                 db.close()

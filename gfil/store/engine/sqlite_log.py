@@ -1,11 +1,11 @@
-"""What SQLite complains of by itself: a failed sync of a checkpoint shows nowhere else."""
+"""SQLite's error log: the only place that shows a failed sync of a checkpoint."""
 
 from collections.abc import Callable
 
 import apsw
 
-# A recovered WAL, a statement compiled anew, a broken CHECK: told where they happen, or no error.
-USUAL = {
+# A recovered WAL, a recompiled statement, a failed CHECK: no errors, or raised where they happen.
+IGNORED_CODES = {
     apsw.SQLITE_NOTICE,
     apsw.SQLITE_WARNING,
     apsw.SQLITE_SCHEMA,
@@ -20,15 +20,15 @@ NAMES = {
 }
 
 
-def listen(tell: Callable[[str, str], None]) -> None:
-    """Have `tell(name, message)` called for each error, in the thread that met it.
+def listen(report: Callable[[str, str], None]) -> None:
+    """Call `report(name, message)` for each error, in the thread where it occurs.
 
-    One listener a process, and for all its connections; it must not use SQLite itself
+    A process has one listener for all its connections. The listener must not use SQLite
     (sqlite.org/errlog.html).
     """
 
-    def note(code: int, message: str) -> None:
-        if code & 0xFF not in USUAL:
-            tell(NAMES.get(code, str(code)), message)
+    def filter_code(code: int, message: str) -> None:
+        if code & 0xFF not in IGNORED_CODES:
+            report(NAMES.get(code, str(code)), message)
 
-    apsw.config(apsw.SQLITE_CONFIG_LOG, note)
+    apsw.config(apsw.SQLITE_CONFIG_LOG, filter_code)

@@ -1,1 +1,1 @@
-"""Removal of rows: pruning, deletion and the sweep of deleted symbols."""
+"""Removal of rows: prune, delete a range, sweep deleted symbols."""

@@ -9,23 +9,26 @@ import apsw
 from gfil import clocks
 from gfil.clocks import UTC, Bucket
 from gfil.store import symbols
-from gfil.store.candles import derive, ticks
+from gfil.store.candles import derive, extent, tick_rollup
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, DAY, M1, TIMEFRAMES, Timeframe
 
 SLICE_S = 3 * DAY  # deleted in one transaction: about 4 000 M1
-SLICE_TICKS = 5_000  # or so many
-OVERLAPS_NAMED_MAX = 5
+SLICE_TICKS = 5_000  # deleted in one transaction
+OVERLAPS_NAMED_MAX = 5  # of each timeframe
 
 
 class Deleted(NamedTuple):
-    """How many stored and settled candles and ticks went; `change` is 0 where none did."""
+    """Counts of deleted candles (stored and settled) and ticks; `change` is 0 if nothing was."""
 
     deleted: int
     ticks: int
     change: int
     warnings: list[str]
+
+
+OnSlice = Callable[[apsw.Connection, Deleted], object]
 
 
 def delete_range(
@@ -36,15 +39,24 @@ def delete_range(
     timeframe: Timeframe | None = None,
     *,
     rest: Callable[[float], None] = sleep,
+    on_slice: OnSlice = lambda db, deleted: None,
 ) -> Deleted:
-    """Delete a range, one transaction after another, each leaving true what is derived.
+    """Delete a range in slices, one transaction each; derived candles follow in the same one.
 
-    Between them it rests for as long as they take: SQLite's lock is not fair to others that wait.
-    Stored and settled candles whose whole bucket lies in `[start, stop)` go: of one timeframe, or
-    of all and the ticks too, on every clock. Candles that lie only partly in it stay and are named
-    in the warnings.
+    It deletes stored and settled candles whose whole bucket lies in `[start, stop)`, on every
+    clock. Candles that overlap the range stay and are named in the warnings.
+
+    Args:
+        db: a connection outside a transaction.
+        symbol: the symbol.
+        start: start of the range, UNIX s.
+        stop: end of the range, exclusive.
+        timeframe: the timeframe to delete; None: all timeframes and the ticks.
+        rest: called after each slice with its duration; SQLite's lock is not fair to waiting
+            writers.
+        on_slice: called inside each slice's transaction with its counts.
     """
-    deleted = gone_ticks = change = 0
+    deleted = tick_count = change = 0
     lower = start
     while (first := _first_time(db, symbol, lower)) is not None and first < stop:
         lower = min(_end_of_slice(db, symbol, first), stop)
@@ -52,21 +64,22 @@ def delete_range(
             began = monotonic()
             symbol = symbols.reload(db, symbol)
             done = delete_slice(db, symbol, Bucket(first, lower), stop, timeframe)
+            on_slice(db, done)
         rest(monotonic() - began)
-        deleted, gone_ticks = deleted + done.deleted, gone_ticks + done.ticks
+        deleted, tick_count = deleted + done.deleted, tick_count + done.ticks
         change = done.change or change
-    if symbols.own_clocks(db, symbol):
+    if symbols.stored_clocks(db, symbol):
         with connection.transaction(db):
             release_clocks(db, symbols.reload(db, symbol))
     return Deleted(
-        deleted, gone_ticks, change, list_overlapping(db, symbol, start, stop, timeframe)
+        deleted, tick_count, change, list_overlapping(db, symbol, start, stop, timeframe)
     )
 
 
 def count_range(
     db: apsw.Connection, symbol: Symbol, start: int, stop: int, timeframe: Timeframe | None = None
 ) -> Deleted:
-    """Tell what `delete_range` would do."""
+    """Count what `delete_range` would delete."""
     bounds = {"start": start, "until": stop, "stop": stop}
     deleted = 0
     for target in [timeframe] if timeframe else TIMEFRAMES:
@@ -74,23 +87,23 @@ def count_range(
         deleted += connection.query_one(db, COUNT, bounds | series)[0]
         deleted += connection.query_one(db, COUNT_SUPERSEDED, bounds | series)
     span = _tick_span(symbol, Bucket(start, stop))
-    gone_ticks = 0 if timeframe else connection.query_one(db, COUNT_TICKS, span)
-    return Deleted(deleted, gone_ticks, 0, list_overlapping(db, symbol, start, stop, timeframe))
+    tick_count = 0 if timeframe else connection.query_one(db, COUNT_TICKS, span)
+    return Deleted(deleted, tick_count, 0, list_overlapping(db, symbol, start, stop, timeframe))
 
 
 def _first_time(db: apsw.Connection, symbol: Symbol, time: int) -> int | None:
-    firsts = (
-        derive.read_first_time(db, symbol.series(timeframe.number), time)
+    firsts = [
+        extent.read_first_time_from(db, symbol.series(timeframe.number), time)
         for timeframe in TIMEFRAMES
-    )
-    tick = ticks.time_after(db, symbol, time * 1000, 0)
-    of_tick = None if tick is None else tick // 1000
-    return min((first for first in (*firsts, of_tick) if first is not None), default=None)
+    ]
+    tick_msc = extent.read_tick_msc_from(db, symbol, time * 1000)
+    firsts.append(None if tick_msc is None else tick_msc // 1000)
+    return min((first for first in firsts if first is not None), default=None)
 
 
 def _end_of_slice(db: apsw.Connection, symbol: Symbol, first: int) -> int:
-    tick = ticks.time_after(db, symbol, first * 1000, SLICE_TICKS)
-    return first + SLICE_S if tick is None else min(tick // 1000 + 1, first + SLICE_S)
+    tick_msc = extent.read_tick_msc_from(db, symbol, first * 1000, SLICE_TICKS)
+    return first + SLICE_S if tick_msc is None else min(tick_msc // 1000 + 1, first + SLICE_S)
 
 
 COUNT = """
@@ -131,22 +144,22 @@ WHERE series = :series AND time >= :start AND time < :until AND time + :seconds 
 def delete_slice(
     db: apsw.Connection,
     symbol: Symbol,
-    piece: Bucket,
+    time_slice: Bucket,
     stop: int,
     timeframe: Timeframe | None = None,
 ) -> Deleted:
-    """Delete what starts in `piece` and ends by `stop`; inside a transaction.
+    """Delete the rows that start in `time_slice` and end by `stop`; inside a transaction.
 
-    What is derived from it is derived again.
+    Candles above the deleted ones are derived again.
     """
     deleted = 0
-    gone_ticks = 0 if timeframe else _delete_ticks(db, symbol, piece)
+    tick_count = 0 if timeframe else _delete_ticks(db, symbol, time_slice)
     for target in [timeframe] if timeframe else TIMEFRAMES:
         bindings = {
             "series": symbol.series(target.number),
             "seconds": target.seconds,
-            "start": piece.start,
-            "until": piece.stop,
+            "start": time_slice.start,
+            "until": time_slice.stop,
             "stop": stop,
         }
         count, first, last = connection.query_one(db, COUNT, bindings)
@@ -155,21 +168,21 @@ def delete_slice(
         if count:
             db.execute(DELETE, bindings)
             deleted += count
-            _derive_again(db, symbol, target, [Bucket(first, last)])
+            _rederive(db, symbol, target, [Bucket(first, last)])
         if target == M1:
             db.execute(DELETE_PROVISIONAL, bindings)
-    is_changed = deleted or gone_ticks
-    return Deleted(deleted, gone_ticks, symbols.log_reset(db, symbol) if is_changed else 0, [])
+    is_changed = deleted or tick_count
+    return Deleted(deleted, tick_count, symbols.log_reset(db, symbol) if is_changed else 0, [])
 
 
-def _delete_ticks(db: apsw.Connection, symbol: Symbol, piece: Bucket) -> int:
-    span = _tick_span(symbol, piece)
-    minutes = ticks.list_minutes(db, symbol, span["start_msc"], span["stop_msc"])
+def _delete_ticks(db: apsw.Connection, symbol: Symbol, time_slice: Bucket) -> int:
+    span = _tick_span(symbol, time_slice)
+    minutes = tick_rollup.list_minutes(db, symbol, span["start_msc"], span["stop_msc"])
     if not minutes:
         return 0
     count: int = connection.query_one(db, COUNT_TICKS, span)
     db.execute(DELETE_TICKS, span)
-    ticks.rederive_minutes(db, symbol, minutes)
+    tick_rollup.rederive_minutes(db, symbol, minutes)
     derive.derive_above(db, symbol, M1, [Bucket(minutes[0], minutes[-1] + M1.seconds)], shrunk=True)
     return count
 
@@ -182,20 +195,20 @@ def _tick_span(symbol: Symbol, span: Bucket) -> dict[str, int]:
     }
 
 
-def _derive_again(
+def _rederive(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, spans: Sequence[Bucket]
 ) -> None:
     if timeframe not in CHAIN:
         return
-    kept = symbols.kept_clocks(db, symbol)
+    materialised_on = symbols.materialised_clocks(db, symbol)
     if timeframe == M1:
         for start, stop in spans:
-            ticks.rederive_minutes(
-                db, symbol, ticks.list_minutes(db, symbol, start * 1000, stop * 1000)
+            tick_rollup.rederive_minutes(
+                db, symbol, tick_rollup.list_minutes(db, symbol, start * 1000, stop * 1000)
             )
     else:
-        for clock in [UTC] if timeframe.intraday else kept:
-            derive.rederive(db, symbol, timeframe, clock, kept, spans, shrunk=True)
+        for clock in [UTC] if timeframe.intraday else materialised_on:
+            derive.rederive(db, symbol, timeframe, clock, materialised_on, spans, shrunk=True)
     derive.derive_above(db, symbol, timeframe, spans, shrunk=True)
 
 
@@ -213,7 +226,7 @@ LIMIT :limit
 def list_overlapping(
     db: apsw.Connection, symbol: Symbol, start: int, stop: int, timeframe: Timeframe | None = None
 ) -> list[str]:
-    """Name stored and settled candles that lie only partly in a range, and so stay."""
+    """Return a warning for each stored or settled candle that overlaps the range and so stays."""
     warnings = []
     for target in [timeframe] if timeframe else TIMEFRAMES:
         bindings = {
@@ -230,24 +243,27 @@ def list_overlapping(
 
 
 def release_clocks(db: apsw.Connection, symbol: Symbol) -> None:
-    """Stop keeping H4 and D1 on clocks whose last own stored candle has gone; in a transaction."""
+    """Remove H4 and D1 on clocks without a stored candle of their own; inside a transaction."""
     for clock in list_idle_clocks(db, symbol):
-        symbols.drop_clock(db, symbol, clock)
+        symbols.remove_stored_clock(db, symbol, clock)
         derive.drop_derived_clock(db, symbol, clock)
 
 
 def list_idle_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[clocks.Clock]:
-    """Return the clocks on which H4 and D1 are kept, and whose last own stored candle has gone."""
-    own = symbols.own_clocks(db, symbol)
-    return [clock for clock in own if not _has_candles_of(db, symbol, clock)]
+    """Return the recorded clocks of a symbol that have no stored candle of their own any more."""
+    recorded = symbols.stored_clocks(db, symbol)
+    return [clock for clock in recorded if not _has_candles_of(db, symbol, clock)]
 
 
-# Up to a day those on UTC's grid are UTC's own: of pruned years there are very many, settled.
+# Up to a day, candles on UTC's grid are UTC's own. Pruned years leave very many of these, settled.
 READ_STORED = """
-SELECT time, extra_s FROM candle
+SELECT time, extra_s
+FROM candle
 WHERE series = :series AND kind > 0 AND NOT (:is_on_grid AND extra_s = 0 AND time % :seconds = 0)
 UNION ALL
-SELECT time, extra_s FROM superseded WHERE series = :series
+SELECT time, extra_s
+FROM superseded
+WHERE series = :series
 """
 
 

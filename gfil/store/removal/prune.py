@@ -1,7 +1,7 @@
-"""Pruning: days older than they are kept go, piece by piece; what is derived from them is settled.
+"""Prune rows past their retention in batches, and settle the candles derived from them.
 
-What goes is not what somebody deletes: candles that were derived from it stay as they are, and
-those who follow live are told nothing.
+Pruning differs from deletion: the derived candles stay as they are, and live subscribers receive no
+event.
 """
 
 from array import array
@@ -12,34 +12,34 @@ import apsw
 
 from gfil.clocks import UTC, Bucket
 from gfil.store import change_log, symbols
-from gfil.store.candles import derive, rollup, ticks
+from gfil.store.candles import derive, extent, rollup, tick_rollup
 from gfil.store.candles.rollup import BucketKey, plan_tiles
 from gfil.store.engine import connection
-from gfil.store.retention import backdated_days
+from gfil.store.retention import backdated_days, rules
 from gfil.store.retention.backdated_days import RECEIVED_FOR_S
 from gfil.store.retention.rules import IN_CHAIN, NUMBERS, TICKS
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, DAY, HOUR, M1, MINUTE, TIMEFRAMES, Timeframe
 
-LOOK_DAYS = 64  # ahead for days that stay; longer than any candle and any piece
-DAYS_MAX = 16  # of one piece
+HORIZON_DAYS = 64  # of one search for protected days; longer than any candle and any batch
+DAYS_MAX = 16  # of one batch
 
 
 class PruneTarget(NamedTuple):
-    """What is to be pruned: `what` of a symbol before `cutoff`, as seen at `now`.
+    """The rows to prune: `subject` of a symbol before `cutoff`, decided at `now`.
 
-    `imported` says that imported days go too.
+    `subject` is a timeframe or `ticks`. `removes_backdated` prunes backdated days too.
     """
 
     symbol: Symbol
-    what: str
+    subject: str
     cutoff: int
     now: int
-    imported: bool
+    removes_backdated: bool
 
 
 class PruneBatch(NamedTuple):
-    """What goes at once: rows that start in `[start, stop)` and, if candles, end by `until`."""
+    """One batch: rows that start in `[start, stop)`; candles must also end by `until`."""
 
     start: int
     stop: int
@@ -47,90 +47,117 @@ class PruneBatch(NamedTuple):
 
 
 class PruneResult(NamedTuple):
-    """What became of a piece: rows that went, and on how many days, and candles settled."""
+    """The outcome of a batch: removed rows, the days they were on, and settled candles."""
 
     rows: int = 0
     days: int = 0
     settled: int = 0
 
 
-STAYING = """
-SELECT day FROM received_day
+def read_target(
+    db: apsw.Connection,
+    symbol: Symbol,
+    subject: str,
+    *,
+    until: int,
+    now: int,
+    removes_backdated: bool = False,
+) -> PruneTarget:
+    """Return the target of a subject by the rules stored now; retention counts back from `until`.
+
+    Raises:
+        SymbolUnknown: the symbol was deleted meanwhile.
+    """
+    symbol = symbols.reload(db, symbol)
+    cutoff = rules.cutoffs(rules.read_rules(db, symbol), until)[subject]
+    return PruneTarget(symbol, subject, cutoff, now, removes_backdated)
+
+
+READ_PROTECTED_DAYS = """
+SELECT day
+FROM received_day
 WHERE symbol_id = :id AND day >= :start AND day < :stop AND time > :since
   AND NOT (
-      :imported
+      :removes_backdated
       AND EXISTS (
-          SELECT 1 FROM backdated_day WHERE series = :own AND backdated_day.day = received_day.day
+          SELECT 1
+          FROM backdated_day
+          WHERE series = :own AND backdated_day.day = received_day.day
       )
   )
 UNION
-SELECT backdated_day.day FROM carray(:series) AS wanted
+SELECT backdated_day.day
+FROM carray(:series) AS given
 CROSS JOIN backdated_day
-ON backdated_day.series = wanted.value AND backdated_day.day >= :start AND backdated_day.day < :stop
-WHERE NOT :imported
+ON backdated_day.series = given.value AND backdated_day.day >= :start AND backdated_day.day < :stop
+WHERE NOT :removes_backdated
 ORDER BY 1
 """
 
 
 def find_batch(
-    db: apsw.Connection, aim: PruneTarget, start: int, *, days: int, rows: int
+    db: apsw.Connection, target: PruneTarget, start: int, *, days: int, rows: int
 ) -> PruneBatch | None:
-    """Return the first piece from `start` on: at most so many days, of ticks so many rows.
+    """Return the first batch from `start` on, or None if no rows are left to prune.
 
-    None: there is nothing more to go. Days that have received rows in the last 48 hours stay, and
-    imported ones, also where something finer is imported.
+    A batch has at most `days` days, of ticks at most `rows` rows. Days that received rows in the
+    last 48 hours are skipped, and so are backdated days of the subject or of a finer one.
     """
-    while (first := _first(db, aim, start)) is not None and first < aim.cutoff:
+    while (first := _first_time(db, target, start)) is not None and first < target.cutoff:
         day = first - first % DAY
-        horizon = min(aim.cutoff, day + LOOK_DAYS * DAY)
-        staying = _staying(db, aim, day, horizon)
+        horizon = min(target.cutoff, day + HORIZON_DAYS * DAY)
+        protected = _read_protected_days(db, target, day, horizon)
         start = day
-        while start in staying:
+        while start in protected:
             start += DAY
         if start > day:
             continue
-        until = staying[0] if staying else horizon
+        until = protected[0] if protected else horizon
         stop = min(until, day + days * DAY)
-        if aim.what == TICKS:
-            return PruneBatch(first, _end_of_ticks(db, aim, first, stop, rows), until)
+        if target.subject == TICKS:
+            return PruneBatch(first, _end_of_ticks(db, target, first, stop, rows), until)
         return PruneBatch(day, stop, until)
     return None
 
 
-def _first(db: apsw.Connection, aim: PruneTarget, start: int) -> int | None:
-    if aim.what == TICKS:
-        tick = ticks.time_after(db, aim.symbol, max(start, 0) * 1000, 0)
-        return None if tick is None else tick // 1000 // MINUTE * MINUTE
-    return derive.read_first_time(db, aim.symbol.series(NUMBERS[aim.what]), start)
+def _first_time(db: apsw.Connection, target: PruneTarget, start: int) -> int | None:
+    if target.subject == TICKS:
+        tick_msc = extent.read_tick_msc_from(db, target.symbol, max(start, 0) * 1000)
+        return None if tick_msc is None else tick_msc // 1000 // MINUTE * MINUTE
+    return extent.read_first_time_from(db, target.symbol.series(NUMBERS[target.subject]), start)
 
 
-def _staying(db: apsw.Connection, aim: PruneTarget, start: int, stop: int) -> list[int]:
+def _read_protected_days(
+    db: apsw.Connection, target: PruneTarget, start: int, stop: int
+) -> list[int]:
     bindings = {
-        "id": aim.symbol.id,
+        "id": target.symbol.id,
         "start": start,
         "stop": stop,
-        "since": aim.now - RECEIVED_FOR_S - HOUR,
-        "imported": aim.imported,
-        "own": aim.symbol.series(NUMBERS[aim.what]),
-        "series": _own_and_finer(aim),
+        "since": target.now - RECEIVED_FOR_S - HOUR,
+        "removes_backdated": target.removes_backdated,
+        "own": target.symbol.series(NUMBERS[target.subject]),
+        "series": _own_and_finer(target),
     }
-    return [day for (day,) in connection.query_all(db, STAYING, bindings)]
+    return [day for (day,) in connection.query_all(db, READ_PROTECTED_DAYS, bindings)]
 
 
-def _own_and_finer(aim: PruneTarget) -> Any:
-    numbers = [NUMBERS[what] for what in (*_finer(aim), aim.what)]
-    return apsw.carray(array("q", map(aim.symbol.series, numbers)))
+def _own_and_finer(target: PruneTarget) -> Any:
+    numbers = [NUMBERS[subject] for subject in (*_finer(target), target.subject)]
+    return apsw.carray(array("q", map(target.symbol.series, numbers)))
 
 
-def _finer(aim: PruneTarget) -> Sequence[str]:
-    return IN_CHAIN[: IN_CHAIN.index(aim.what)] if aim.what in IN_CHAIN else ()
+def _finer(target: PruneTarget) -> Sequence[str]:
+    return IN_CHAIN[: IN_CHAIN.index(target.subject)] if target.subject in IN_CHAIN else ()
 
 
-def _end_of_ticks(db: apsw.Connection, aim: PruneTarget, first: int, stop: int, rows: int) -> int:
-    tick = ticks.time_after(db, aim.symbol, first * 1000, rows)
-    if tick is None:
+def _end_of_ticks(
+    db: apsw.Connection, target: PruneTarget, first: int, stop: int, rows: int
+) -> int:
+    tick_msc = extent.read_tick_msc_from(db, target.symbol, first * 1000, rows)
+    if tick_msc is None:
         return stop
-    return min(stop, max(tick // 1000 // MINUTE * MINUTE, first + MINUTE))
+    return min(stop, max(tick_msc // 1000 // MINUTE * MINUTE, first + MINUTE))
 
 
 COUNT = """
@@ -145,49 +172,51 @@ WHERE symbol_id = :id AND time_msc >= :start_msc AND time_msc < :stop_msc
 """
 
 
-def count_batch(db: apsw.Connection, aim: PruneTarget, piece: PruneBatch) -> PruneResult:
-    """Return how many rows of a piece would go, and on how many days; none is settled."""
-    if aim.what == TICKS:
-        return PruneResult(*connection.query_one(db, COUNT_TICKS, _tick_bounds(aim.symbol, piece)))
-    return PruneResult(*connection.query_one(db, COUNT, _bounds(aim, piece)))
+def count_batch(db: apsw.Connection, target: PruneTarget, batch: PruneBatch) -> PruneResult:
+    """Count the rows of a batch and the days they are on; `settled` stays 0."""
+    if target.subject == TICKS:
+        return PruneResult(
+            *connection.query_one(db, COUNT_TICKS, _tick_bounds(target.symbol, batch))
+        )
+    return PruneResult(*connection.query_one(db, COUNT, _bounds(target, batch)))
 
 
-def remove_batch(db: apsw.Connection, aim: PruneTarget, piece: PruneBatch) -> PruneResult:
-    """Remove a piece, and settle what loses its base; inside a transaction.
+def remove_batch(db: apsw.Connection, target: PruneTarget, batch: PruneBatch) -> PruneResult:
+    """Remove a batch and settle the candles that lose their base; inside a transaction.
 
-    One change of the symbol is counted, for an answer that held the piece is another now; the log
-    tells of it as what viewers are not told.
+    It logs one change of the symbol, because pages that contained the batch have changed. The log
+    entry has the series `PRUNED`, which subscribers ignore.
     """
-    gone = count_batch(db, aim, piece)
-    if not gone.rows or _holds_finer(db, aim, piece):
+    result = count_batch(db, target, batch)
+    if not result.rows or _holds_finer(db, target, batch):
         return PruneResult()
-    if aim.what == TICKS:
-        settled = _remove_ticks(db, aim.symbol, piece)
+    if target.subject == TICKS:
+        settled = _remove_ticks(db, target.symbol, batch)
     else:
-        settled = _remove_candles(db, aim, piece)
-    change = symbols.log_change(db, aim.symbol)
+        settled = _remove_candles(db, target, batch)
+    change = symbols.log_change(db, target.symbol)
     change_log.append(
-        db, change, aim.symbol.series(change_log.PRUNED), [Bucket(piece.start, piece.stop)]
+        db, change, target.symbol.series(change_log.PRUNED), [Bucket(batch.start, batch.stop)]
     )
-    return gone._replace(settled=settled)
+    return result._replace(settled=settled)
 
 
-def _holds_finer(db: apsw.Connection, aim: PruneTarget, piece: PruneBatch) -> bool:
-    # Rules that were changed to and fro can leave some: what is derived from them has to stay.
+def _holds_finer(db: apsw.Connection, target: PruneTarget, batch: PruneBatch) -> bool:
+    # After changed rules, finer rows may be left: the candles derived from them must stay.
     return any(
-        count_batch(db, aim._replace(what=what), piece._replace(until=piece.stop)).rows
-        for what in _finer(aim)
+        count_batch(db, target._replace(subject=subject), batch._replace(until=batch.stop)).rows
+        for subject in _finer(target)
     )
 
 
-def _bounds(aim: PruneTarget, piece: PruneBatch) -> dict[str, int]:
-    timeframe = TIMEFRAMES[NUMBERS[aim.what]]
-    bounds = {"series": aim.symbol.series(timeframe.number), "seconds": timeframe.seconds}
-    return bounds | piece._asdict()
+def _bounds(target: PruneTarget, batch: PruneBatch) -> dict[str, int]:
+    timeframe = TIMEFRAMES[NUMBERS[target.subject]]
+    bounds = {"series": target.symbol.series(timeframe.number), "seconds": timeframe.seconds}
+    return bounds | batch._asdict()
 
 
-def _tick_bounds(symbol: Symbol, piece: PruneBatch) -> dict[str, int]:
-    bounds = {"start_msc": max(piece.start, 0) * 1000, "stop_msc": piece.stop * 1000}
+def _tick_bounds(symbol: Symbol, batch: PruneBatch) -> dict[str, int]:
+    bounds = {"start_msc": max(batch.start, 0) * 1000, "stop_msc": batch.stop * 1000}
     return bounds | {"id": symbol.id}
 
 
@@ -197,17 +226,17 @@ WHERE symbol_id = :id AND time_msc >= :start_msc AND time_msc < :stop_msc
 """
 
 
-def _remove_ticks(db: apsw.Connection, symbol: Symbol, piece: PruneBatch) -> int:
-    bounds = _tick_bounds(symbol, piece)
-    minutes = ticks.list_minutes(db, symbol, bounds["start_msc"], bounds["stop_msc"])
+def _remove_ticks(db: apsw.Connection, symbol: Symbol, batch: PruneBatch) -> int:
+    bounds = _tick_bounds(symbol, batch)
+    minutes = tick_rollup.list_minutes(db, symbol, bounds["start_msc"], bounds["stop_msc"])
     settled = _settle(db, symbol.series(M1.number), [(minute, 0) for minute in minutes])
-    # The broker's candle of a minute that lost its ticks does not give way to ticks that come late.
-    ticks.mark_provisional(db, symbol, (), minutes)
+    # A stored M1 whose ticks were pruned does not give way to late ticks.
+    tick_rollup.mark_provisional(db, symbol, (), minutes)
     db.execute(DELETE_TICKS, bounds)
     return settled
 
 
-GOING = """
+READ_KEYS = """
 SELECT time, extra_s
 FROM candle
 WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + extra_s <= :until
@@ -221,18 +250,19 @@ DELETE_SUPERSEDED = """
 DELETE FROM superseded
 WHERE series = :series AND time >= :start AND time < :stop AND time + :seconds + extra_s <= :until
 """
-DELETE_PROVISIONAL = (
-    "DELETE FROM provisional WHERE series = :series AND time >= :start AND time < :stop"
-)
+DELETE_PROVISIONAL = """
+DELETE FROM provisional
+WHERE series = :series AND time >= :start AND time < :stop
+"""
 
 
-def _remove_candles(db: apsw.Connection, aim: PruneTarget, piece: PruneBatch) -> int:
-    symbol, bounds = aim.symbol, _bounds(aim, piece)
-    timeframe = TIMEFRAMES[NUMBERS[aim.what]]
+def _remove_candles(db: apsw.Connection, target: PruneTarget, batch: PruneBatch) -> int:
+    symbol, bounds = target.symbol, _bounds(target, batch)
+    timeframe = TIMEFRAMES[NUMBERS[target.subject]]
     settled = 0
     if timeframe in CHAIN:
-        going = connection.query_all(db, GOING, bounds)
-        spans = derive.merge_spans(timeframe, *map(list, zip(*going, strict=True)))
+        keys = connection.query_all(db, READ_KEYS, bounds)
+        spans = derive.merge_spans(timeframe, *map(list, zip(*keys, strict=True)))
         settled = _settle_above(db, symbol, timeframe, spans, bounds)
     db.execute(DELETE, bounds)
     db.execute(DELETE_SUPERSEDED, bounds)
@@ -241,8 +271,8 @@ def _remove_candles(db: apsw.Connection, aim: PruneTarget, piece: PruneBatch) ->
     return settled
 
 
-# The buckets whose tiles hold candles that go.
-LOSING = """
+# The buckets whose base candles (by `temp.tile`) are pruned.
+READ_LOSING_BUCKETS = """
 SELECT DISTINCT tile.bucket, tile.length - :target_s
 FROM temp.tile
 CROSS JOIN candle
@@ -261,30 +291,31 @@ def _settle_above(
     spans: Sequence[Bucket],
     bounds: dict[str, int],
 ) -> int:
-    kept = symbols.kept_clocks(db, symbol)
+    materialised_on = symbols.materialised_clocks(db, symbol)
     settled = 0
-    for target in CHAIN[CHAIN.index(timeframe) + 1 :]:
-        for clock in [UTC] if target.intraday else kept:
-            runs = derive.disjoint_runs(clock, target, spans)
-            tiles = plan_tiles(target, clock, kept, runs).get(timeframe)
+    for coarser in CHAIN[CHAIN.index(timeframe) + 1 :]:
+        for clock in [UTC] if coarser.intraday else materialised_on:
+            runs = derive.disjoint_runs(clock, coarser, spans)
+            tiles = plan_tiles(coarser, clock, materialised_on, runs).get(timeframe)
             if not tiles:
                 continue
             rollup.load_tiles(db, tiles)
-            is_mixed = {"target_s": target.seconds, "is_mixed": timeframe != M1}
-            keys = connection.query_all(db, LOSING, bounds | is_mixed)
-            done = _settle(db, symbol.series(target.number), keys)
-            settled += done
-            if done and any(_is_own(target, *key) for key in keys):  # they count as stored ones
-                symbols.keep_clock(db, symbol, clock)
+            is_mixed = {"target_s": coarser.seconds, "is_mixed": timeframe != M1}
+            keys = connection.query_all(db, READ_LOSING_BUCKETS, bounds | is_mixed)
+            newly_settled = _settle(db, symbol.series(coarser.number), keys)
+            settled += newly_settled
+            if newly_settled and any(_differs_from_utc(coarser, *key) for key in keys):
+                symbols.add_stored_clock(db, symbol, clock)
     return settled
 
 
-def _is_own(timeframe: Timeframe, time: int, extra_s: int) -> bool:
+def _differs_from_utc(timeframe: Timeframe, time: int, extra_s: int) -> bool:
     return UTC.bucket(timeframe, time) != Bucket(time, time + timeframe.seconds + extra_s)
 
 
 SETTLE = """
-UPDATE candle SET kind = 2
+UPDATE candle
+SET kind = 2
 WHERE series = ? AND time = ? AND extra_s = ? AND kind = 0
 """
 
@@ -293,71 +324,59 @@ def _settle(db: apsw.Connection, series: int, keys: Sequence[BucketKey]) -> int:
     before = db.total_changes()
     db.executemany(SETTLE, ((series, *key) for key in keys))
     settled = db.total_changes() - before
-    if connection.query_one(db, derive.HAS_SUPERSEDED, {"series": series}):
-        db.executemany(derive.DROP_SUPERSEDED, ((series, *key) for key in keys))
+    if derive.has_superseded(db, series):
+        derive.drop_superseded(db, series, keys)
     return settled
 
 
-NEWEST_TICK = "SELECT time_msc FROM tick WHERE symbol_id = :id ORDER BY time_msc DESC LIMIT 1"
-
-
-def read_newest(db: apsw.Connection) -> int | None:
-    """Return when the newest row of the whole database starts, or None."""
-    newest = []
-    for symbol in symbols.list_symbols(db):
-        for timeframe in TIMEFRAMES:
-            last = connection.query_one(
-                db, derive.LAST, {"series": symbol.series(timeframe.number)}
-            )
-            newest += [last[0]] if last else []
-        tick = connection.query_one(db, NEWEST_TICK, {"id": symbol.id})
-        newest += [] if tick is None else [tick // 1000]
-    return max(newest, default=None)
-
-
-# A server whose clock was ahead wrote times that would keep these days for as long.
 FORGET_RECEIVED = "DELETE FROM received_day WHERE symbol_id = :id AND time <= :since"
-RECEIVED_NOW = "UPDATE received_day SET time = :now WHERE symbol_id = :id AND time > :now"
-RECEIVED = """
-SELECT day FROM received_day
+# A server whose clock was ahead wrote future times, which would protect these days for too long.
+LIMIT_RECEIVED = "UPDATE received_day SET time = :now WHERE symbol_id = :id AND time > :now"
+
+
+def forget_received(db: apsw.Connection, symbol: Symbol, now: int) -> None:
+    """Delete the records of days that received rows over 48 hours ago; inside a transaction."""
+    db.execute(FORGET_RECEIVED, {"id": symbol.id, "since": now - RECEIVED_FOR_S - HOUR})
+    db.execute(LIMIT_RECEIVED, {"id": symbol.id, "now": now})
+
+
+READ_RECEIVED = """
+SELECT day
+FROM received_day
 WHERE symbol_id = :id AND day < :stop AND time > :since
   AND NOT EXISTS (
-      SELECT 1 FROM carray(:series) AS wanted
+      SELECT 1
+      FROM carray(:series) AS given
       CROSS JOIN backdated_day
-      ON backdated_day.series = wanted.value AND backdated_day.day = received_day.day
+      ON backdated_day.series = given.value AND backdated_day.day = received_day.day
   )
 ORDER BY day
 """
 
 
-def forget_received(db: apsw.Connection, symbol: Symbol, now: int) -> None:
-    """Forget which days of a symbol received rows more than 48 hours ago; inside a transaction."""
-    db.execute(FORGET_RECEIVED, {"id": symbol.id, "since": now - RECEIVED_FOR_S - HOUR})
-    db.execute(RECEIVED_NOW, {"id": symbol.id, "now": now})
-
-
-def list_left(db: apsw.Connection, aim: PruneTarget) -> set[int]:
-    """Return the days that would go, had they not received rows in the last 48 hours."""
+def list_recent_days(db: apsw.Connection, target: PruneTarget) -> set[int]:
+    """Return the days that prune skips only because they received rows in the last 48 hours."""
     bounds = {
-        "id": aim.symbol.id,
-        "stop": aim.cutoff,
-        "since": aim.now - RECEIVED_FOR_S - HOUR,
-        "series": _own_and_finer(aim),
+        "id": target.symbol.id,
+        "stop": target.cutoff,
+        "since": target.now - RECEIVED_FOR_S - HOUR,
+        "series": _own_and_finer(target),
     }
-    days = [day for (day,) in connection.query_all(db, RECEIVED, bounds)]
-    return backdated_days.held_days(db, aim.symbol, NUMBERS[aim.what], days)
+    days = [day for (day,) in connection.query_all(db, READ_RECEIVED, bounds)]
+    return backdated_days.find_days_with_rows(db, target.symbol, NUMBERS[target.subject], days)
 
 
 def release_pages(db: apsw.Connection, pages: int) -> int:
-    """Hand so many free pages back to the file system; inside a transaction.
+    """Return up to `pages` free pages to the file system; inside a transaction.
 
-    Return how many bytes that is.
+    Returns:
+        The number of bytes released.
     """
     before = db.pragma("page_count")
-    db.pragma("incremental_vacuum", pages)  # it gives a row for each, and ends with the reader
+    db.pragma("incremental_vacuum", pages)  # yields a row for each page; `pragma` reads them all
     return int((before - db.pragma("page_count")) * db.pragma("page_size"))
 
 
 def count_free_pages(db: apsw.Connection) -> int:
-    """Return how many pages of the file hold nothing."""
+    """Return the number of free pages in the file."""
     return int(db.pragma("freelist_count"))

@@ -1,1 +1,1 @@
-"""Retention rules and the days they leave alone."""
+"""Retention rules, and the days that prune skips: backdated and recently received ones."""

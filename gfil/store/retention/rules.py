@@ -18,24 +18,24 @@ from gfil.store.symbols import SERIES_PER_SYMBOL, Symbol
 from gfil.timeframes import CHAIN, DAY, EPOCH_DAY, TIMEFRAMES
 
 TICKS = "ticks"
-TICKS_NUMBER = SERIES_PER_SYMBOL - 1  # of their days, where candles have the timeframe's
-WHATS = (TICKS, *(timeframe.name for timeframe in TIMEFRAMES))
+TICKS_NUMBER = SERIES_PER_SYMBOL - 1  # in place of a timeframe's number, in backdated_day
+SUBJECTS = (TICKS, *(timeframe.name for timeframe in TIMEFRAMES))
 NUMBERS = {TICKS: TICKS_NUMBER, **{timeframe.name: timeframe.number for timeframe in TIMEFRAMES}}
-IN_CHAIN = (TICKS, *(timeframe.name for timeframe in CHAIN))  # each is the base of what follows
+IN_CHAIN = (TICKS, *(timeframe.name for timeframe in CHAIN))  # finest first
 EVERY_SYMBOL = 0
 MONTH_DAYS = 30.436875
 YEARS_MAX = 200
 
 
 class Period(NamedTuple):
-    """How long something is kept: so many days or calendar months; None is for ever."""
+    """A retention: a number of days or calendar months; None is for ever."""
 
     number: int | None
     unit: str = ""
 
     @property
     def name(self) -> str:
-        """The one spelling of it."""
+        """Canonical spelling, such as `7d`, `3months`, `1y`, `forever`."""
         if self.number is None:
             return "forever"
         if self.unit == "months":
@@ -44,7 +44,7 @@ class Period(NamedTuple):
 
     @property
     def days(self) -> float:
-        """About how many days it is, to compare it with another."""
+        """Approximate length in days, for comparisons."""
         if self.number is None:
             return float("inf")
         return self.number * (MONTH_DAYS if self.unit == "months" else 1)
@@ -53,21 +53,21 @@ class Period(NamedTuple):
 FOREVER = Period(None)
 DEFAULTS = {TICKS: Period(7, "days"), "M1": Period(3, "months")}
 Rules = Mapping[str, Period]
-"""What is kept how long, by the name of the timeframe or `ticks`."""
+"""Retention by subject: the name of a timeframe, or `ticks`."""
 
 KEEP = re.compile(r"([1-9][0-9]{0,4}) ?(d|days?|w|weeks?|months?|y|years?)", re.IGNORECASE)
 
 
 class BadPeriod(BadParameter):
-    """Rules that name nothing there is, or of which one contradicts another."""
+    """A retention that is not a valid period, or contradicts another rule."""
 
 
 @lru_cache(maxsize=64)
 def parse_period(text: str) -> Period:
-    """Return the time a text names: `7d`, `2w`, `3months`, `1y`, `forever`.
+    """Parse a period: `7d`, `2w`, `3months`, `1y`, `forever`.
 
     Raises:
-        BadKeep: it names none.
+        BadPeriod: the text is not a period.
     """
     if text.strip().casefold() in ("forever", "ever"):
         return FOREVER
@@ -85,10 +85,10 @@ def parse_period(text: str) -> Period:
 
 
 def parse_subject(text: str) -> str:
-    """Return what a rule is for: the name of a timeframe in any spelling, or `ticks`.
+    """Parse the subject of a rule: the name of a timeframe in any spelling, or `ticks`.
 
     Raises:
-        BadParameter: it is neither.
+        BadParameter: the text is neither.
     """
     if text.strip().casefold() == TICKS:
         return TICKS
@@ -109,11 +109,26 @@ def _cutoff(keep: Period, today: int) -> int:
 
 
 def cutoff(keep: Period, now: int) -> int:
-    """Return the first second of the first UTC day that is not older than this, counted from `now`.
+    """Return the first second of the first UTC day that is within the period before `now`.
 
-    A day of which any part is not older stays.
+    A day that is partly within the period counts as within.
     """
     return _cutoff(keep, now - now % DAY)
+
+
+def read_own_rules(db: apsw.Connection, symbol: Symbol | None = None) -> dict[str, Period]:
+    """Return the rules of a symbol alone; without a symbol the rules that apply to every symbol."""
+    owner = symbol.id if symbol else EVERY_SYMBOL
+    return {subject: parse_period(keep) for _, subject, keep in _read(db, owner, owner)}
+
+
+def read_rules(db: apsw.Connection, symbol: Symbol | None = None) -> Rules:
+    """Return the retention of every subject: of a symbol, or of a symbol without own rules."""
+    rules = dict.fromkeys(SUBJECTS, FOREVER) | DEFAULTS
+    owner = symbol.id if symbol else EVERY_SYMBOL
+    for _, subject, keep in _read(db, EVERY_SYMBOL, owner):  # the symbol's own rules come last
+        rules[subject] = parse_period(keep)
+    return rules
 
 
 READ = """
@@ -122,77 +137,70 @@ FROM retention_rule
 WHERE symbol_id = :every OR symbol_id = :id
 ORDER BY symbol_id
 """
+
+
+def _read(db: apsw.Connection, every: int, owner: int) -> list[tuple[int, str, str]]:
+    return connection.query_all(db, READ, {"every": every, "id": owner})
+
+
 PUT = """
 INSERT INTO retention_rule (symbol_id, subject, keep)
-VALUES (:id, :what, :keep)
-ON CONFLICT (symbol_id, subject) DO UPDATE SET keep = excluded.keep
+VALUES (:id, :subject, :keep)
+ON CONFLICT (symbol_id, subject) DO UPDATE
+SET keep = excluded.keep
 """
-DROP = "DELETE FROM retention_rule WHERE symbol_id = :id AND subject = :what"
-RULED = "SELECT DISTINCT symbol_id FROM retention_rule WHERE symbol_id > 0"
-
-
-def read_own_rules(db: apsw.Connection, symbol: Symbol | None = None) -> dict[str, Period]:
-    """Return the rules made for a symbol, or those for every symbol without rules of its own."""
-    wanted = symbol.id if symbol else EVERY_SYMBOL
-    rows = connection.query_all(db, READ, {"every": wanted, "id": wanted})
-    return {what: parse_period(keep) for _, what, keep in rows}
-
-
-def read_rules(db: apsw.Connection, symbol: Symbol | None = None) -> Rules:
-    """Return how long everything is kept: of a symbol, or of one without rules of its own."""
-    rules = dict.fromkeys(WHATS, FOREVER) | DEFAULTS
-    wanted = {"every": EVERY_SYMBOL, "id": symbol.id if symbol else EVERY_SYMBOL}
-    for _, what, keep in connection.query_all(db, READ, wanted):  # those of the symbol come last
-        rules[what] = parse_period(keep)
-    return rules
+DROP = "DELETE FROM retention_rule WHERE symbol_id = :id AND subject = :subject"
 
 
 def set_rules(
     db: apsw.Connection, symbol: Symbol | None, rules: Mapping[str, Period | None]
 ) -> None:
-    """Make rules for a symbol or for every symbol, None: no more; inside a transaction.
+    """Set rules for a symbol or for every symbol; None removes a rule. Inside a transaction.
 
     Raises:
-        BadKeep: something would be kept longer than what is derived from it.
+        BadPeriod: a timeframe would be kept longer than one derived from it.
     """
     owner = symbol.id if symbol else EVERY_SYMBOL
-    for what, keep in rules.items():
+    for subject, keep in rules.items():
         if keep is None:
-            db.execute(DROP, {"id": owner, "what": what})
+            db.execute(DROP, {"id": owner, "subject": subject})
         else:
-            db.execute(PUT, {"id": owner, "what": what, "keep": keep.name})
+            db.execute(PUT, {"id": owner, "subject": subject, "keep": keep.name})
     _check(db, symbol)
+
+
+LIST_OWNERS = "SELECT DISTINCT symbol_id FROM retention_rule WHERE symbol_id > 0"
 
 
 def list_symbols_with_rules(db: apsw.Connection) -> set[int]:
     """Return the ids of the symbols that have rules of their own."""
-    return {symbol_id for (symbol_id,) in connection.query_all(db, RULED)}
+    return {symbol_id for (symbol_id,) in connection.query_all(db, LIST_OWNERS)}
 
 
 def _check(db: apsw.Connection, symbol: Symbol | None) -> None:
-    # Off the chain nothing depends on anything: those count where somebody has made a rule.
+    # Timeframes that are not materialised count only where a rule names them.
     rules = read_rules(db, symbol)
     named = {**read_own_rules(db), **read_own_rules(db, symbol)}
-    order = [what for what in WHATS if what in IN_CHAIN or what in named]
+    order = [subject for subject in SUBJECTS if subject in IN_CHAIN or subject in named]
     for finer, coarser in pairwise(order):
         if rules[finer].days > rules[coarser].days:
             rest = order[: order.index(coarser)]
-            longer = [what for what in rest if rules[what].days > rules[coarser].days]
-            wanted = " ".join(f"{what}={rules[coarser].name}" for what in longer)
-            whose = f" of {symbol.name}" if symbol else ""
+            longer = [subject for subject in rest if rules[subject].days > rules[coarser].days]
+            remedy = " ".join(f"{subject}={rules[coarser].name}" for subject in longer)
+            of_symbol = f" of {symbol.name}" if symbol else ""
             raise BadPeriod(
-                f"{finer}{whose} would be kept {rules[finer].name} and {coarser} only "
+                f"{finer}{of_symbol} would be kept {rules[finer].name} and {coarser} only "
                 f"{rules[coarser].name}: a finer timeframe may not be kept longer than a coarser "
-                f"one; say {wanted}"
+                f"one; say {remedy}"
             )
 
 
 def cutoffs(rules: Rules, now: int) -> dict[str, int]:
-    """Return for everything the first second of what is not older than it is kept.
+    """Return the cutoff of every subject: the first second that is not past its retention.
 
-    Nothing of the chain is kept longer than what is derived from it.
+    No materialised timeframe has a later cutoff than one it is derived from.
     """
-    found = {what: cutoff(keep, now) for what, keep in rules.items()}
-    for finer, coarser in pairwise(IN_CHAIN):  # months are not equally long
+    found = {subject: cutoff(keep, now) for subject, keep in rules.items()}
+    for finer, coarser in pairwise(IN_CHAIN):  # months differ in length
         found[coarser] = min(found[coarser], found[finer])
     return found

@@ -107,8 +107,8 @@ CREATE TABLE idempotency_record (
     name     TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 255),  -- the Idempotency-Key
     digest   BLOB    NOT NULL CHECK (length(digest) = 32),  -- SHA-256 of the query and the body
     time     INTEGER NOT NULL,           -- time of the answer
-    status   INTEGER NOT NULL CHECK (status BETWEEN 200 AND 299),
-    answer   BLOB    NOT NULL,           -- the body, JSON
+    status   INTEGER NOT NULL CHECK (status BETWEEN 200 AND 299),  -- 202: unfinished
+    answer   BLOB    NOT NULL,           -- the body, JSON; unfinished: the progress, JSON
     PRIMARY KEY (key_id, route, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,40 +1,40 @@
--- From schema 3 to 4: retention, upkeep, migrated files.
+-- From schema 3 to 4: retention, maintenance runs, migrated files. (Schema 5 renames tables.)
 
--- How long candles and ticks are kept, where that is not as it is by default.
+-- Retention rules that differ from the defaults.
 CREATE TABLE retention (
-    symbol_id  INTEGER NOT NULL,         -- 0: of every symbol that has no rule of its own
+    symbol_id  INTEGER NOT NULL,         -- 0: every symbol without a rule of its own
     what       TEXT    NOT NULL,         -- a timeframe, or 'ticks'
     keep       TEXT    NOT NULL,         -- such as '7d', '3months', 'forever'
     PRIMARY KEY (symbol_id, what)
 ) STRICT, WITHOUT ROWID;
 
--- Days of which all was older than its retention already when it came: somebody wants them.
+-- Backdated days: every row was already past its retention when it arrived. Prune keeps these days.
 CREATE TABLE imported_day (
-    series  INTEGER NOT NULL,            -- as of candles; of ticks: symbol.id * 32 + 31
+    series  INTEGER NOT NULL,            -- as candle.series; for ticks symbol.id * 32 + 31
     day     INTEGER NOT NULL,            -- its first second, UTC
     PRIMARY KEY (series, day)
 ) STRICT, WITHOUT ROWID;
 
--- When a day of a symbol has got rows; forgotten after 48 hours, until then it is not pruned.
+-- Days of a symbol that received rows in the last 48 hours. Prune leaves them alone.
 CREATE TABLE received_day (
     symbol_id  INTEGER NOT NULL,
     day        INTEGER NOT NULL,         -- its first second, UTC
-    time       INTEGER NOT NULL,         -- within the hour
+    time       INTEGER NOT NULL,         -- hour of the last arrival
     PRIMARY KEY (symbol_id, day)
 ) STRICT, WITHOUT ROWID;
 
--- What was done last to keep the database well.
+-- The last run of each maintenance task.
 CREATE TABLE upkeep (
     name    TEXT    PRIMARY KEY,         -- prune, backup, doctor
-    time    INTEGER NOT NULL,            -- when it was begun
-    report  TEXT    NOT NULL             -- JSON: what it found or did
+    time    INTEGER NOT NULL,            -- start of the run
+    report  TEXT    NOT NULL             -- JSON: its result
 ) STRICT, WITHOUT ROWID;
 
--- Files of the legacy system whose candles are here, verified.
+-- Files of the legacy system that were migrated and verified.
 CREATE TABLE migrated_file (
     digest        BLOB    NOT NULL CHECK (length(digest) = 32),  -- SHA-256 of its content
     path          TEXT    NOT NULL,
-    time          INTEGER NOT NULL,      -- when it was verified
+    time          INTEGER NOT NULL,      -- time of the verification
     delete_after  INTEGER,               -- NULL: it is never deleted
     report        TEXT    NOT NULL,      -- JSON: its counts
     PRIMARY KEY (digest, path)

@@ -1,21 +1,32 @@
-"""Export over HTTP: a whole range of candles, streamed."""
+"""`GET /api/v1/export`: a whole range of candles, streamed as a file."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app
 
-from gfil import clocks, timeframes
-from gfil.clocks import TIME_MAX, TIME_MIN
-from gfil.errors import BadParameter
+from gfil.clocks import TIME_MAX, TIME_MIN, Clock
+from gfil.errors import SymbolUnknown
 from gfil.ingest import export
 from gfil.ingest.export import Series
 from gfil.store import symbols
 from gfil.store.engine import connection
+from gfil.timeframes import Timeframe
+from gfil.web.api import schemas
 from gfil.web.request.connections import read_db
-from gfil.web.request.parameters import instant_parameter, text_parameter
-from gfil.web.request.scope import scope
+from gfil.web.request.parameters import (
+    CLOCK,
+    FROM,
+    SYMBOL,
+    TF,
+    TO,
+    check_range,
+    choice,
+)
+from gfil.web.request.route import Content, route
+from gfil.web.request.schema import ANY, TEXT
 
 bp = Blueprint("export", __name__)
 
@@ -26,25 +37,36 @@ CONTENT_TYPES = {
 }
 
 
-@bp.get("/api/v1/export")
-@scope("read")
-def read() -> Response:
-    """Send a whole range of candles as CSV, NDJSON or JSON that imports back to the same."""
-    start, stop = instant_parameter("from"), instant_parameter("to")
-    form = text_parameter("format", "csv")
-    if form not in CONTENT_TYPES:
-        raise BadParameter(f"format must be one of {' '.join(CONTENT_TYPES)}")
+FORMAT = replace(choice("format", "Format of the file.", (*CONTENT_TYPES,), "csv"), argument="form")
+
+
+@route(
+    bp,
+    "GET",
+    "/api/v1/export",
+    scope="read",
+    parameters=[SYMBOL, TF, FROM, TO, CLOCK, FORMAT],
+    answers=[
+        Content(TEXT, "text/csv", schemas.CANDLES_CSV_EXAMPLE),
+        Content(TEXT, "application/x-ndjson"),
+        Content(ANY),
+    ],
+    errors=[SymbolUnknown],
+)
+def export_candles(
+    symbol: str, tf: Timeframe, start: int | None, stop: int | None, clock: Clock, form: str
+) -> Response:
+    """Every candle of a range as a CSV, NDJSON or JSON file that imports back unchanged."""
+    check_range(start, stop)
     series = Series(
-        symbols.read(read_db(), text_parameter("symbol")),
-        timeframes.parse(text_parameter("tf")),
-        clocks.parse(text_parameter("clock", "UTC")),
+        symbols.read(read_db(), symbol),
+        tf,
+        clock,
         TIME_MIN if start is None else start,
         TIME_MAX if stop is None else stop,
     )
-    if series.start > series.stop:
-        raise BadParameter("from is after to")
     pieces = _stream(current_app.config["SETTINGS"].db, series, form)
-    first = next(pieces)  # what goes wrong before it still gets a status of its own
+    first = next(pieces)  # an error up to here still gets its own status
     body = chain([first], pieces)
     response = current_app.response_class(body, content_type=CONTENT_TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="{series.name}.{form}"'
@@ -53,8 +75,8 @@ def read() -> Response:
 
 
 def _stream(path: Path, series: Series, form: str) -> Iterator[bytes]:
-    # A connection of its own, since the request's snapshot would hold up the WAL for as long as a
-    # slow client takes. Every page is a read of its own, whole in memory before it is sent.
+    # A separate connection: the request's snapshot would hold up checkpoints for as long as a slow
+    # client takes. Each page is read whole into memory before it is sent.
     db = connection.connect(path, readonly=True)
     try:
         yield from export.stream(db, series, form)

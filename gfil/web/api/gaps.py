@@ -1,4 +1,4 @@
-"""Gaps over HTTP: the minutes of one symbol that should be there, sent in pieces."""
+"""`GET /api/v1/gaps`: expected minutes of a symbol that are missing, streamed."""
 
 import time
 from collections.abc import Iterator
@@ -8,29 +8,39 @@ from pathlib import Path
 import orjson
 from flask import Blueprint, Response, current_app
 
+from gfil.errors import SymbolUnknown
 from gfil.maintenance import gaps
 from gfil.maintenance.gaps import Gap
 from gfil.store import symbols
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
+from gfil.web.api import schemas
 from gfil.web.request.connections import read_db, release_read_db
-from gfil.web.request.parameters import instant_parameter, text_parameter
-from gfil.web.request.scope import scope
+from gfil.web.request.parameters import SYMBOL, instant
+from gfil.web.request.route import Content, route
 
 bp = Blueprint("gaps", __name__)
 
 PIECE_GAPS = 500
+FROM = instant("from", "start", "Missing minutes from here on (default: the newest 12 weeks).")
+TO = instant("to", "stop", "Missing minutes before this (default: now).")
 
 
-@bp.get("/api/v1/gaps")
-@scope("read")
-def read() -> Response:
-    """Send the minutes that a symbol usually has and that are missing, of 12 weeks unless told."""
-    start, stop = instant_parameter("from"), instant_parameter("to")
-    symbol = symbols.read(read_db(), text_parameter("symbol"))
+@route(
+    bp,
+    "GET",
+    "/api/v1/gaps",
+    scope="read",
+    parameters=[SYMBOL, FROM, TO],
+    answers=[Content(schemas.GAP_LIST, example=schemas.GAP_LIST_EXAMPLE)],
+    errors=[SymbolUnknown],
+)
+def list_gaps(symbol: str, start: int | None, stop: int | None) -> Response:
+    """Runs of at least 5 minutes that the symbol usually trades and that have no candle."""
+    found = symbols.read(read_db(), symbol)
     release_read_db()
-    pieces = _stream(current_app.config["SETTINGS"].db, symbol, start, stop)
-    first = next(pieces)  # what goes wrong before it still gets a status of its own
+    pieces = _stream(current_app.config["SETTINGS"].db, found, start, stop)
+    first = next(pieces)  # an error up to here still gets its own status
     body = chain([first], pieces)
     response = current_app.response_class(body, content_type="application/json")
     response.headers["Cache-Control"] = "private, no-cache"
@@ -38,8 +48,8 @@ def read() -> Response:
 
 
 def _stream(path: Path, symbol: Symbol, start: int | None, stop: int | None) -> Iterator[bytes]:
-    # A connection of its own, since the request's would be in a transaction for as long as a slow
-    # client takes.
+    # A separate connection: the request's would stay in a transaction for as long as a slow client
+    # takes.
     now = time.time()
     db = connection.connect(path, readonly=True)
     try:

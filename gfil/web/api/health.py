@@ -1,4 +1,4 @@
-"""Health over HTTP: alive, and able to serve and to store?"""
+"""`/healthz` and `/readyz`: is the process alive, can it serve and store?"""
 
 import time
 from collections.abc import Iterator
@@ -6,43 +6,51 @@ from collections.abc import Iterator
 import apsw
 from flask import Blueprint, Response, current_app
 
-from gfil.errors import BadParameter, DiskFull, GfilError, NotReady
+from gfil.errors import DiskFull, GfilError, NotReady
 from gfil.maintenance import free_space
 from gfil.store import symbols
 from gfil.store.candles import inventory
 from gfil.store.engine import connection
+from gfil.web.api import schemas
 from gfil.web.request.connections import read_db
-from gfil.web.request.parameters import text_parameter
+from gfil.web.request.parameters import flag
 from gfil.web.request.responses import json_response
-from gfil.web.request.scope import scope
+from gfil.web.request.route import Content, route
 
 bp = Blueprint("health", __name__)
 
 
-@bp.get("/healthz")
-@scope("open")
-def healthz() -> Response:
-    """Say that this process answers."""
+HEALTHY = Content(schemas.HEALTH, example=schemas.HEALTH_EXAMPLE)
+STALE = flag("stale", "Answer 503 while a symbol is stale.")
+
+
+@route(bp, "GET", "/healthz", scope="open", answers=[HEALTHY])
+def check_alive() -> Response:
+    """Answer that the process is alive."""
     return json_response({"status": "ok"})
 
 
-@bp.get("/readyz")
-@scope("open")
-def readyz() -> Response:
-    """Say whether data can be read and stored, and with `stale=1` whether it keeps coming."""
-    stale = text_parameter("stale", "0")
-    if stale not in ("0", "1"):
-        raise BadParameter("stale must be 0 or 1")
+@route(
+    bp,
+    "GET",
+    "/readyz",
+    scope="open",
+    parameters=[STALE],
+    answers=[HEALTHY],
+    errors=[NotReady],
+)
+def check_ready(stale: bool) -> Response:
+    """Answer whether data can be read and stored, and with `stale=1` whether data keeps coming."""
     problems = [*_problems()]
-    if stale == "1" and not problems and (count := _count_stale()):
-        problems.append(f"stale: {count} of the symbols")  # which ones is for readers to ask
+    if stale and not problems and (count := _count_stale()):
+        problems.append(f"stale: {count:,} of the symbols")  # names need the scope read
     if problems:
         raise NotReady(problems)
     return json_response({"status": "ok"})
 
 
 def _problems() -> Iterator[str]:
-    # For anybody to read: what it is, but not where on the machine, nor in whose words.
+    # The route is open: the reasons name no path and quote no error text.
     settings = current_app.config["SETTINGS"]
     try:
         connection.read_state(read_db())
@@ -56,7 +64,8 @@ def _problems() -> Iterator[str]:
     try:
         free_space.check_room(settings.db, settings.min_free_mb)
     except DiskFull:
-        yield f"nothing is taken in: less than GFIL_MIN_FREE_MB ({settings.min_free_mb} MB) is free"
+        floor = f"GFIL_MIN_FREE_MB ({settings.min_free_mb:,} MB)"
+        yield f"nothing is stored: less than {floor} is free"
 
 
 def _count_stale() -> int:

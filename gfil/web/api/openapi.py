@@ -1,200 +1,194 @@
-"""The API described: `/openapi.json` made from the routes, and `/docs` for a person."""
+"""`GET /openapi.json`: the OpenAPI 3.1 document, made from the declarations of the routes."""
 
+import shlex
+from collections.abc import Sequence
 from functools import cache
+from http import HTTPStatus
+from typing import get_args
+from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, render_template
-from werkzeug.routing import Rule
+import orjson
+from flask import Blueprint, Response, current_app
 
 from gfil.config import VERSION
-from gfil.web.api.schemas import (
-    ANSWER,
-    ANY,
-    CANDLE,
-    CANDLE_ROW,
-    DELETED,
-    FACTS,
-    GAPS,
-    OF_CANDLES,
-    OF_TICKS,
-    OUTCOME,
-    PACKED,
-    PARAMETERS,
-    PROBLEM_SCHEMA,
-    SYMBOL,
-    TEXT,
-    TICK_ROW,
-    TICKS,
-    WHOLE_SYMBOL,
-    Schema,
-    outcome,
-    record,
+from gfil.errors import (
+    BadParameter,
+    Busy,
+    Forbidden,
+    GfilError,
+    TooManyRequests,
+    Unauthorized,
 )
+from gfil.web.api import schemas
+from gfil.web.request.parameters import Parameter
 from gfil.web.request.problems import PROBLEM
-from gfil.web.request.responses import PAGE_HEADERS, json_response
-from gfil.web.request.scope import scope
+from gfil.web.request.responses import json_response
+from gfil.web.request.route import JSON, Content, Method, Route, find_route, route
+from gfil.web.request.schema import COMPONENTS, Schema, table
 
 bp = Blueprint("openapi", __name__)
 
-ROWS = ("rows_symbol", "rows_clock", "rows_format", "rows_columns", "rows_on_error", "rows_dry_run")
-UPLOADED = (400, 408, 409, 413, 415, 422, 507)
-
-# What a route's own code cannot tell: its parameters, the body of its success, its refusals.
-OPERATIONS: dict[str, tuple[tuple[str, ...], dict[str, Schema], tuple[int, ...]]] = {
-    "candles.read": (
-        ("symbol", "tf", "from", "to", "limit", "cursor", "clock"),
-        {"application/json": ANSWER, "text/csv": TEXT},
-        (400, 404),
-    ),
-    "export.read": (
-        ("symbol", "tf", "from", "to", "clock", "format"),
-        {"text/csv": TEXT, "application/x-ndjson": TEXT, "application/json": ANY},
-        (400, 404),
-    ),
-    "gaps.read": (
-        ("symbol", "gap_from", "gap_to"),
-        {"application/json": GAPS},
-        (400, 404),
-    ),
-    "stream.read": (
-        ("sub", "since", "last_event_id"),
-        {"text/event-stream": TEXT},
-        (400, 404),
-    ),
-    "ticks.read": (
-        ("symbol", "from", "to", "tick_limit", "cursor"),
-        {"application/json": TICKS},
-        (400, 404),
-    ),
-    "candles.write": (
-        (*ROWS, "rows_tf", "rows_mode", "rows_force_tf", "key"),
-        {"application/json": outcome(OUTCOME | OF_CANDLES)},
-        UPLOADED,
-    ),
-    "candles.delete": (
-        ("symbol", "gone_from", "gone_to", "only_tf", "key"),
-        {"application/json": DELETED},
-        (400, 404, 422, 507),
-    ),
-    "ticks.write": (
-        (*ROWS, "key"),
-        {"application/json": outcome(OUTCOME | OF_TICKS)},
-        UPLOADED,
-    ),
-    "symbols.change": (
-        ("name", "key"),
-        {"application/json": record(SYMBOL)},
-        (404, *UPLOADED),
-    ),
-    "symbols.delete": (
-        ("name", "key"),
-        {"application/json": DELETED},
-        (400, 404, 422, 507),
-    ),
-    "symbols.list": (
-        (),
-        {"application/json": record({"symbols": {"type": "array", "items": record(SYMBOL)}})},
-        (),
-    ),
-    "symbols.read": (
-        ("name",),
-        {"application/json": WHOLE_SYMBOL},
-        (404,),
-    ),
-    "health.healthz": ((), {"application/json": record({"status": {"const": "ok"}})}, ()),
-    "health.readyz": (
-        ("stale",),
-        {"application/json": record({"status": {"const": "ok"}})},
-        (400, 503),
-    ),
-    "metrics.read": ((), {"text/plain": TEXT}, ()),
-    "openapi.document": ((), {"application/json": ANY}, ()),
-}
-BODIES: dict[str, dict[str, Schema]] = {
-    "candles.write": {
-        "application/json": {"type": "array", "items": {"anyOf": [CANDLE_ROW, CANDLE]}},
-        "text/csv": TEXT,
-        "application/gzip": PACKED,
-    },
-    "ticks.write": {
-        "application/json": {
-            "type": "object",
-            "properties": {"ticks": {"type": "array", "items": TICK_ROW}, "clock": TEXT},
-            "required": ["ticks"],
-        },
-        "text/csv": TEXT,
-        "application/gzip": PACKED,
-    },
-    "symbols.change": {"application/json": FACTS},
+SERVER = "http://127.0.0.1:8000"
+KEY_ERRORS = (Unauthorized, Forbidden, TooManyRequests, Busy)
+DESCRIPTION = (
+    "Candles and ticks: write them, read them on any timeframe and clock, follow them live. "
+    "Times are UNIX seconds in UTC. Parameters that name a time also take ISO 8601, in UTC unless "
+    "the text has an offset."
+)
+TAGS = {
+    "candles": "Candles: read, write and delete.",
+    "ticks": "Ticks: read and write.",
+    "symbols": "Symbols: list, change and delete.",
+    "export": "Whole ranges of candles as files.",
+    "gaps": "Missing minutes.",
+    "stream": "Live candles as server-sent events.",
+    "health": "Health checks.",
+    "metrics": "Metrics for Prometheus.",
+    "openapi": "This document.",
 }
 
 
-@bp.get("/openapi.json")
-@scope("open")
-def document() -> Response:
-    """Describe every route that a program may use, as OpenAPI 3.1."""
-    return json_response(_describe())
+@route(
+    bp,
+    "GET",
+    "/openapi.json",
+    scope="open",
+    answers=[Content(table({}))],
+)
+def show_openapi() -> Response:
+    """OpenAPI 3.1 document of every route for programs."""
+    return json_response(describe_api())
 
 
-@bp.get("/docs")
-@scope("open")
-def docs() -> Response:
-    """Describe every route on a page."""
-    html = render_template("docs.html", document=_describe())
-    return current_app.response_class(html, headers=PAGE_HEADERS, content_type="text/html")
+def list_routes() -> list[Route]:
+    """Return the declared routes of the current application, by path, then GET before others."""
+    found = filter(None, map(find_route, current_app.view_functions))
+    methods = get_args(Method)
+    return sorted(found, key=lambda each: (each.path, methods.index(each.method)))
 
 
 @cache
-def _describe() -> Schema:
+def describe_api() -> Schema:
+    """Return the OpenAPI document of the current application."""
     paths: dict[str, Schema] = {}
-    for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        if rule.endpoint in OPERATIONS:
-            path = rule.rule.replace("<", "{").replace(">", "}")
-            methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-            paths.setdefault(path, {}).update(
-                {method.lower(): _describe_operation(rule) for method in sorted(methods)}
-            )
+    for each in list_routes():
+        if not each.is_page:
+            path = each.path.replace("<", "{").replace(">", "}")
+            paths.setdefault(path, {})[each.method.lower()] = _describe_operation(each, path)
+    used = {each["tags"][0] for methods in paths.values() for each in methods.values()}
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "GFIL",
-            "version": VERSION,
-            "description": "Candles of any timeframe and clock.",
-        },
+        "info": {"title": "GFIL", "version": VERSION, "description": DESCRIPTION},
+        "tags": [{"name": tag, "description": TAGS[tag]} for tag in TAGS if tag in used],
         "paths": paths,
         "components": {
+            "schemas": COMPONENTS,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            }
+            },
         },
     }
 
 
-def _describe_operation(rule: Rule) -> Schema:
-    view = current_app.view_functions[rule.endpoint]
-    parameters, content, refusals = OPERATIONS[rule.endpoint]
-    scope = getattr(view, "scope", None)
-    is_open = scope == "open"
+def _describe_operation(declared: Route, path: str) -> Schema:
     described: Schema = {
-        "operationId": rule.endpoint,
-        "summary": (view.__doc__ or "").strip().splitlines()[0],
-        "parameters": [PARAMETERS[name] for name in parameters],
-        "responses": {
-            "200": {
-                "description": "done",
-                "content": {kind: {"schema": schema} for kind, schema in content.items()},
-            }
-        },
+        "operationId": declared.name,
+        "tags": [declared.tag],
+        "summary": declared.summary,
+        "description": " ".join(filter(None, [declared.description, _describe_scope(declared)])),
+        "security": _describe_security(declared),
+        "x-scope": declared.scope,
+        "x-codeSamples": [{"lang": "Shell", "label": "curl", "source": _curl(declared, path)}],
     }
-    if bodies := BODIES.get(rule.endpoint):
-        content = {kind: {"schema": schema} for kind, schema in bodies.items()}
-        described["requestBody"] = {"required": True, "content": content}
-    for status in (*refusals, *(() if is_open else (401, 403, 429, 503))):
-        described["responses"][str(status)] = {
-            "description": "refused",
-            "content": {PROBLEM: {"schema": PROBLEM_SCHEMA}},
-        }
-    if not is_open:
-        keys: list[Schema] = [{"bearer": []}, {"header": []}]
-        described["security"] = [{}, *keys] if scope == "read" else keys
+    if declared.parameters:
+        described["parameters"] = [_describe_parameter(each) for each in declared.parameters]
+    if declared.bodies:
+        described["requestBody"] = {"required": True, "content": _contents(declared.bodies)}
+    described["responses"] = {
+        "200": {"description": "Success.", "content": _contents(declared.answers)},
+        **_describe_errors(declared),
+    }
     return described
+
+
+def _describe_scope(declared: Route) -> str:
+    if declared.scope == "open":
+        return "Scope: open, no key is needed."
+    if declared.scope == "key":
+        return "Scope: a key of any scope."
+    return f"Scope: {declared.scope}."
+
+
+def _describe_security(declared: Route) -> list[Schema]:
+    # OpenAPI 3.1 allows the names of scopes here. The empty entry says that a key is optional: with
+    # GFIL_READ=public everybody may read.
+    if declared.scope == "open":
+        return []
+    names = [] if declared.scope == "key" else [declared.scope]
+    keys: list[Schema] = [{"bearer": names}, {"header": names}]
+    return [{}, *keys] if declared.scope == "read" else keys
+
+
+def _describe_parameter(parameter: Parameter) -> Schema:
+    described = {
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.required,
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
+    return described | ({"example": parameter.example} if parameter.example is not None else {})
+
+
+def _contents(contents: Sequence[Content]) -> Schema:
+    return {
+        each.content_type: {"schema": each.schema}
+        | ({"example": each.example} if each.example is not None else {})
+        for each in contents
+    }
+
+
+def _describe_errors(declared: Route) -> Schema:
+    general = (BadParameter, *(() if declared.scope == "open" else KEY_ERRORS))
+    by_status: dict[int, list[type[GfilError]]] = {}
+    for error in (*general, *declared.errors):
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        str(status): {
+            "description": ", ".join(dict.fromkeys(error.title for error in errors)),
+            "content": {
+                PROBLEM: {"schema": schemas.PROBLEM, "example": _problem_example(errors[0])}
+            },
+        }
+        for status, errors in sorted(by_status.items())
+    }
+
+
+def _problem_example(error: type[GfilError]) -> Schema:
+    return {
+        "type": error.type,
+        "title": error.title,
+        "status": error.status,
+        "detail": HTTPStatus(error.status).description or error.title,
+    }
+
+
+def _curl(declared: Route, path: str) -> str:
+    query = {
+        each.name: each.example
+        for each in declared.parameters
+        if each.place == "query" and each.required
+    }
+    for each in declared.parameters:
+        if each.place == "path":
+            path = path.replace("{" + each.name + "}", str(each.example))
+    words = ["curl"]
+    if declared.method != "GET":
+        words += ["-X", declared.method]
+    if declared.scope != "open":
+        words += ["-H", "X-API-Key: KEY"]
+    words.append(SERVER + path + (f"?{urlencode(query, True, safe=',:')}" if query else ""))
+    for body in declared.bodies[:1]:
+        words += ["-H", f"Content-Type: {JSON}", "-d", orjson.dumps(body.example).decode()]
+    return shlex.join(words)

@@ -1,4 +1,4 @@
-"""Ticks over HTTP: read and written at `/api/v1/ticks`."""
+"""`/api/v1/ticks`: list and post ticks."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -8,53 +8,67 @@ import apsw
 import orjson
 from flask import Blueprint, Response, current_app
 
-from gfil.errors import BadParameter
+from gfil.errors import SymbolUnknown
 from gfil.ingest.report import Report
 from gfil.store import cursors, symbols
 from gfil.store.candles import ticks
 from gfil.store.candles.ticks import LIMIT_DEFAULT, LIMIT_MAX, START, STOP, TickPosition
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
-from gfil.web.api import uploads
+from gfil.web.api import schemas, uploads
 from gfil.web.request.connections import read_db
-from gfil.web.request.parameters import instant_parameter, number_parameter, text_parameter
-from gfil.web.request.scope import scope
+from gfil.web.request.idempotency import IDEMPOTENCY_KEY
+from gfil.web.request.parameters import CURSOR, SYMBOL, check_range, instant, integer
+from gfil.web.request.route import Content, route
 
 bp = Blueprint("ticks", __name__)
 
 UPLOAD_MB_MAX = 8  # one transaction
+FROM = instant("from", "start", "Ticks with `time >= from`, oldest first.")
+TO = instant("to", "stop", "Ticks with `time < to` (default: all up to the newest).")
+LIMIT = integer("limit", "Largest number of ticks of a page.", 1, LIMIT_MAX, LIMIT_DEFAULT)
 ANSWER = ("rows", "inserted", "duplicates", "rejected", "reasons", "errors", "warnings")
 
-PIECE_TICKS = 5000  # read and sent before the next ones, so that memory stays flat
+PIECE_TICKS = 5000  # read and sent at once, so that memory stays flat
 
 
 class _Page(NamedTuple):
-    # Ticks to send: from `first` on, before `stop`. `older` is where the page before them stops.
+    # Ticks from `first`, before `stop`. `older` is where the previous page stops.
 
     first: TickPosition
     stop: TickPosition
     older: TickPosition | None = None
 
 
-@bp.get("/api/v1/ticks")
-@scope("read")
-def read() -> Response:
-    """Send ticks of one symbol, in pieces."""
+@route(
+    bp,
+    "GET",
+    "/api/v1/ticks",
+    scope="read",
+    parameters=[SYMBOL, FROM, TO, LIMIT, CURSOR],
+    answers=[Content(schemas.TICK_PAGE, example=schemas.TICK_PAGE_EXAMPLE)],
+    errors=[SymbolUnknown],
+)
+def list_ticks(
+    symbol: str, start: int | None, stop: int | None, limit: int, cursor: str | None
+) -> Response:
+    """One page of ticks of a symbol, streamed.
+
+    With `from` pages go forward in time. Without it the page holds the newest ticks before `to`,
+    and `next_cursor` leads to older pages.
+    """
+    check_range(start, stop)
     db = read_db()
-    start, stop = instant_parameter("from"), instant_parameter("to")
-    if start is not None and stop is not None and start > stop:
-        raise BadParameter("from is after to")
-    symbol = symbols.read(db, text_parameter("symbol"))
-    limit = number_parameter("limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
-    query, cursor = [symbol.name, start, stop], text_parameter("cursor", "")
+    found = symbols.read(db, symbol)
+    query = [found.name, start, stop]
     place = _parse_place(cursor, query) if cursor else None
     end = STOP if stop is None else (stop * 1000, 0)
     if start is None:
-        page = _find_newest(db, symbol, place or end, limit)
+        page = _find_newest(db, found, place or end, limit)
     else:
         page = _Page(place or (start * 1000, 0), end)
-    pieces = _stream(symbol, page, limit, query)
-    opening = next(pieces)  # what goes wrong before it still gets a status of its own
+    pieces = _stream(found, page, limit, query)
+    opening = next(pieces)  # an error up to here still gets its own status
     body = chain([opening], pieces)
     response = current_app.response_class(body, content_type="application/json")
     response.headers["Cache-Control"] = "private, no-cache"
@@ -76,15 +90,15 @@ def _find_newest(db: apsw.Connection, symbol: Symbol, stop: TickPosition, limit:
 def _stream(
     symbol: Symbol, page: _Page, limit: int, query: list[str | int | None]
 ) -> Iterator[bytes]:
-    # A connection of its own, and each piece a read of its own: the request's snapshot would hold
-    # up the WAL for as long as a slow client takes.
+    # A separate connection, and a snapshot for each piece: the request's snapshot would hold up
+    # checkpoints for as long as a slow client takes.
     db = connection.connect(current_app.config["SETTINGS"].db, readonly=True)
     try:
         head = b'{"symbol":' + orjson.dumps(symbol.name) + b',"ticks":['
         place: TickPosition | None = page.first
         while place is not None and limit > 0:
             piece = ticks.read_ticks(db, symbol, place, page.stop, limit=min(limit, PIECE_TICKS))
-            if piece.ticks or head != b",":  # they may have been deleted since the piece before
+            if piece.ticks or head != b",":  # the rest may have been deleted meanwhile
                 yield head + orjson.dumps(piece.ticks)[1:-1]
                 head = b","
             place, limit = piece.next, limit - len(piece.ticks)
@@ -95,15 +109,26 @@ def _stream(
         db.close()
 
 
-@bp.post("/api/v1/ticks")
-@scope("write")
-def write() -> Response:
-    """Store ticks, of JSON or CSV, in one transaction with all that follows from them."""
+@route(
+    bp,
+    "POST",
+    "/api/v1/ticks",
+    scope="write",
+    parameters=[*uploads.TICK_PARAMETERS, IDEMPOTENCY_KEY],
+    bodies=[
+        Content(schemas.TICK_BATCH, example=schemas.TICK_BATCH_EXAMPLE),
+        uploads.ANY_FILE,
+    ],
+    answers=[Content(schemas.TICK_REPORT, example=schemas.TICK_REPORT_EXAMPLE)],
+    errors=uploads.ERRORS,
+)
+def post_ticks(**given: Any) -> Response:
+    """Store ticks and derive their candles in one transaction."""
     with uploads.receive(UPLOAD_MB_MAX, "send the ticks in several requests") as body:
-        return uploads.write(body, uploads.options("ticks"), _describe)
+        return uploads.write(body, uploads.options("ticks", given), _describe)
 
 
 def _describe(report: Report) -> dict[str, Any]:
-    told = report.as_json()
-    answer = {name: told[name] for name in ANSWER} | {"last": report.last_ticks}
+    facts = report.as_json()
+    answer = {name: facts[name] for name in ANSWER} | {"last": report.last_ticks}
     return answer | report.recognised | {"change": report.change}

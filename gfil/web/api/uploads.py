@@ -1,46 +1,102 @@
-"""Rows over HTTP: the parameters of an upload, its one transaction if it is small, its answer."""
+"""Uploads of rows: parameters, one transaction for a small body, the answer."""
 
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import BoundedSemaphore
 from typing import Any
 
 import apsw
-from flask import Response, current_app
+from flask import Response, current_app, request
 
 from gfil import clocks, timeframes
-from gfil.errors import BadRequest, Busy, GfilError, Refused, TooLarge
-from gfil.ingest import formats, importer
-from gfil.ingest.importer import Kind, Options
+from gfil.errors import (
+    BadRequest,
+    Busy,
+    Conflict,
+    DiskFull,
+    Refused,
+    TooLarge,
+    TooSlow,
+    UnsupportedEncoding,
+)
+from gfil.ingest import formats, importer, typed_json
+from gfil.ingest.load.atomic import AtomicWrite
+from gfil.ingest.options import KindName, Options
 from gfil.ingest.parse import columns as column_names
 from gfil.ingest.report import Report
+from gfil.ingest.typed_json import BODY_BYTES_MAX
 from gfil.maintenance import free_space
 from gfil.store.engine.pool import Writer
+from gfil.store.idempotency import KeyReused
 from gfil.web.request import body as request_body
 from gfil.web.request import idempotency, metrics
 from gfil.web.request.connections import read_db
-from gfil.web.request.parameters import (
-    check_parameters,
-    choice_parameter,
-    flag_parameter,
-    text_parameter,
-)
+from gfil.web.request.parameters import Parameter, choice, flag, text
 from gfil.web.request.responses import json_response
+from gfil.web.request.route import Content
+from gfil.web.request.schema import BINARY, TEXT, one_of
+from gfil.wording import MB, format_count
 
 SPLIT = "send it in parts, or raise GFIL_MAX_UPLOAD_MB"
-# So many at once in one process, for each takes memory: some megabytes for every one of its own,
-# and large ones up to 16. Others wait so long for a place, then they are told to come back.
-MEDIUM_BYTES = request_body.MB
+# Uploads at once in one process: a medium one takes a few times its size in memory, a large one up
+# to 16 MB. Further uploads wait for a place, then get 503 with Retry-After.
+MEDIUM_BYTES = MB
 MEDIUM_MAX, MEDIUM_WAIT_S = 2, 20.0
 LARGE_MAX, LARGE_WAIT_S = 8, 1.0
 _medium, _large = BoundedSemaphore(MEDIUM_MAX), BoundedSemaphore(LARGE_MAX)
-OPTION = re.compile(r"--([a-z]+)(?:-([a-z]+))?")  # as the command line spells a parameter
 
-PARAMETERS = (
-    *("symbol", "tf", "clock", "format", "columns", "on_error", "mode", "dry_run", "force_tf"),
+TICK_PARAMETERS = (
+    text(
+        "symbol",
+        "Symbol of the rows (default: the symbol column of the rows).",
+        parse=lambda given: given.replace(" ", "+"),  # an unescaped + in a URL becomes a blank
+        example="XAUUSD",
+    ),
+    Parameter(
+        "clock",
+        "Clock of timestamps without an offset (default: `clock` of a JSON body, else UTC).",
+        TEXT,
+        clocks.parse,
+    ),
+    Parameter(
+        "format",
+        "Format of the body (default: recognised from the content).",
+        one_of(*formats.NAMES),
+        formats.check_name,
+    ),
+    Parameter(
+        "columns",
+        "Names of the cells, such as time,open,close,high,low,volume; _ skips a cell.",
+        TEXT,
+        column_names.parse_columns,
+    ),
+    choice(
+        "on_error",
+        "`skip` stores the good rows, `abort` refuses the request if any row is bad.",
+        ("skip", "abort"),
+        "skip",
+    ),
+    flag("dry_run", "Report what would be stored and store nothing."),
 )
+CANDLE_PARAMETERS = (
+    *TICK_PARAMETERS,
+    Parameter(
+        "tf",
+        "Timeframe of the rows (default: the timeframe column of the rows).",
+        TEXT,
+        timeframes.parse,
+        example="H1",
+    ),
+    choice("mode", "`fill` adds missing candles and keeps stored ones.", ("fill",)),
+    flag("force_tf", "Store rows even if their spacing contradicts `tf`."),
+)
+ANY_FILE = Content(
+    BINARY | {"description": "any format that the import reads: CSV, NDJSON, JSON; also as gzip"},
+    "application/octet-stream",
+)
+ERRORS = (*(TooSlow, Conflict, TooLarge, UnsupportedEncoding, Refused, KeyReused, DiskFull),)
 
 Describe = Callable[[Report], dict[str, Any]]
 
@@ -57,59 +113,50 @@ def _place(places: BoundedSemaphore, wait_s: float) -> Iterator[None]:
 
 @contextmanager
 def receive(limit_mb: int, hint: str) -> Iterator[request_body.Body]:
-    """Read the body of an upload; errors name parameters as they are called here.
+    """Read the body of an upload; the report of an error names no file.
 
     Raises:
-        DiskFull: there is too little room to take in anything.
-        As `bodies.receive`.
+        DiskFull: the disk has less free space than GFIL_MIN_FREE_MB.
+        As `body.receive`.
     """
     settings = current_app.config["SETTINGS"]
     try:
-        with request_body.receive(limit_mb * request_body.MB, hint) as body:
+        with request_body.receive(limit_mb * MB, hint) as body:
             free_space.check_room(settings.db, settings.min_free_mb)
             yield body
-    except GfilError as error:
-        error.detail = OPTION.sub(_spell, error.detail)
-        if isinstance(error, Refused):
-            error.report = {name: told for name, told in error.report.items() if name != "file"}
+    except Refused as error:
+        error.report = {key: value for key, value in error.report.items() if key != "file"}
         raise
 
 
-def options(kind: Kind) -> Options:
-    """Return what the query says of the rows in the body.
-
-    Raises:
-        BadParameter: one of its parameters is malformed.
-    """
-    check_parameters(*PARAMETERS)
-    tf, clock = text_parameter("tf", ""), text_parameter("clock", "")
-    named, columns = text_parameter("format", ""), text_parameter("columns", "")
+def options(kind: KindName, given: Mapping[str, Any]) -> Options:
+    """Return the import options that the parameters of an upload give."""
     return Options(
-        symbol=text_parameter("symbol", "").replace(" ", "+") or None,
-        timeframe=timeframes.parse(tf) if tf else None,
-        clock=clocks.parse(clock) if clock else None,
+        symbol=given["symbol"],
+        timeframe=given.get("tf"),
+        clock=given["clock"],
         kind=kind,
-        format=formats.check_name(named) if named else None,
-        columns=column_names.parse_columns(columns) if columns else None,
-        abort=choice_parameter("on_error", ("skip", "abort")) == "abort",
-        fill=choice_parameter("mode", ("", "fill")) == "fill",
-        dry_run=flag_parameter("dry_run"),
-        force_timeframe=flag_parameter("force_tf"),
+        format=given["format"],
+        columns=given["columns"],
+        abort=given["on_error"] == "abort",
+        fill=given.get("mode") == "fill",
+        dry_run=given["dry_run"],
+        force_timeframe=given.get("force_tf", False),
     )
 
 
 def write(body: request_body.Body, options: Options, describe: Describe) -> Response:
-    """Store the rows of a body, of a small one in one transaction and once; return the answer.
+    """Store the rows of a body and return the answer; a small body in one transaction, and once.
 
     Raises:
-        TooLarge: all of it or nothing is asked for, and it is not small.
-        BadRequest: it breaks off in the middle. Of a large one whole batches are stored and counted
-            in the detail.
-        Busy: this process has too many uploads already.
+        TooLarge: `on_error=abort` with a body that is not small.
+        BadRequest: the body is truncated. Of a large body the complete batches are stored; the
+            detail counts them.
+        Busy: this process handles too many uploads.
     """
     if not body.is_small:
         if options.abort:
-            raise TooLarge("on_error=abort takes at most 8 MB unpacked: nothing was stored")
+            raise TooLarge("on_error=abort takes at most 8 MB decompressed: nothing was stored")
         with _place(_large, LARGE_WAIT_S):
             return _write_large(body, options, describe)
     if body.size_bytes <= MEDIUM_BYTES:
@@ -119,35 +166,48 @@ def write(body: request_body.Body, options: Options, describe: Describe) -> Resp
 
 
 def _write_small(body: request_body.Body, options: Options, describe: Describe) -> Response:
-    reports: list[Report] = []
-
-    def prepare() -> idempotency.Work:
-        prepared = importer.prepare(read_db(), body, options, now=time.time())
-
-        def work(db: apsw.Connection) -> dict[str, Any]:
-            reports[:] = [prepared.store(db)]
-            return describe(reports[0])
-
-        return work
-
+    upload = _SmallUpload(body, options, describe)
     if options.dry_run:
-        return idempotency.dry_run(prepare())
-    response = idempotency.run_once(body.digest, prepare)
-    for report in reports:  # none where the answer was known
-        _count(report)
+        return idempotency.dry_run(upload.prepare())
+    response = idempotency.run_once(body.digest, upload.prepare)
+    if upload.report is not None:  # None where an idempotency record held the answer
+        _count(upload.report)
     return response
+
+
+class _SmallUpload:
+    def __init__(self, body: request_body.Body, options: Options, describe: Describe) -> None:
+        self.report: Report | None = None
+        self._body = body
+        self._options = options
+        self._describe = describe
+
+    def prepare(self) -> idempotency.Work:
+        now = time.time()
+        chunks: Iterable[bytes] = self._body
+        if request.mimetype == "application/json" and self._body.size_bytes <= BODY_BYTES_MAX:
+            data = b"".join(self._body)
+            direct = typed_json.prepare(read_db(), data, self._options, now=now)
+            if direct is not None:
+                return partial(self._store, direct)
+            chunks = (data,)
+        return partial(self._store, importer.prepare(read_db(), chunks, self._options, now=now))
+
+    def _store(self, atomic: AtomicWrite, db: apsw.Connection) -> dict[str, Any]:
+        self.report = atomic.store(db)
+        return self._describe(self.report)
 
 
 def _write_large(body: request_body.Body, options: Options, describe: Describe) -> Response:
     writer: Writer = current_app.extensions["writer"]
     warnings = [idempotency.TOO_LARGE_FOR_KEY] if idempotency.has_key() else []
-    with writer.beside() as db:
+    with writer.dedicated_connection() as db:
         report = importer.load(db, body, options, now=time.time())
     if not options.dry_run:
         _count(report)
     if report.reasons["truncated"]:
         stored = report.rows - report.rejected
-        raise BadRequest(f"it breaks off in the middle; {stored} rows before are stored")
+        raise BadRequest(f"the body is truncated; {format_count(stored, 'row')} before are stored")
     for warning in warnings:
         report.warn(warning)
     return json_response(describe(report))
@@ -159,11 +219,7 @@ def _count(report: Report) -> None:
 
 
 def describe_candles(report: Report) -> dict[str, Any]:
-    """Return a report in the names of the contract; there is no file to name."""
-    told = report.as_json()
-    del told["file"]
-    return told
-
-
-def _spell(match: re.Match[str]) -> str:
-    return "_".join(part for part in match.groups() if part)
+    """Return a report as JSON without its file name."""
+    answer = report.as_json()
+    del answer["file"]
+    return answer

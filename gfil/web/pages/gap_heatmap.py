@@ -1,7 +1,6 @@
-"""The gaps of a symbol as a picture: the last 12 weeks, a cell a day, darker where more is missing.
+"""Gap heatmap of a symbol: the last 12 weeks, one cell a day, larger where more is missing.
 
-To find them takes a hundred milliseconds: they are kept for some minutes, and not found anew with
-each candle that comes.
+Finding gaps takes a hundred milliseconds, so a cache keeps each heatmap for five minutes.
 """
 
 import time
@@ -14,22 +13,23 @@ from gfil.maintenance import gaps
 from gfil.maintenance.gaps import NEWEST_WEEKS, Gap
 from gfil.store.retention import backdated_days
 from gfil.store.symbols import Symbol
-from gfil.timeframes import DAY, HOUR, M1, MINUTE, W1, WEEK
+from gfil.timeframes import DAY, M1, MINUTE, W1, WEEK
 from gfil.web.request.connections import read_db
+from gfil.wording import format_count, format_duration
 
 KEPT_S = 300
 KEPT_MAX = 1024  # symbols
 
 CELL, WIDTH, WEEK_WIDTH, HEIGHT = 4, 3, 30, 14
 PICTURE_WIDTH = NEWEST_WEEKS * WEEK_WIDTH - 2
-# How much of a day is missing: its name, from how many minutes on, and how high that is drawn.
+# Levels of missing minutes in a day: name, least number of minutes, height of the cell.
 LEVELS = (("most", 360, HEIGHT), ("much", 60, 9), ("some", 1, 5))
 
 
 class Heatmap(NamedTuple):
-    """What is drawn of a symbol: outlines by the name of their level, and the same in words.
+    """Gap heatmap of a symbol: an outline for each level, and the same in words.
 
-    `gaps` come newest first. It was true when `time` was.
+    `gaps` come newest first. `time` is when they were found.
     """
 
     time: float
@@ -39,29 +39,29 @@ class Heatmap(NamedTuple):
     gaps: Sequence[Gap]
 
 
-_kept: dict[tuple[str, int, str], Heatmap] = {}
+_cache: dict[tuple[str, int, str], Heatmap] = {}
 
 
 def find(epoch: str, symbol: Symbol, now: float) -> Heatmap:
-    """Return the picture of a symbol, at most five minutes old."""
+    """Return the heatmap of a symbol, at most five minutes old."""
     kept = peek(epoch, symbol, now)
     if kept is None:
-        if len(_kept) >= KEPT_MAX:
-            _kept.clear()
-        kept = _kept[epoch, symbol.id, symbol.clock] = _draw(symbol, now)
+        if len(_cache) >= KEPT_MAX:
+            _cache.clear()
+        kept = _cache[epoch, symbol.id, symbol.clock] = _draw(symbol, now)
     return kept
 
 
 def peek(epoch: str, symbol: Symbol, now: float) -> Heatmap | None:
-    """Return the picture that is kept of a symbol, None where it must be made anew."""
-    kept = _kept.get((epoch, symbol.id, symbol.clock))
+    """Return the cached heatmap of a symbol, None if it is missing or expired."""
+    kept = _cache.get((epoch, symbol.id, symbol.clock))
     return kept if kept and kept.time <= now < kept.time + KEPT_S else None
 
 
 def find_some(
     epoch: str, symbols: Iterable[Symbol], now: float, seconds: float
 ) -> dict[int, Heatmap]:
-    """Return the pictures of as many symbols as can be had in so long, by the symbols' ids."""
+    """Return heatmaps by symbol id, as many as can be found within `seconds`."""
     due = time.monotonic() + seconds
     found = {}
     for symbol in symbols:
@@ -76,7 +76,7 @@ def find_some(
 def _draw(symbol: Symbol, now: float) -> Heatmap:
     db, start = read_db(), W1.floor(int(now)) - (NEWEST_WEEKS - 1) * WEEK
     days = range(start, int(now), DAY)
-    held = backdated_days.held_days(db, symbol, M1.number, days)
+    held = backdated_days.find_days_with_rows(db, symbol, M1.number, days)
     found = [*gaps.find(db, symbol, start, now=now)]
     lost = _count_by_day(found)
     paths: dict[str, list[str]] = {"whole": [], **{name: [] for name, _, _ in LEVELS}}
@@ -110,13 +110,14 @@ def _describe(found: Sequence[Gap], is_held: bool) -> str:
     longest = max(found, key=lambda gap: gap.minutes)
     total = sum(gap.minutes for gap in found)
     if len(found) == 1:
-        return f"1 gap of {amount(total)}, {format_instant(longest.start)[:10]}"
+        return f"1 gap of {format_minutes(total)}, {format_instant(longest.start)[:10]}"
     return (
-        f"{len(found):,} gaps, {amount(total)}; the longest {amount(longest.minutes)}, "
+        f"{format_count(len(found), 'gap')}, {format_minutes(total)}; "
+        f"the longest {format_minutes(longest.minutes)}, "
         f"{format_instant(longest.start)[:10]}"
     )
 
 
-def amount(minutes: int) -> str:
-    """Return so many minutes in words: `7 min`, `3.5 h`."""
-    return f"{minutes} min" if minutes < 120 else f"{minutes * MINUTE / HOUR:,.3g} h"
+def format_minutes(minutes: int) -> str:
+    """Return a number of minutes as a duration: `7 min`, `2 h 59 min`."""
+    return format_duration(minutes * MINUTE)

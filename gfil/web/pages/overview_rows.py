@@ -1,4 +1,4 @@
-"""The rows of the overview: what each symbol costs, its change over the day, how fresh it is."""
+"""Rows of the overview: last price of each symbol, change over the day, sparkline, age."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,16 +10,17 @@ from gfil.store import symbols
 from gfil.store.candles import inventory, read
 from gfil.store.symbols import Symbol
 from gfil.web.request.connections import read_db
+from gfil.wording import format_change, format_number
 
 SPARK_CANDLES = 48
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 
 
 class OverviewRow(NamedTuple):
-    """A symbol's row: texts as they are shown, blank where nothing is known, and what moves them.
+    """The row of a symbol as shown; texts are blank where the value is unknown.
 
-    `time` is the start of the newest candle. The change counts from the price `before`, up to the
-    end of the day at `day_stop`.
+    `time` is the start of the newest candle. `change` is the change since the price `before`; it is
+    valid until the day ends at `day_stop`.
     """
 
     symbol: Symbol
@@ -33,13 +34,13 @@ class OverviewRow(NamedTuple):
 
 
 def list_rows(epoch: str) -> Sequence[OverviewRow]:
-    """Return the row of every symbol, by name; `epoch` is the database's."""
-    return [_quote(epoch, symbol) for symbol in symbols.list_symbols(read_db())]
+    """Return the row of every symbol, by name; `epoch` is that of the database."""
+    return [_read_row(epoch, symbol) for symbol in symbols.list_symbols(read_db())]
 
 
 @lru_cache(maxsize=1024)
-def _quote(epoch: str, symbol: Symbol) -> OverviewRow:
-    # The arguments name all that a row depends on.
+def _read_row(epoch: str, symbol: Symbol) -> OverviewRow:
+    # The arguments name everything that a row depends on.
     db, path = read_db(), "/chart/" + quote(symbol.name, safe="")
     newest = inventory.read_latest(db, symbol)
     if newest is None:
@@ -51,21 +52,13 @@ def _quote(epoch: str, symbol: Symbol) -> OverviewRow:
     return OverviewRow(
         symbol,
         path if hours else f"{path}?tf=D1",
-        f"{newest.close:,.{symbol.digits_shown}f}",
-        percent(newest.close, before),
+        format_number(newest.close, symbol.digits_shown),
+        format_change(newest.close, before),
         _spark([candle[4] for candle in hours or days]),
         newest.time,
         before,
         clock.bucket(timeframes.D1, days[-1][0]).stop if days else None,
     )
-
-
-def percent(price: float, before: float) -> str:
-    """Return how far a price is from one before, blank where that was 0."""
-    if not before:
-        return ""
-    change = 100 * (price - before) / abs(before)
-    return f"{'−' if change < 0 else '+'}{abs(change):,.2f}%"
 
 
 def _spark(closes: Sequence[float]) -> str:
@@ -77,11 +70,3 @@ def _spark(closes: Sequence[float]) -> str:
         f"{index * step:.1f},{2 + height * (1 - (close - low) / span):.1f}"
         for index, close in enumerate(closes)
     )
-
-
-def age(seconds: float) -> str:
-    """Return in words how long ago something was."""
-    for length, word in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * length:
-            return f"{seconds // length:,.0f} {word} ago"
-    return "now"

@@ -1,4 +1,4 @@
-"""The page that tells whether all is well: what is held and missing, rates, sizes, upkeep."""
+"""`/status`: problems, stored ranges, gaps, rates, sizes and maintenance runs."""
 
 import time
 from collections import Counter
@@ -7,41 +7,39 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from flask import Blueprint, Response, current_app, get_template_attribute
+from flask import Response, current_app, get_template_attribute
 
 from gfil.clocks import format_instant
-from gfil.errors import GfilError
 from gfil.maintenance import doctor, free_space, host_checks
-from gfil.store import hourly_stats, maintenance_runs, symbols
+from gfil.store import hourly_stats, maintenance_runs, retention_clock, symbols
 from gfil.store.candles import inventory
 from gfil.store.candles.inventory import TimeRange
 from gfil.store.engine.connection import read_state
 from gfil.store.hourly_stats import Summary
 from gfil.store.maintenance_runs import LastRun
-from gfil.store.removal import prune
 from gfil.store.retention import backdated_days, rules
 from gfil.store.retention.backdated_days import BackdatedDays
 from gfil.store.symbols import Symbol
 from gfil.timeframes import DAY, HOUR
-from gfil.web.pages import chart, gap_heatmap, overview_rows, status_problems
+from gfil.web.pages import gap_heatmap, status_problems
 from gfil.web.pages.gap_heatmap import Heatmap
+from gfil.web.pages.page import page_blueprint, render_page
 from gfil.web.request import metrics
 from gfil.web.request.connections import read_db
-from gfil.web.request.scope import scope
+from gfil.web.request.route import route
+from gfil.wording import MB, format_age, format_count, format_size
 
 PERIODS = (("Last hour", HOUR), ("Last day", DAY), ("Last 7 days", 7 * DAY))
-STALE_KEPT_MINUTES = 5  # to tell takes milliseconds of each symbol
-PICTURES_S = 0.2  # of the time of a page; the script asks for the others one by one
+STALE_KEPT_MINUTES = 5  # the check takes milliseconds for each symbol
+HEATMAPS_S = 0.2  # time for heatmaps in one page; the script requests the others one by one
 GAPS_MAX = 200
 SIZES_DAYS_MIN = 2.0
-MB = 1_000_000
 
-bp = Blueprint("status", __name__)
-bp.register_error_handler(GfilError, chart.refuse)
+bp = page_blueprint("status")
 
 
 class Row(NamedTuple):
-    """What the page tells of one symbol; `state` is `late`, `ended`, `empty`, or blank."""
+    """One symbol on the page; `state` is `late`, `ended`, `empty` or blank."""
 
     symbol: Symbol
     path: str
@@ -53,10 +51,9 @@ class Row(NamedTuple):
     picture: Heatmap | None
 
 
-@bp.get("/status")
-@scope("read")
-def overview() -> Response:
-    """Tell whether all is well, then what is held and missing, how quick it is, what was done."""
+@route(bp, "GET", "/status", scope="read")
+def show_status() -> Response:
+    """Status: problems, then stored ranges, gaps, rates, sizes and maintenance runs."""
     db, now = read_db(), time.time()
     epoch, _ = read_state(db)
     rows = _list_rows(epoch, now)
@@ -65,10 +62,10 @@ def overview() -> Response:
     }
     full_days = _days_until_full(done["doctor"], now)
     stale = [row.symbol.name for row in rows if row.state == "late"]
-    signs = status_problems.StatusFacts(now, bool(rows), **done, stale=stale, full_days=full_days)
-    return chart.page(
+    facts = status_problems.StatusFacts(now, bool(rows), **done, stale=stale, full_days=full_days)
+    return render_page(
         "status.html",
-        problems=status_problems.list_problems(signs),
+        problems=status_problems.list_problems(facts),
         rows=rows,
         count=Counter(row.state for row in rows),
         kept_days=[each for row in rows for each in row.imported],
@@ -82,33 +79,32 @@ def overview() -> Response:
     )
 
 
-@bp.get("/status/<symbol>")
-@scope("read")
-def detail(symbol: str) -> Response:
-    """Tell what is held of one symbol, how long it is kept, and list its newest gaps."""
+@route(bp, "GET", "/status/<symbol>", scope="read")
+def show_symbol_status(symbol: str) -> Response:
+    """Status of a symbol: stored ranges, retention rules and its newest gaps."""
     db, now = read_db(), time.time()
     epoch, _ = read_state(db)
     known = symbols.read(db, symbol)
     picture = gap_heatmap.find(epoch, known, now)
-    return chart.page(
+    return render_page(
         "status_symbol.html",
         row=_row(epoch, known, now, _newest(epoch, int(now // 60)), picture),
         rules=rules.read_rules(db, known),
         gaps=picture.gaps[:GAPS_MAX],
-        amount=gap_heatmap.amount,
+        amount=gap_heatmap.format_minutes,
         **_words(now),
     )
 
 
 def _words(now: float) -> dict[str, Any]:
-    # What both templates write with.
+    # Names that both templates use.
     return {
         "now": now,
-        "age": overview_rows.age,
+        "age": format_age,
         "stamp": _stamp,
         "format_instant": format_instant,
         "plain": status_problems.without_folders,
-        "tell_bytes": _tell_bytes,
+        "tell_bytes": format_size,
         "is_late": status_problems.is_late,
         "picture_size": (gap_heatmap.PICTURE_WIDTH, gap_heatmap.HEIGHT),
     }
@@ -116,7 +112,7 @@ def _words(now: float) -> dict[str, Any]:
 
 def _list_rows(epoch: str, now: float) -> list[Row]:
     known = symbols.list_symbols(read_db())
-    pictures = gap_heatmap.find_some(epoch, known, now, PICTURES_S)
+    pictures = gap_heatmap.find_some(epoch, known, now, HEATMAPS_S)
     until = _newest(epoch, int(now // 60))
     return [_row(epoch, symbol, now, until, pictures.get(symbol.id)) for symbol in known]
 
@@ -140,8 +136,8 @@ def _stamp(instant: int) -> str:
     return format_instant(instant)[:16].replace("T", " ")
 
 
-# The arguments of these name all that an answer depends on: the symbol with its change, or the
-# minute for what may be a minute old.
+# The arguments of these name everything that a value depends on: the symbol with its change number,
+# or the minute where the value may be a minute old.
 
 
 @lru_cache(maxsize=1024)
@@ -168,9 +164,7 @@ def _imported(epoch: str, symbol: Symbol, until: int, minute: int) -> Sequence[B
 
 @lru_cache(maxsize=2)
 def _newest(epoch: str, minute: int) -> int:
-    # From where retention counts back: the wall clock, or the newest row where that is earlier.
-    newest = prune.read_newest(read_db())
-    return minute * 60 if newest is None else min(minute * 60, newest)
+    return retention_clock.read_retention_time(read_db(), minute * 60)
 
 
 @lru_cache(maxsize=2)
@@ -182,7 +176,7 @@ def _list_rates(epoch: str, minute: int) -> Sequence[tuple[str, Sequence[Summary
 
 
 class Sizes(NamedTuple):
-    """Of the database, its log and what is free on its disk; when that is full, if ever."""
+    """Sizes as shown: the database, its log, free space, and days until the disk is full."""
 
     database: str
     log: str
@@ -195,22 +189,16 @@ def _sizes(full_days: float | None) -> Sizes:
     settings = current_app.config["SETTINGS"]
     log = settings.db.with_name(f"{settings.db.name}-wal")
     return Sizes(
-        _tell_bytes(settings.db.stat().st_size),
-        _tell_bytes(log.stat().st_size if log.exists() else 0),
-        _tell_bytes(free_space.read_free_bytes(settings.db)),
-        _tell_bytes(settings.min_free_mb * MB),
-        "" if full_days is None else status_problems.tell_days(full_days),
+        format_size(settings.db.stat().st_size),
+        format_size(log.stat().st_size if log.exists() else 0),
+        format_size(free_space.read_free_bytes(settings.db)),
+        format_size(settings.min_free_mb * MB),
+        "" if full_days is None else format_count(round(full_days), "day"),
     )
 
 
-def _tell_bytes(number: float) -> str:
-    if number >= 10_000 * MB:
-        return f"{number / 1000 / MB:,.1f} GB"
-    return f"{number / MB:,.1f} MB" if number < 100 * MB else f"{number / MB:,.0f} MB"
-
-
 def _days_until_full(done: LastRun | None, now: float) -> float | None:
-    # The doctor keeps the size of each day; less than two days of them say nothing.
+    # The doctor records a size each day; less than two days of sizes show no growth.
     settings = current_app.config["SETTINGS"]
     sizes = [(int(at), int(size)) for at, size in done.report.get("sizes", [])] if done else []
     if not sizes or now - sizes[0][0] < SIZES_DAYS_MIN * DAY:

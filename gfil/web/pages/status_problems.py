@@ -1,4 +1,4 @@
-"""What is not well with a server and its database, in sentences; nothing where all is."""
+"""Problems of a server and its database, as the sentences on top of the status page."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,24 +10,24 @@ from gfil.errors import DiskFull, GfilError
 from gfil.maintenance import free_space
 from gfil.maintenance.doctor import FULL_DAYS_MIN, NIGHTLY_S
 from gfil.store.maintenance_runs import LastRun
-from gfil.web.pages import overview_rows
+from gfil.wording import format_age, format_count, format_list, format_number
 
 NAMED_MAX = 5
-SEEN_HERE = {"disk", "backup", "prune", "stale"}  # as they are now, not as the doctor saw them
+CHECKED_HERE = {"disk", "backup", "prune", "stale"}  # checked at the request, not by the doctor
 FOLDERS = re.compile(r"(?:/[^\s/`]+)*/(?=[^\s/`])")
 
 
 class Problem(NamedTuple):
-    """One thing that is not well, and the line to type where one helps."""
+    """One problem, and the command that solves it where there is one."""
 
     text: str
     command: str = ""
 
 
 class StatusFacts(NamedTuple):
-    """What is judged: the last of each upkeep, None where it never was, and what is stale.
+    """The facts that problems are found in; None means that a maintenance run never happened.
 
-    One that is not used yet, since nothing is stored, needs no upkeep.
+    A database without data, `is_used` false, needs no maintenance.
     """
 
     now: float
@@ -39,21 +39,21 @@ class StatusFacts(NamedTuple):
     full_days: float | None
 
 
-def list_problems(signs: StatusFacts) -> list[Problem]:
-    """Return what is not well, the gravest first."""
-    found = [*_storing(signs), *_found_by_doctor(signs)]
-    if not signs.is_used:
+def list_problems(facts: StatusFacts) -> list[Problem]:
+    """Return the problems, the most serious first."""
+    found = [*_list_storage_problems(facts), *_list_doctor_problems(facts)]
+    if not facts.is_used:
         return found
     return [
         *found,
-        *_stale(signs),
-        *_backup(signs),
-        *_prune(signs),
-        *_doctor(signs),
+        *_list_stale(facts),
+        *_check_backup(facts),
+        *_check_prune(facts),
+        *_check_doctor(facts),
     ]
 
 
-def _storing(signs: StatusFacts) -> Iterator[Problem]:
+def _list_storage_problems(facts: StatusFacts) -> Iterator[Problem]:
     settings = current_app.config["SETTINGS"]
     try:
         current_app.extensions["writer"].check()
@@ -62,65 +62,59 @@ def _storing(signs: StatusFacts) -> Iterator[Problem]:
     try:
         free_space.check_room(settings.db, settings.min_free_mb)
     except DiskFull:
-        yield Problem(
-            f"The disk is nearly full: nothing is taken in until {settings.min_free_mb:,} MB are "
-            "free"
-        )
+        floor = format_number(settings.min_free_mb)
+        yield Problem(f"The disk is nearly full: uploads are refused until {floor} MB are free")
         return
-    if signs.full_days is not None and signs.full_days < FULL_DAYS_MIN:
-        yield Problem(f"The disk is full in {tell_days(signs.full_days)}")
+    if facts.full_days is not None and facts.full_days < FULL_DAYS_MIN:
+        yield Problem(f"The disk is full in {format_count(round(facts.full_days), 'day')}")
 
 
-def _found_by_doctor(signs: StatusFacts) -> Iterator[Problem]:
-    for check in signs.doctor.report.get("checks", []) if signs.doctor else []:
-        if not check["ok"] and check["name"] not in SEEN_HERE:
-            yield Problem(f"The doctor found, {check['name']}: {without_folders(check['detail'])}")
+def _list_doctor_problems(facts: StatusFacts) -> Iterator[Problem]:
+    for check in facts.doctor.report.get("checks", []) if facts.doctor else []:
+        if not check["ok"] and check["name"] not in CHECKED_HERE:
+            detail = without_folders(check["detail"])
+            yield Problem(f"Doctor check {check['name']} failed: {detail}")
 
 
-def _stale(signs: StatusFacts) -> Iterator[Problem]:
-    if signs.stale:
-        more = len(signs.stale) - NAMED_MAX
-        named = ", ".join(signs.stale[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
-        yield Problem(f"Nothing comes of {named}, though it usually does")
+def _list_stale(facts: StatusFacts) -> Iterator[Problem]:
+    if facts.stale:
+        named = format_list(facts.stale, NAMED_MAX)
+        verb = "is" if len(facts.stale) == 1 else "are"
+        yield Problem(f"{named} {verb} stale: no data for 10 minutes of normal trading")
 
 
-def _backup(signs: StatusFacts) -> Iterator[Problem]:
-    if signs.backup is None:
+def _check_backup(facts: StatusFacts) -> Iterator[Problem]:
+    if facts.backup is None:
         yield Problem("There is no backup", "scripts/gfil backup FOLDER --keep 14")
-    elif is_late(signs.backup, signs.now):
-        ago = overview_rows.age(signs.now - signs.backup.time)
+    elif is_late(facts.backup, facts.now):
+        ago = format_age(facts.now - facts.backup.time)
         yield Problem(f"The last backup was made {ago}", "scripts/gfil backup FOLDER --keep 14")
 
 
-def _prune(signs: StatusFacts) -> Iterator[Problem]:
-    if signs.prune is not None:
-        if is_late(signs.prune, signs.now):
-            ago = overview_rows.age(signs.now - signs.prune.time)
-            yield Problem(f"What is old was pruned last {ago}", "scripts/gfil prune")
+def _check_prune(facts: StatusFacts) -> Iterator[Problem]:
+    if facts.prune is not None:
+        if is_late(facts.prune, facts.now):
+            ago = format_age(facts.now - facts.prune.time)
+            yield Problem(f"The last prune ran {ago}", "scripts/gfil prune")
         return
-    for check in signs.doctor.report.get("checks", []) if signs.doctor else []:
+    for check in facts.doctor.report.get("checks", []) if facts.doctor else []:
         if check["name"] == "prune" and not check["ok"]:
-            yield Problem("What is older than it is kept was never pruned", "scripts/gfil prune")
+            yield Problem("Data past its retention was never pruned", "scripts/gfil prune")
 
 
-def _doctor(signs: StatusFacts) -> Iterator[Problem]:
-    if signs.doctor is None:
-        yield Problem("The database was never checked", "scripts/gfil doctor --quick")
-    elif is_late(signs.doctor, signs.now):
-        ago = overview_rows.age(signs.now - signs.doctor.time)
-        yield Problem(f"The database was checked last {ago}", "scripts/gfil doctor --quick")
+def _check_doctor(facts: StatusFacts) -> Iterator[Problem]:
+    if facts.doctor is None:
+        yield Problem("The doctor never checked the database", "scripts/gfil doctor --quick")
+    elif is_late(facts.doctor, facts.now):
+        ago = format_age(facts.now - facts.doctor.time)
+        yield Problem(f"The doctor last checked the database {ago}", "scripts/gfil doctor --quick")
 
 
-def is_late(done: LastRun, now: float) -> bool:
-    """Say whether a night was missed of what is done nightly."""
-    return now - done.time > NIGHTLY_S
-
-
-def tell_days(days: float) -> str:
-    """Return a number of days in words, a whole one."""
-    return f"{days:,.0f} day{'' if round(days) == 1 else 's'}"
+def is_late(run: LastRun, now: float) -> bool:
+    """Say whether a nightly run has been missed."""
+    return now - run.time > NIGHTLY_S
 
 
 def without_folders(text: str) -> str:
-    """Return a text without the folders of its files: a reader need not know the machine."""
+    """Return a text without the folders of its files, which readers must not learn."""
     return FOLDERS.sub("", text)

@@ -1,1 +1,1 @@
-"""What every route shares: scope, parameters, bodies, errors, logs and metrics."""
+"""Shared by all routes: scope, parameters, bodies, errors, logs and metrics."""

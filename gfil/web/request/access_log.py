@@ -1,4 +1,4 @@
-"""What is logged of requests: those that failed, were refused, or took long; each has an id."""
+"""Access log: one line for each failed, refused or slow request; request ids."""
 
 import logging
 import re
@@ -7,54 +7,56 @@ import threading
 import time
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from gfil import logs
 from gfil.web.request import metrics
+from gfil.web.request.route import find_route
 
-REQUEST_ID = re.compile(r"(?!gfil_)[A-Za-z0-9._-]{1,64}")  # a key is no id, whoever mistook it
+REQUEST_ID = re.compile(r"(?!gfil_)[A-Za-z0-9._-]{1,64}")  # never log a key sent as an id
 SLOW_S = 1.0
-TOLD_ALWAYS = (401, 403, 429)
+LOGGED_ALWAYS = (401, 403, 429)
 LENGTH_MAX = 300
-LINES_A_MINUTE_MAX = 300  # of what any client can bring about; the metrics count the rest too
+LINES_PER_MINUTE_MAX = 300  # for errors that clients cause; the metrics count all of them
 
 
 def init_app(app: Flask) -> None:
-    """Watch every request from its first hook to its last."""
+    """Time every request from the first hook to the last."""
     app.before_request(_begin)
     app.after_request(_end)
 
 
 def _begin() -> None:
-    known = _of(g)
-    sent = _of(request).environ.get("HTTP_X_REQUEST_ID")
-    known.request_id = sent if sent and REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
-    known.began = time.perf_counter()
+    context = _unwrap(g)
+    sent = _unwrap(request).environ.get("HTTP_X_REQUEST_ID")
+    context.request_id = sent if sent and REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+    context.began = time.perf_counter()
 
 
 def _end(response: Response) -> Response:
-    known = _of(g)
-    if "began" not in known:
+    context = _unwrap(g)
+    if "began" not in context:
         return response
-    took_s = time.perf_counter() - known.began
-    response.headers["X-Request-ID"] = known.request_id
+    took_s = time.perf_counter() - context.began
+    response.headers["X-Request-ID"] = context.request_id
     response.headers["Server-Timing"] = f"app;dur={1e3 * took_s:.2f}"
-    metrics.count_request(_of(request), response.status_code, took_s, known.get("ingest_kind"))
-    if response.status_code >= 400 or took_s > SLOW_S or "refused" in known:
-        _tell(response, took_s)
+    kind = context.get("ingest_kind")
+    metrics.count_request(_unwrap(request), response.status_code, took_s, kind)
+    if response.status_code >= 400 or took_s > SLOW_S or "refused" in context:
+        _log(response, took_s)
     return response
 
 
-def _of(proxy: Any) -> Any:
-    # What stands behind it: each look through it costs a microsecond, and this is every request.
+def _unwrap(proxy: Any) -> Any:
+    # Each access through the proxy costs a microsecond, on every request.
     return proxy._get_current_object()
 
 
-def _tell(response: Response, took_s: float) -> None:
+def _log(response: Response, took_s: float) -> None:
     status = response.status_code
     if status >= 500:
         level = logging.ERROR
-    elif status in TOLD_ALWAYS or took_s > SLOW_S or g.get("refused") or _is_write():
+    elif status in LOGGED_ALWAYS or took_s > SLOW_S or g.get("refused") or _is_write():
         level = logging.WARNING
     else:
         return
@@ -64,7 +66,7 @@ def _tell(response: Response, took_s: float) -> None:
     facts: dict[str, Any] = {
         "request_id": g.request_id,
         "method": request.method[:LENGTH_MAX],
-        "path": request.path[:LENGTH_MAX],  # without the query, where a key may stand by mistake
+        "path": request.path[:LENGTH_MAX],  # without the query, which may hold a key by mistake
         "status": status,
         "ms": round(1e3 * took_s, 1),
         "key": key.id if key else None,
@@ -76,7 +78,7 @@ def _tell(response: Response, took_s: float) -> None:
 
 
 class _Allowance:
-    # So many lines a minute, so that whoever tries keys or sends nonsense does not fill the log.
+    # A limit of lines per minute: a client that guesses keys must not fill the log.
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._minute = self._taken = 0
@@ -84,12 +86,12 @@ class _Allowance:
     def take(self, now: float) -> bool:
         minute = int(now) // 60
         with self._lock:
-            left_out = self._taken - LINES_A_MINUTE_MAX
+            left_out = self._taken - LINES_PER_MINUTE_MAX
             is_new = minute != self._minute
             if is_new:
                 self._minute, self._taken = minute, 0
             self._taken += 1
-            is_allowed = self._taken <= LINES_A_MINUTE_MAX
+            is_allowed = self._taken <= LINES_PER_MINUTE_MAX
         if is_new and left_out > 0:
             logs.say(logging.WARNING, "requests_left_out", number=left_out)
         return is_allowed
@@ -99,5 +101,5 @@ _allowance = _Allowance()
 
 
 def _is_write() -> bool:
-    view = current_app.view_functions.get(request.endpoint or "")
-    return getattr(view, "scope", None) in ("write", "admin")
+    declared = find_route(request.endpoint)
+    return declared is not None and declared.scope in ("write", "admin")

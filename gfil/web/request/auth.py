@@ -1,4 +1,4 @@
-"""Who may do what: the scope of a route against the key or cookie a request brings."""
+"""Authorisation: compares the scope of a route with the key or cookie of the request."""
 
 import ipaddress
 import os
@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from flask import Blueprint, Response, current_app, g, redirect, render_template, request
+from flask import current_app, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from gfil.errors import (
@@ -22,37 +22,35 @@ from gfil.errors import (
 )
 from gfil.store import api_keys
 from gfil.store.api_keys import ApiKey
-from gfil.web.request import body
 from gfil.web.request.connections import read_db
-from gfil.web.request.responses import PAGE_HEADERS
-from gfil.web.request.scope import scope
-
-bp = Blueprint("auth", __name__)
+from gfil.web.request.route import find_route
 
 FORWARDING_HEADERS = ("forwarded", "x-real-ip", "via")
 COOKIE = "gfil_key"
 COOKIE_MAX_AGE_S = 90 * 86400
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-BAD_KEYS_MAX = 10  # from one address within the window; beyond, it has to wait
+BAD_KEYS_MAX = 10  # of one address within the window; then 429
 BAD_KEYS_WINDOW_S = 60
 ADDRESSES_MAX = 10_000
 MARK_WAIT_MS = 100
 
 
-def check() -> None:
-    """Refuse a request that its route's scope does not allow; runs before every route.
+def check_scope() -> None:
+    """Refuse a request that the scope of its route does not allow; runs before every route.
 
-    The key found is `g.key`; a good one is never throttled.
+    A route without a declaration is refused to everyone. `g.key` is the key of the request. A valid
+    key is never throttled.
 
     Raises:
-        Unauthorized: a key is asked for, or the one given is not valid.
-        TooManyRequests: this address has tried too many that are not.
-        Forbidden: the key's scope is too narrow; or reading is open to this machine only, and the
+        Unauthorized: a key is required, or the given key is not valid.
+        TooManyRequests: the address sent too many invalid keys.
+        Forbidden: the key's scope is too narrow; or reading is open to this machine only and the
             request comes from elsewhere; or a page of another origin sent the cookie.
     """
     if request.endpoint is None:
-        return  # no such route: a plain 404
-    needed = getattr(current_app.view_functions[request.endpoint], "scope", None)
+        return  # no such route: 404
+    declared = find_route(request.endpoint)
+    needed = declared.scope if declared else None
     if needed == "open":
         return
     g.key = _key_of_request()
@@ -74,14 +72,20 @@ def _key_of_request() -> ApiKey | None:
     header = request.headers.get("Authorization")
     if header is not None:
         kind, _, secret = header.partition(" ")
-        return _check_secret(secret.strip() if kind.lower() == "bearer" else "")
+        return check_secret(secret.strip() if kind.lower() == "bearer" else "")
     secret = request.headers.get("X-API-Key", "")
     if secret or "X-API-Key" in request.headers:
-        return _check_secret(secret.strip())
-    return _key_of_cookie()
+        return check_secret(secret.strip())
+    return read_cookie()
 
 
-def _check_secret(secret: str) -> ApiKey:
+def check_secret(secret: str) -> ApiKey:
+    """Return the valid key with this secret, and record that it was used today.
+
+    Raises:
+        Unauthorized: no valid key has the secret.
+        TooManyRequests: the address of the request sent too many invalid keys.
+    """
     now = time.time()
     key = api_keys.check(read_db(), secret, now=now)
     if key is None:
@@ -93,7 +97,7 @@ def _check_secret(secret: str) -> ApiKey:
 
 
 def _mark_used(key: ApiKey, now: float) -> None:
-    # Whatever is in the way, reading goes on: the next request of today tries again.
+    # A failure must not stop the request: the next request of today tries again.
     with (
         suppress(Busy, DiskFull, DatabaseError),
         current_app.extensions["writer"].transaction(MARK_WAIT_MS) as db,
@@ -101,8 +105,8 @@ def _mark_used(key: ApiKey, now: float) -> None:
         api_keys.mark_used(db, key, now=now)
 
 
-# Address → when its window began, and how many bad keys came in it. Of this process alone: several
-# workers let through a few more, which changes nothing against 256 random bits.
+# Address → start of its window, bad keys within it. Each worker counts alone and so lets through a
+# few more, which is harmless against 256 random bits.
 _bad_keys: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
 
@@ -115,26 +119,37 @@ def _count_bad_key(address: str, now: float) -> None:
         _bad_keys.popitem(last=False)
     if count >= BAD_KEYS_MAX:
         wait_s = int(began + BAD_KEYS_WINDOW_S - now) + 1
-        raise TooManyRequests("too many keys that are not valid from this address", wait_s)
+        raise TooManyRequests("this address sent too many invalid keys", wait_s)
 
 
-def _key_of_cookie() -> ApiKey | None:
+def sign_cookie(key: ApiKey) -> str:
+    """Return the value of the cookie that stands for a key."""
+    return str(_signer().dumps(key.id))
+
+
+def read_cookie() -> ApiKey | None:
+    """Return the valid key that the cookie of the request stands for, None without one.
+
+    Raises:
+        Forbidden: a page of another origin sent the cookie with a request that writes.
+    """
     value = request.cookies.get(COOKIE)
     if value is None:
         return None
     try:
         key_id = _signer().loads(value, max_age=COOKIE_MAX_AGE_S)
     except BadSignature:
-        return None  # of another secret: as if it were not there
+        return None  # expired, or signed with another secret
     key = api_keys.find(read_db(), key_id) if isinstance(key_id, str) else None
     if key is None or not key.is_valid(time.time()):
         return None
-    if request.method not in SAFE_METHODS and not _is_same_origin():
+    if request.method not in SAFE_METHODS and not is_same_origin():
         raise Forbidden("the cookie counts only on pages of this server")
     return key
 
 
-def _is_same_origin() -> bool:
+def is_same_origin() -> bool:
+    """Say whether a page of this server sent the request."""
     return request.headers.get("Origin") in (f"http://{request.host}", f"https://{request.host}")
 
 
@@ -166,63 +181,9 @@ def _read_secret(database: Path) -> str:
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(unfinished, path)  # whoever comes first: all workers sign with one secret
+            os.link(unfinished, path)  # fails for all workers but one: they share one secret
         except FileExistsError:
             pass
         finally:
             unfinished.unlink()
     return path.read_text().strip()
-
-
-@bp.get("/login")
-@scope("open")
-def login() -> Response:
-    """Show the form that takes a key."""
-    return _login_page(_key_of_cookie(), None, _local_path(request.args.get("next", "")))
-
-
-@bp.post("/login")
-@scope("open")
-def log_in() -> Response:
-    """Take any valid key and give its cookie; back to where the person came from."""
-    if request.headers.get("Origin") is not None and not _is_same_origin():
-        raise Forbidden("this form counts only on pages of this server")
-    form = body.read_form()
-    path = _local_path(form.get("next", ""))
-    try:
-        key = _check_secret(form.get("key", "").strip())
-    except (Unauthorized, TooManyRequests) as error:
-        page = _login_page(None, error.detail, path)
-        page.status_code = error.status
-        return page
-    response = redirect(path, 303)
-    response.set_cookie(
-        COOKIE,
-        str(_signer().dumps(key.id)),
-        max_age=COOKIE_MAX_AGE_S,
-        httponly=True,
-        samesite="Lax",
-        secure=request.is_secure,
-    )
-    return response  # type: ignore[return-value]
-
-
-@bp.post("/logout")
-@scope("open")
-def log_out() -> Response:
-    """Take the cookie away."""
-    response = redirect("/login", 303)
-    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
-    return response  # type: ignore[return-value]
-
-
-def _login_page(key: ApiKey | None, refusal: str | None, path: str) -> Response:
-    html = render_template("login.html", key=key, refusal=refusal, next=path)
-    response = current_app.response_class(html, headers=PAGE_HEADERS, content_type="text/html")
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def _local_path(path: str) -> str:
-    is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if is_local else "/"

@@ -1,4 +1,4 @@
-"""The body of a request: counted against its length, unpacked, ended when it comes too slowly."""
+"""Request bodies: read with a size limit and a deadline, decompressed, complete or refused."""
 
 import hashlib
 import socket
@@ -17,56 +17,57 @@ from gunicorn.http.errors import ParseException
 
 from gfil.errors import BadRequest, Busy, TooLarge, TooSlow, UnsupportedEncoding
 from gfil.web.request.connections import release_read_db
+from gfil.wording import MB, format_number
 
-MB = 1024 * 1024
 PIECE_BYTES = 256 * 1024
-SMALL_BYTES = 8 * MB  # so much is gathered, and stored in one transaction
+SMALL_BYTES = 8 * MB  # a body up to this is held in memory and stored in one transaction
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31  # zlib: expect a gzip header
-GZIP_LAYERS_MAX = 2  # a packed file, and the packing of its way here
+GZIP_LAYERS_MAX = 2  # a compressed file, sent with Content-Encoding: gzip
 
-# A whole body has so long, or a few that drip hold all threads for hours.
+# Deadline of a whole body: without one a few slow clients hold all threads for hours.
 DEADLINE_S = 60.0
 RATE_BYTES_PER_S = 50_000
 WATCH_S = 1.0
 
-# A form needs no key: it has little of everything.
+# A form needs no key, so its limits are low.
 FORM_BYTES_MAX = 4096
 FORM_FIELDS_MAX = 10
 FORM_DEADLINE_S = 5.0
 
 
 class BodyTooLarge(TooLarge):
-    """A body beyond the limit of its route; a program finds the limit in `limit_bytes`."""
+    """The body exceeds the limit of its route, `limit_bytes`."""
 
     def __init__(self, limit_bytes: int, hint: str) -> None:
-        limit = f"{limit_bytes // MB} MB" if limit_bytes >= MB else f"{limit_bytes // 1024} KB"
-        super().__init__(f"the body has more than {limit} unpacked: {hint}")
+        is_large = limit_bytes >= MB
+        limit = f"{limit_bytes // MB:,} MB" if is_large else f"{limit_bytes:,} bytes"
+        super().__init__(f"the decompressed body is larger than {limit}: {hint}")
         self.limit_bytes = limit_bytes
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """The limit."""
+        """The limit in bytes."""
         return {"limit_bytes": self.limit_bytes}
 
 
 class Body:
-    """What a request brings, unpacked, in pieces.
+    """A decompressed request body, read in pieces on demand.
 
-    Nothing is read before it is asked for. `announced` is its length before it is unpacked.
+    `announced` is its Content-Length, None for a chunked body.
     """
 
     def __init__(self, pieces: Iterator[bytes], announced: int | None) -> None:
         self._pieces = pieces
         self._announced = announced
         self._head: list[bytes] = []
-        self.size_bytes = 0  # of what is gathered
+        self.size_bytes = 0  # held in memory
 
     @cached_property
     def is_small(self) -> bool:
-        """Whether it has at most `SMALL_BYTES`, which are then all read."""
+        """Whether the body has at most `SMALL_BYTES`; a small body is read whole into memory."""
         if (self._announced or 0) > SMALL_BYTES:
-            return False  # without gathering so much
+            return False  # without reading it into memory
         for piece in self._pieces:
             self._head.append(piece)
             self.size_bytes += len(piece)
@@ -84,12 +85,12 @@ class Body:
         return digest.digest()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the pieces, once: each is forgotten.
+        """Yield each piece once.
 
         Raises:
-            BadRequest: the body is cut short, or its chunks or its gzip are damaged.
-            TooLarge: it is beyond the limit of its route.
-            TooSlow: it took too long.
+            BadRequest: the body is truncated, or its chunks or its gzip data are damaged.
+            TooLarge: the body exceeds the limit of its route.
+            TooSlow: the body passed its deadline.
         """
         while self._head:
             yield self._head.pop(0)
@@ -98,30 +99,32 @@ class Body:
 
 @contextmanager
 def receive(limit_bytes: int, hint: str, deadline_s: float = DEADLINE_S) -> Iterator[Body]:
-    """Read this request's body, of at most so much unpacked; `hint` says what to do with more.
+    """Read the body of this request, at most `limit_bytes` decompressed.
+
+    `hint` tells the sender of a larger body what to do.
 
     Raises:
         BadRequest, TooLarge, TooSlow: as reading the body.
-        Busy: this process is at too many bodies already.
-        UnsupportedEncoding: it is packed with something else than gzip.
+        Busy: this process receives too many bodies already.
+        UnsupportedEncoding: the Content-Encoding is not gzip.
     """
-    release_read_db()  # or a body that takes minutes would hold back the checkpoints
+    release_read_db()  # a snapshot held for minutes would hold up checkpoints
     source = _Source(request.environ, deadline_s)
     if (source.length or 0) > limit_bytes:
         raise BodyTooLarge(limit_bytes, hint)
-    watcher: _Watcher = current_app.extensions["bodies"]
-    with watcher.place(has_key=g.get("key") is not None), watcher.watching(source):
+    guard: SlowBodyGuard = current_app.extensions["slow_body_guard"]
+    with guard.place(has_key=g.get("key") is not None), guard.watching(source):
         pieces = _unpack(iter(source), limit_bytes, hint)
         yield Body(pieces, source.length)
         for _ in pieces:
-            pass  # whatever the reader did not want: a body that is cut short must say so
+            pass  # read the rest: a truncated body must be refused
 
 
 def read_form() -> dict[str, str]:
-    """Return the fields of the form this request brings, of each the first value.
+    """Return the fields of the submitted form, the first value of each.
 
     Raises:
-        BadRequest: it is no UTF-8, or has too many fields.
+        BadRequest: the form is not UTF-8, or has too many fields.
         As `receive`.
     """
     with receive(FORM_BYTES_MAX, "a form takes less", FORM_DEADLINE_S) as body:
@@ -129,14 +132,14 @@ def read_form() -> dict[str, str]:
     try:
         fields = parse_qs(content.decode(), errors="strict", max_num_fields=FORM_FIELDS_MAX)
     except ValueError:
-        raise BadRequest("the body is no form of this server") from None
+        raise BadRequest("the body is not a form of this server") from None
     return {name: values[0] for name, values in fields.items()}
 
 
 def _unpack(pieces: Iterator[bytes], limit_bytes: int, hint: str) -> Iterator[bytes]:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip"):
-        raise UnsupportedEncoding(f"Content-Encoding {encoding[:32]!r}: gzip or nothing is read")
+        raise UnsupportedEncoding(f"Content-Encoding {encoding[:32]!r} is not supported: use gzip")
     is_packed = encoding.endswith("gzip")
     pieces = _limited(pieces, limit_bytes, hint)
     for _ in range(GZIP_LAYERS_MAX):
@@ -147,7 +150,7 @@ def _unpack(pieces: Iterator[bytes], limit_bytes: int, hint: str) -> Iterator[by
         pieces, is_packed = _limited(_gunzip(pieces), limit_bytes, hint), False
     first, pieces = _peek(pieces)
     if first == GZIP_MAGIC:
-        raise BadRequest("the body is packed more than twice")
+        raise BadRequest("the body is compressed more than twice")
     return pieces
 
 
@@ -174,7 +177,7 @@ def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
     try:
         for data in pieces:
             while data:
-                if member.eof:  # there may be several, one after another, and padding
+                if member.eof:  # gzip data may have several members, and padding
                     data = data.lstrip(b"\0")
                     if not data:
                         break
@@ -185,7 +188,7 @@ def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
     except zlib.error:
         raise BadRequest("the gzip data of the body is damaged") from None
     if not member.eof:
-        raise BadRequest("the gzip data of the body is cut short")
+        raise BadRequest("the gzip data of the body is truncated")
 
 
 def _length(environ: Mapping[str, Any]) -> int | None:
@@ -198,23 +201,24 @@ def _length(environ: Mapping[str, Any]) -> int | None:
 
 
 def init_app(app: Flask) -> None:
-    """Have bodies that come too slowly ended, and never too many at once, in every worker."""
-    app.extensions["bodies"] = watcher = _Watcher(app.config["SETTINGS"].threads)
-    app.extensions["jobs"].add("bodies", WATCH_S, watcher.end_slow)
+    """Attach the guard against slow bodies, and add the job that runs it."""
+    guard = SlowBodyGuard(app.config["SETTINGS"].threads)
+    app.extensions["slow_body_guard"] = guard
+    app.extensions["jobs"].add("slow_body_guard", WATCH_S, guard.end_slow)
 
 
 class _Source:
-    # The bytes as they come. Whoever reads on when a client has gone away gets a shorter body and
-    # no error, from gunicorn and so from Flask: only counting tells.
+    # The bytes as they arrive. After a client disconnects, gunicorn returns a shorter body and no
+    # error, and so does Flask: only counting the bytes finds out.
     def __init__(self, environ: dict[str, Any], deadline_s: float) -> None:
-        self.length = _length(environ)  # None: it comes in chunks
+        self.length = _length(environ)  # None: chunked
         self.received = 0
         self.socket = environ.get("gunicorn.socket")
-        self.is_ended = False  # by the watcher
+        self.is_ended = False  # by the guard
         self.is_over = self.length == 0
         self._stream = environ["wsgi.input"]
         self._deadline_s = deadline_s
-        self._waited_s = 0.0  # for the client alone: what takes the store long is not its fault
+        self._waited_s = 0.0  # for the client only, not for the store
         self._waits_since: float | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -224,14 +228,14 @@ class _Source:
                 wanted = min(wanted, self.length - self.received)
             self._waits_since = since = time.monotonic()
             piece = self._read(wanted)
-            self._waits_since = None  # first, or the watcher might count this wait twice
+            self._waits_since = None  # first, or the guard may count this wait twice
             self._waited_s += time.monotonic() - since
             self.received += len(piece)
             self.is_over = not piece or self.received == self.length
             if self.is_ended:
-                raise TooSlow(self._say("came too slowly"))
+                raise TooSlow(self._describe("arrived too slowly"))
             if self.length is not None and len(piece) < wanted:
-                raise BadRequest(self._say("is cut short"))
+                raise BadRequest(self._describe("is truncated"))
             if piece:
                 yield piece
 
@@ -241,19 +245,20 @@ class _Source:
             return piece
         except (BlockingIOError, TimeoutError):  # the listening socket's SO_RCVTIMEO
             self.is_over = True
-            raise TooSlow(self._say("stopped coming")) from None
-        except OSError:  # gunicorn's NoMoreData too, in a chunk
+            raise TooSlow(self._describe("stopped arriving")) from None
+        except OSError:  # also gunicorn's NoMoreData inside a chunk
             self.is_over = True
-            raise BadRequest(self._say("is cut short")) from None
+            raise BadRequest(self._describe("is truncated")) from None
         except ParseException as error:
             self.is_over = True
             if self.is_ended:
-                raise TooSlow(self._say("came too slowly")) from None
-            raise BadRequest(self._say(f"is cut short or no chunks ({error})")) from None
+                raise TooSlow(self._describe("arrived too slowly")) from None
+            raise BadRequest(self._describe(f"is truncated or not chunked ({error})")) from None
 
-    def _say(self, what: str) -> str:
-        of = "" if self.length is None else f" of {self.length}"
-        return f"the body {what}: {self.received} bytes{of} came, nothing of the rest is stored"
+    def _describe(self, event: str) -> str:
+        of = "" if self.length is None else f" of {format_number(self.length)}"
+        received = f"{format_number(self.received)}{of} bytes arrived"
+        return f"the body {event}: {received}, nothing of the rest is stored"
 
     def is_late(self, now: float) -> bool:
         since = self._waits_since
@@ -261,11 +266,15 @@ class _Source:
         return waited_s > self._deadline_s + self.received / RATE_BYTES_PER_S
 
 
-class _Watcher:
-    # A read returns when it has all it wants, or when the socket was silent for seconds: against a
-    # byte every second a clock outside is needed. It ends the receiving half; the answer goes out.
-    # Until then a body holds its thread, so many leave threads for all else. Those without a key
-    # have places of their own, or they could take all from those with one.
+class SlowBodyGuard:
+    """Ends bodies that pass their deadline, and limits how many a process receives at once.
+
+    A read returns when it is complete or the socket was silent for seconds, so a client that sends
+    one byte each second needs this guard on another thread. It shuts down the receiving half of the
+    socket; the answer is still sent. Half of the threads may receive bodies of requests with a key,
+    a quarter those without, so that neither takes the threads of all other requests.
+    """
+
     def __init__(self, threads: int) -> None:
         self._lock = threading.Lock()
         self._sources: set[_Source] = set()
@@ -274,9 +283,14 @@ class _Watcher:
 
     @contextmanager
     def place(self, *, has_key: bool) -> Iterator[None]:
+        """Hold one of the places for bodies.
+
+        Raises:
+            Busy: every place is taken.
+        """
         places = self._keyed if has_key else self._keyless
         if not places.acquire(blocking=False):
-            raise Busy("too many bodies are coming in at once")
+            raise Busy("too many bodies arrive at once")
         try:
             yield
         finally:
@@ -284,6 +298,7 @@ class _Watcher:
 
     @contextmanager
     def watching(self, source: _Source) -> Iterator[None]:
+        """End the source if it passes its deadline inside the block."""
         with self._lock:
             self._sources.add(source)
         try:
@@ -293,6 +308,7 @@ class _Watcher:
                 self._sources.discard(source)
 
     def end_slow(self) -> None:
+        """End the sources that have passed their deadline."""
         now = time.monotonic()
         with self._lock:
             for source in self._sources:

@@ -19,7 +19,7 @@ def init_app(app: Flask, pool: Pool, writer: Writer) -> None:
 def read_db() -> apsw.Connection:
     """Return this request's read-only connection; all its reads see one state of the database."""
     if "db" not in g:
-        g.db = current_app.extensions["pool"].take()
+        g.db = current_app.extensions["pool"].acquire()
     db: apsw.Connection = g.db
     return db
 
@@ -43,4 +43,4 @@ def write_transaction() -> Iterator[apsw.Connection]:
 def _release(error: BaseException | None) -> None:
     if "db" in g:
         is_sound = error is None and "has_failed" not in g
-        current_app.extensions["pool"].give(g.pop("db"), is_sound=is_sound)
+        current_app.extensions["pool"].release(g.pop("db"), is_sound=is_sound)

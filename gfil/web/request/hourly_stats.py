@@ -1,4 +1,4 @@
-"""Hourly figures of this worker: counted in memory, stored once a minute."""
+"""Hourly stats of this worker: counted in memory, stored once a minute."""
 
 import threading
 import time
@@ -15,30 +15,30 @@ from gfil.store.hourly_stats import TOOK, HourlyStat
 from gfil.timeframes import HOUR
 
 FLUSH_S = 60
-LAST_WAIT_MS = 1500  # for the lock, at a worker's end: soon after it is killed
+LAST_WAIT_MS = 1500  # for the lock at the end of a worker, which is killed soon after
 
 Key = tuple[int, str, str, int]
 
 
-class Figures:
-    """What has been counted and is not stored yet; `app.extensions["figures"]`."""
+class HourlyCounts:
+    """Counts that are not stored yet; `app.extensions["hourly_stats"]`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[Key, int] = {}
 
     def count(self, kind: str, name: str, number: int, bucket: int = 0) -> None:
-        """Count so many of the hour that it is now."""
+        """Add a number to a count of the current hour."""
         key = (int(time.time()) // HOUR * HOUR, kind, name, bucket)
         with self._lock:
             self._counts[key] = self._counts.get(key, 0) + number
 
     def count_request(self, kind: str, took_s: float) -> None:
-        """Count one request by how long it took."""
+        """Count one request in the bucket of its duration."""
         self.count(kind, TOOK, 1, hourly_stats.bucket_of(took_s))
 
     def flush(self, writer: Writer, now: float, wait_ms: int = WRITER_WAIT_MS) -> None:
-        """Store what has been counted; what cannot be stored now is kept for the next time."""
+        """Store the counts; a failed flush keeps them for the next one."""
         with self._lock:
             counts, self._counts = self._counts, {}
         if not counts:
@@ -48,22 +48,22 @@ class Figures:
                 hourly_stats.add(db, (HourlyStat(*key, count) for key, count in counts.items()))
                 hourly_stats.drop_old(db, now)
         except (GfilError, apsw.Error):
-            self._take_back(counts, now)
+            self._restore(counts, now)
 
-    def _take_back(self, counts: Mapping[Key, int], now: float) -> None:
+    def _restore(self, counts: Mapping[Key, int], now: float) -> None:
         with self._lock:
             for key, count in counts.items():
-                if key[0] > now - hourly_stats.KEPT_S:
+                if key[0] > now - hourly_stats.RETENTION_S:
                     self._counts[key] = self._counts.get(key, 0) + count
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its figures and, in a server's worker, the job that stores them."""
-    counted, jobs = Figures(), app.extensions["jobs"]
-    app.extensions["figures"] = counted
+    """Attach the counts to the application, and add the job that stores them."""
+    counted, jobs = HourlyCounts(), app.extensions["jobs"]
+    app.extensions["hourly_stats"] = counted
 
     def flush() -> None:
         wait_ms = LAST_WAIT_MS if jobs.stopping.is_set() else WRITER_WAIT_MS
         counted.flush(current_app.extensions["writer"], time.time(), wait_ms)
 
-    jobs.add("figures", FLUSH_S, flush, at_exit=True)
+    jobs.add("hourly_stats", FLUSH_S, flush, at_exit=True)

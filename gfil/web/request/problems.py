@@ -7,7 +7,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from gfil.errors import Busy, GfilError, TooManyRequests, Unauthorized
-from gfil.store.engine import connection
+from gfil.store.engine import sqlite_errors
 from gfil.web.request.responses import json_response
 
 PROBLEM = "application/problem+json"
@@ -15,18 +15,18 @@ PROBLEM = "application/problem+json"
 
 def init_app(app: Flask) -> None:
     """Answer every error as a problem document."""
-    app.register_error_handler(GfilError, _tell_error)
-    app.register_error_handler(HTTPException, _tell_http_error)
-    app.register_error_handler(Exception, _tell_unforeseen)
+    app.register_error_handler(GfilError, _answer_error)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(Exception, _answer_unforeseen)
 
 
 def has_key_header() -> bool:
-    """Say whether a program sent a key, right or wrong."""
+    """Say whether the request has a key header, valid or not."""
     return "Authorization" in request.headers or "X-API-Key" in request.headers
 
 
 def error_headers(error: GfilError) -> dict[str, str]:
-    """Return the headers that belong to an error's status."""
+    """Return the headers that the status of an error requires."""
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="GFIL"'}
     if isinstance(error, (Busy, TooManyRequests)):
@@ -42,13 +42,13 @@ def _problem(status: int, kind: str, title: str, detail: str, extra: Any = None)
     return json_response(body, status, PROBLEM)
 
 
-def _tell_error(error: GfilError) -> Response:
+def _answer_error(error: GfilError) -> Response:
     response = _problem(error.status, error.type, error.title, error.detail, error.extra)
     response.headers.update(error_headers(error))
     return response
 
 
-def _tell_http_error(error: HTTPException) -> Response:
+def _answer_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:  # a redirect
         return error.get_response()  # type: ignore[return-value]
@@ -60,13 +60,16 @@ def _tell_http_error(error: HTTPException) -> Response:
     return response
 
 
-def _tell_unforeseen(error: Exception) -> Response:
+def _answer_unforeseen(error: Exception) -> Response:
     g.has_failed = True
     if isinstance(error, apsw.Error) and isinstance(
-        known := connection.translate(error), GfilError
+        known := sqlite_errors.translate(error), GfilError
     ):
-        return _tell_error(known)
+        return _answer_error(known)
     g.unforeseen = error
     return _problem(
-        500, "internal_error", "Internal error", "something went wrong; it is in the log"
+        500,
+        "internal_error",
+        "Internal error",
+        "an internal error occurred; the log has the traceback",
     )

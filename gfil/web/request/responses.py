@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from flask import Flask, Response, current_app, request
 
-COMPRESS_BYTES_MIN = 1400  # below that it is one packet anyway
+COMPRESS_BYTES_MIN = 1400  # a smaller body fits one packet anyway
 COMPRESS_LEVEL = 1
 COMPRESSED_TYPES = ("application/json", "text/csv", "text/html")
 
@@ -21,7 +21,7 @@ PAGE_HEADERS = {
 
 
 def init_app(app: Flask) -> None:
-    """Compress answers that are worth it."""
+    """Compress large answers for clients that accept gzip."""
     app.after_request(_compress)
 
 

@@ -1,9 +1,9 @@
-"""Live: finds what any process has committed, and shows it to every viewer of this worker."""
+"""Hub: finds the commits of every process and pushes changed candles to the clients of a worker."""
 
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import apsw
@@ -17,19 +17,22 @@ from gfil.web.request import metrics
 from gfil.web.stream.client_queue import ClientQueue, Events, Position, Sub
 from gfil.web.stream.subscription import Subscription
 
-LOOK_S = 0.02  # between looks whether anybody has committed
-IDLE_S = 0.5  # that a look waits where nobody would see what it finds
-TELL_ALL_S = 1.0
+POLL_S = 0.02  # between polls for commits
+IDLE_S = 0.5  # wait of a poll while no client is connected
+PUSH_ALL_S = 1.0
 SPACING_S = 0.2  # between two states of one candle
 RETRY_AFTER_S = 5
 
+Clients = Mapping[ClientQueue, Sequence[Sub]]
+Reads = dict[Subscription, Events | None]
+
 
 class Hub:
-    """All live streams of one worker. Viewers join and leave; `look` comes round as a job.
+    """All live streams of one worker. Clients join and leave; `poll` runs as a job.
 
-    One connection watches the data version, which tells of the commits of all processes and reads
-    no page (sqlite.org/pragma.html#pragma_data_version); what they touched stands in the change
-    log. A candle is read once, for all who follow it. The topics belong to the thread that looks.
+    One connection polls the data version, which counts the commits of all processes and reads no
+    page (sqlite.org/pragma.html#pragma_data_version). The change log names the touched ranges. A
+    candle is read once for all its clients. Only the polling thread uses the subscriptions.
     """
 
     def __init__(self, path: Path, streams_max: int) -> None:
@@ -37,182 +40,188 @@ class Hub:
         self.streams_max = streams_max
         self._lock = threading.Lock()
         self._wanted = threading.Event()
-        self._present: dict[ClientQueue, Sequence[Sub]] = {}
-        self._welcomed: dict[ClientQueue, Sequence[Subscription]] = {}
-        self._topics: dict[Sub, Subscription] = {}
+        self._clients: dict[ClientQueue, Sequence[Sub]] = {}
+        self._admitted: dict[ClientQueue, Sequence[Subscription]] = {}
+        self._subscriptions: dict[Sub, Subscription] = {}
         self._db: connection.Connection | None = None
-        self._home: FileIdentity | None = None
+        self._file: FileIdentity | None = None
         self._version = -1
         self._reached = Position("", 0)
-        self._rest_until = self._tell_all_due = 0.0
+        self._rest_until = self._push_all_due = 0.0
 
     def join(self, subs: Sequence[Sub], since: Position | None) -> ClientQueue:
-        """Return a new viewer, to be shown what changed after `since`; it has to `leave`.
+        """Return the queue of a new client, which gets the changes after `since` first.
+
+        The caller must call `leave`.
 
         Raises:
-            Busy: there are as many as there may be.
+            Busy: the worker has as many streams as it may have.
         """
-        viewer = ClientQueue(since)
+        queue = ClientQueue(since)
         with self._lock:
-            if len(self._present) >= self.streams_max:
+            if len(self._clients) >= self.streams_max:
                 metrics.STREAMS_REFUSED.inc()
                 raise Busy("all live streams are taken", RETRY_AFTER_S)
-            self._present[viewer] = subs
-            metrics.STREAMS.set(len(self._present))
+            self._clients[queue] = subs
+            metrics.STREAMS.set(len(self._clients))
         self._wanted.set()
-        return viewer
+        return queue
 
-    def leave(self, viewer: ClientQueue) -> None:
-        """Let a viewer go; one that has gone already stays away."""
+    def leave(self, queue: ClientQueue) -> None:
+        """Remove a client; a second call does nothing."""
         with self._lock:
-            self._present.pop(viewer, None)
-            metrics.STREAMS.set(len(self._present))
+            self._clients.pop(queue, None)
+            metrics.STREAMS.set(len(self._clients))
 
-    def look(self) -> None:
-        """Show the viewers what has changed since the last look."""
+    def poll(self) -> None:
+        """Push the changes since the last poll to the clients."""
         self._wanted.clear()
         with self._lock:
-            present = dict(self._present)
-        self._forget(present)
-        if not present:
+            clients = dict(self._clients)
+        self._remove_gone(clients)
+        if not clients:
             self._wanted.wait(IDLE_S)
         elif time.monotonic() >= self._rest_until:
             try:
-                self._look(self._open(), present)
+                self._poll(self._open(), clients)
             except (GfilError, apsw.Error):
                 self.close()
                 raise
 
-    def _forget(self, present: Mapping[ClientQueue, Sequence[Sub]]) -> None:
-        for viewer in self._welcomed.keys() - present.keys():
-            for topic in self._welcomed.pop(viewer):
-                topic.viewers.discard(viewer)
-                if not topic.viewers:
-                    self._topics.pop(topic.sub, None)
+    def _remove_gone(self, clients: Clients) -> None:
+        for queue in self._admitted.keys() - clients.keys():
+            for subscription in self._admitted.pop(queue):
+                subscription.queues.discard(queue)
+                if not subscription.queues:
+                    self._subscriptions.pop(subscription.sub, None)
 
     def _open(self) -> connection.Connection:
-        home = identify_file(self.path)
-        if self._db is None or home != self._home:
+        file = identify_file(self.path)
+        if self._db is None or file != self._file:
             self.close()
             self._db = connection.connect(self.path, readonly=True)
-            if home != self._home:
-                self._reached = Position("", 0)  # another file is another history
-            self._home = home
+            if file != self._file:
+                self._reached = Position("", 0)  # another file has another history
+            self._file = file
         return self._db
 
     def close(self) -> None:
-        """Close the connection; the next look opens another."""
+        """Close the connection; the next poll opens another."""
         self._version = -1
         if self._db is not None:
             self._db.close()
             self._db = None
 
-    def _look(
-        self, db: connection.Connection, present: Mapping[ClientQueue, Sequence[Sub]]
-    ) -> None:
+    def _poll(self, db: connection.Connection, clients: Clients) -> None:
         now = time.monotonic()
         version = db.pragma("data_version")
-        new = present.keys() - self._welcomed.keys()
-        due = any(topic.since and topic.due <= now for topic in self._topics.values())
+        new = clients.keys() - self._admitted.keys()
+        due = any(each.since and each.due <= now for each in self._subscriptions.values())
         if version == self._version and not new and not due:
             return
         with connection.snapshot(db):
-            self._follow(db)
-            self._show(db, now)
-            for viewer in new:
-                self._welcome(db, viewer, present[viewer])
+            self._mark_changes(db)
+            self._push_changes(db, now)
+            for queue in new:
+                self._admit(db, queue, clients[queue])
         self._version = version
-        self._rest_until = 2 * time.monotonic() - now  # requests want the processor too
+        self._rest_until = 2 * time.monotonic() - now  # leaves half of the time to requests
 
-    def _follow(self, db: connection.Connection) -> None:
-        # Marks in the topics what has been committed since the last time.
+    def _mark_changes(self, db: connection.Connection) -> None:
         before, reached = self._reached, Position(*connection.read_state(db))
         if reached == before:
             return
-        topics = defaultdict(list)
-        for topic in self._topics.values():
-            topics[topic.symbol.id if topic.symbol else None].append(topic)
+        by_symbol = defaultdict(list)
+        for each in self._subscriptions.values():
+            by_symbol[each.symbol.id if each.symbol else None].append(each)
         if reached.epoch == before.epoch and change_log.covers(before.change, reached.change):
-            anew = [*topics[None]]  # there may be such a symbol by now
-            for entry in change_log.read_since(db, before.change, filter(None, topics)):
-                touched = topics[entry.series // SERIES_PER_SYMBOL]
-                for topic in touched:
-                    topic.mark(entry)
-                anew += touched if entry.start == entry.stop else ()
+            changed = [*by_symbol[None]]  # a symbol of this name may exist now
+            for entry in change_log.read_since(db, before.change, filter(None, by_symbol)):
+                touched = by_symbol[entry.series // SERIES_PER_SYMBOL]
+                for each in touched:
+                    each.mark(entry)
+                changed += touched if entry.start == entry.stop else ()
         else:
-            anew = [*self._topics.values()]
-        for topic in anew:
-            symbol = symbols.find(db, topic.sub.symbol)
-            if symbol or topic.symbol:
-                topic.begin_anew(symbol, reached.change)
+            changed = [*self._subscriptions.values()]
+        for each in changed:
+            symbol = symbols.find(db, each.sub.symbol)
+            if symbol or each.symbol:
+                each.reset(symbol, reached.change)
         self._reached = reached
 
-    def _show(self, db: connection.Connection, now: float) -> None:
+    def _push_changes(self, db: connection.Connection, now: float) -> None:
         events: defaultdict[ClientQueue, Events] = defaultdict(dict)
         resets: set[ClientQueue] = set()
-        behind: dict[ClientQueue, int] = {}
-        read: dict[
-            Subscription, Events | None
-        ] = {}  # as one may fail, none is settled before all are
-        for topic in self._topics.values():
-            if topic.since is None:
-                continue
-            if topic.due <= now:
-                read[topic] = topic.read(db)
-                continue
-            for viewer in topic.viewers:
-                behind[viewer] = min(topic.since - 1, behind.get(viewer, topic.since))
-        for topic, states in read.items():
-            for viewer in topic.viewers:
-                events[viewer].update(states or {})
-            resets |= topic.viewers if states is None else set()
-            topic.settle()
-            topic.due = now + SPACING_S
-        # Those that nothing is shown to learn only now and then how far they are: it is for the
-        # id of their heartbeats.
-        is_due = now >= self._tell_all_due
-        for viewer in self._welcomed if is_due else events.keys() | resets:
-            change = behind.get(viewer)
+        # A read may fail: no subscription is cleared before all are read.
+        for subscription, states in self._read_due(db, now).items():
+            for queue in subscription.queues:
+                events[queue].update(states or {})
+            resets |= subscription.queues if states is None else set()
+            subscription.clear()
+            subscription.due = now + SPACING_S
+        # A client without events learns its position only now and then: its heartbeats need it.
+        is_due = now >= self._push_all_due
+        behind = self._find_behind()
+        for queue in self._admitted if is_due else events.keys() | resets:
+            change = behind.get(queue)
             reached = self._reached if change is None else self._reached._replace(change=change)
-            viewer.show(events.get(viewer, {}), reached, reset=viewer in resets)
+            queue.push(events.get(queue, {}), reached, reset=queue in resets)
         if is_due:
-            self._tell_all_due = now + TELL_ALL_S
+            self._push_all_due = now + PUSH_ALL_S
 
-    def _welcome(self, db: connection.Connection, viewer: ClientQueue, subs: Sequence[Sub]) -> None:
-        missed = self._read_missed(db, subs, viewer.since)
-        topics = [
-            self._topics.get(sub) or Subscription(sub, symbols.find(db, sub.symbol)) for sub in subs
+    def _read_due(self, db: connection.Connection, now: float) -> Reads:
+        changed = (each for each in self._subscriptions.values() if each.since is not None)
+        return {each: each.read(db) for each in changed if each.due <= now}
+
+    def _find_behind(self) -> dict[ClientQueue, int]:
+        # The last change that each client with a held back subscription has received in full.
+        behind: dict[ClientQueue, int] = {}
+        for each in self._subscriptions.values():
+            if each.since is not None:
+                for queue in each.queues:
+                    behind[queue] = min(each.since - 1, behind.get(queue, each.since))
+        return behind
+
+    def _admit(self, db: connection.Connection, queue: ClientQueue, subs: Sequence[Sub]) -> None:
+        missed = self._read_missed(db, subs, queue.since)
+        subscriptions = [
+            self._subscriptions.get(sub) or Subscription(sub, symbols.find(db, sub.symbol))
+            for sub in subs
         ]
-        # From here on nothing fails: it is welcome in all of its topics, or in none.
-        for topic in topics:
-            self._topics[topic.sub] = topic
-            topic.viewers.add(viewer)
-        self._welcomed[viewer] = topics
-        viewer.show(missed or {}, self._reached, reset=missed is None)
+        # From here on nothing fails: the client gets all of its subscriptions or none.
+        for each in subscriptions:
+            self._subscriptions[each.sub] = each
+            each.queues.add(queue)
+        self._admitted[queue] = subscriptions
+        queue.push(missed or {}, self._reached, reset=missed is None)
 
     def _read_missed(
         self, db: connection.Connection, subs: Sequence[Sub], since: Position | None
     ) -> Events | None:
-        # What has changed since then, or None where that is not known or too much.
+        # The changes after `since`, or None where they are unknown or too many.
         if since is None:
             return {}
         if since.epoch != self._reached.epoch or since.change > self._reached.change:
             return None
-        topics = [Subscription(sub, symbols.find(db, sub.symbol)) for sub in subs]
-        if all(topic.symbol and topic.symbol.change <= since.change for topic in topics):
+        missing = [Subscription(sub, symbols.find(db, sub.symbol)) for sub in subs]
+        if all(each.symbol and each.symbol.change <= since.change for each in missing):
             return {}
         if not change_log.covers(since.change, self._reached.change):
             return None
-        ids = [topic.symbol.id if topic.symbol else 0 for topic in topics]
-        for entry in change_log.read_since(db, since.change, ids):
-            for topic, symbol_id in zip(topics, ids, strict=True):
-                if symbol_id == entry.series // SERIES_PER_SYMBOL:
-                    topic.mark(entry)
+        _mark_missed(db, missing, since.change)
         missed: Events = {}
-        for topic in topics:
-            if topic.since or not topic.symbol:
-                states = topic.read(db)
+        for each in missing:
+            if each.since or not each.symbol:
+                states = each.read(db)
                 if states is None:
                     return None
                 missed |= states
         return missed
+
+
+def _mark_missed(db: connection.Connection, missing: Collection[Subscription], since: int) -> None:
+    ids = [each.symbol.id if each.symbol else 0 for each in missing]
+    for entry in change_log.read_since(db, since, ids):
+        for each, symbol_id in zip(missing, ids, strict=True):
+            if symbol_id == entry.series // SERIES_PER_SYMBOL:
+                each.mark(entry)

@@ -1,4 +1,4 @@
-"""Topics: one symbol, timeframe and clock that is followed live, and what of it is to be read."""
+"""Subscription: one followed symbol, timeframe and clock, and its ranges that have changed."""
 
 from collections.abc import Iterator
 
@@ -14,52 +14,55 @@ from gfil.store.symbols import SERIES_PER_SYMBOL, Symbol
 from gfil.timeframes import CHAIN
 from gfil.web.stream.client_queue import EVENTS_MAX, ClientQueue, Events, Sub
 
-SPANS_MAX = 32  # until they are read; more are not told apart
+SPANS_MAX = 32  # changed ranges of a subscription; beyond, its clients get a reset
 SECONDS_IN_CHAIN = {timeframe.number: timeframe.seconds for timeframe in CHAIN}
 
 
 class Subscription:
-    """What several viewers follow. `since` is the first change that is not read yet, or None."""
+    """One subscription, shared by all its clients.
+
+    `since` is the first change that is not read yet, None if everything is read.
+    """
 
     def __init__(self, sub: Sub, symbol: Symbol | None) -> None:
         self.sub = sub
-        self.symbol = symbol  # None: there is none of this name
-        self.viewers: set[ClientQueue] = set()
-        self.due = 0.0  # when it may be read again
-        self.settle()
+        self.symbol = symbol  # None: no symbol has this name
+        self.queues: set[ClientQueue] = set()
+        self.due = 0.0  # earliest time of the next read
+        self.clear()
 
-    def settle(self) -> None:
-        """Forget what was to be read: it has been."""
+    def clear(self) -> None:
+        """Clear the changed ranges after they were read."""
         self.since: int | None = None
         self._spans: set[Bucket] = set()
-        self._is_anew = False
+        self._must_reset = False
 
     def mark(self, entry: LogEntry) -> None:
-        """Remember what a commit touched, if candles of this are among it."""
+        """Add the range that a commit touched, if candles of this subscription depend on it."""
         number, timeframe = entry.series % SERIES_PER_SYMBOL, self.sub.timeframe
         if entry.start == entry.stop:
-            self._is_anew = True
+            self._must_reset = True
         elif number != timeframe.number and not (
             timeframe.seconds > SECONDS_IN_CHAIN.get(number, timeframe.seconds)
         ):
-            return  # a candle follows shorter ones of the chain, and no others
+            return  # a candle depends on shorter timeframes of the chain only
         self._spans.add(Bucket(entry.start, entry.stop))
-        self._is_anew = self._is_anew or len(self._spans) > SPANS_MAX
+        self._must_reset = self._must_reset or len(self._spans) > SPANS_MAX
         self.since = self.since or entry.change
 
-    def begin_anew(self, symbol: Symbol | None, change: int) -> None:
-        """Have all viewers read anew: the name is that of another symbol, or of none."""
-        self.symbol, self._is_anew, self.due = symbol, True, 0.0
+    def reset(self, symbol: Symbol | None, change: int) -> None:
+        """Send all clients a reset, because the name now means another symbol or no symbol."""
+        self.symbol, self._must_reset, self.due = symbol, True, 0.0
         self.since = self.since or change
 
     def read(self, db: apsw.Connection) -> Events | None:
-        """Return the state of each candle that was touched, as an event by what tells it apart.
+        """Return the state of each changed candle; None if the clients need a reset.
 
-        None: they are too many, or candles have gone; whoever shows them has to read them anew.
+        A reset is needed after too many changes and after deleted candles.
         """
-        if self._is_anew or self.symbol is None:
+        if self._must_reset or self.symbol is None:
             return None
-        symbol = symbols.reload(db, self.symbol)  # its clock may be another by now
+        symbol = symbols.reload(db, self.symbol)  # its clock may have changed
         events: Events = {}
         for start, stop in self._buckets():
             limit = EVENTS_MAX + 1 - len(events)
@@ -70,7 +73,7 @@ class Subscription:
         return events
 
     def _buckets(self) -> Iterator[Bucket]:
-        # The touched spans, widened to whole buckets, none of which is in two of them.
+        # The changed ranges, widened to whole buckets; no bucket is in two of them.
         _, timeframe, clock = self.sub
         done: int | None = None
         for start, stop in sorted(self._spans):

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/names.py: what a file's name says, and what it does not."""
+"""Tests of gfil/ingest/detect/file_name.py: symbol and timeframe in file names."""
 
 import pytest
 
@@ -44,7 +44,7 @@ from gfil.timeframes import D1, H1, M1, Timeframe
         ("/some/folder_M5/ABC_H1.TXT", "ABC", "H1"),
     ],
 )
-def test_a_name_tells_symbol_and_timeframe(name: str, symbol: str, timeframe: str) -> None:
+def test_file_name_holds_symbol_and_timeframe(name: str, symbol: str, timeframe: str) -> None:
     found = file_name.read_hint(name)
     assert (found.symbol, found.timeframe and found.timeframe.name) == (symbol, timeframe)
 
@@ -63,7 +63,7 @@ def test_a_name_tells_symbol_and_timeframe(name: str, symbol: str, timeframe: st
         ),
     ],
 )
-def test_a_name_that_says_nothing_is_not_guessed_at(name: str) -> None:
+def test_other_file_name_yields_no_hint(name: str) -> None:
     assert file_name.read_hint(name) == (None, None)
 
 
@@ -77,21 +77,10 @@ def test_a_name_that_says_nothing_is_not_guessed_at(name: str) -> None:
         ("EURUSD_D1.csv", M1, "EURUSD"),
     ],
 )
-def test_digits_at_the_end_are_doubted_where_the_timeframe_is_known(
+def test_digits_belong_to_the_symbol_if_the_timeframe_is_known(
     name: str, known: Timeframe, symbol: str | None
 ) -> None:
     assert file_name.read_hint(name, known).symbol == symbol
-
-
-@pytest.mark.parametrize(
-    ("name", "importable"),
-    [
-        *(("a.csv", True), ("a.CSV.GZ", True), ("a.json", True), ("a.ndjson.gz", True)),
-        *(("a.txt", True), ("a.gz", False), ("a.db", False), ("README.md", False), ("csv", False)),
-    ],
-)
-def test_some_endings_are_importable(name: str, importable: bool) -> None:
-    assert file_name.is_importable(name) is importable
 
 
 @pytest.mark.parametrize(
@@ -106,5 +95,5 @@ def test_some_endings_are_importable(name: str, importable: bool) -> None:
         *(("ticks.csv", None), ("XAUUSD.csv", None), ("-", None), ("tickers_2024.csv", None)),
     ],
 )
-def test_the_name_of_a_file_of_ticks_tells_the_symbol(name: str, symbol: str | None) -> None:
+def test_name_of_a_tick_file_holds_the_symbol(name: str, symbol: str | None) -> None:
     assert file_name.read_tick_hint(name) == symbol

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/spacing.py: the commonest distance of rows against their timeframe."""
+"""Tests of gfil/ingest/detect/timeframe_check.py: the spacing of rows and their timeframe."""
 
 import random
 
@@ -24,10 +24,8 @@ MONTHS = [0, 31 * DAY, 59 * DAY, 90 * DAY, 120 * DAY, 151 * DAY]
         (WEEKDAYS, DAY),
     ],
 )
-def test_the_commonest_distance_takes_three_times_to_tell(
-    times: list[int], distance: int | None
-) -> None:
-    assert timeframe_check.commonest(times) == distance
+def test_step_needs_three_times(times: list[int], distance: int | None) -> None:
+    assert timeframe_check.find_step(times) == distance
 
 
 @pytest.mark.parametrize(
@@ -54,7 +52,7 @@ def test_rows_may_contradict_their_timeframe(
     assert timeframe_check.contradicts(times, timeframe) is contradiction
 
 
-def test_a_shuffled_file_has_the_distances_of_the_sorted_one() -> None:
+def test_shuffled_rows_show_the_step_of_sorted_rows() -> None:
     times = [60 * minute for minute in range(20_000) if minute % 7]
     sample = random.Random(3).sample(times, 1000)
     assert not timeframe_check.contradicts(sample, M1)
@@ -63,12 +61,12 @@ def test_a_shuffled_file_has_the_distances_of_the_sorted_one() -> None:
     assert not timeframe_check.contradicts([30, *sample], M1), "one odd stamp proves nothing"
 
 
-def test_months_in_disorder_prove_nothing() -> None:
+def test_shuffled_months_never_contradict() -> None:
     shuffled = random.Random(3).sample([month * 30 * DAY for month in range(30)], 30)
     assert not timeframe_check.contradicts(shuffled, MN1)
 
 
-def test_a_few_rows_in_disorder_prove_nothing() -> None:
+def test_few_shuffled_rows_never_contradict() -> None:
     assert not timeframe_check.contradicts([0, 7200, 3600], M1)
 
 
@@ -80,12 +78,12 @@ def test_a_few_rows_in_disorder_prove_nothing() -> None:
         *((7 * DAY, "1 week"), (30 * DAY, "1 month"), (31 * DAY, "1 month")),
     ],
 )
-def test_a_distance_has_words(seconds: int, words: str) -> None:
-    assert timeframe_check.say(seconds) == words
+def test_step_is_formatted(seconds: int, words: str) -> None:
+    assert timeframe_check.format_step(seconds) == words
 
 
 @pytest.mark.parametrize(
     ("seconds", "timeframe"), [(60, M1), (DAY, D1), (7 * DAY, W1), (29 * DAY, MN1), (70, None)]
 )
-def test_a_distance_may_fit_a_timeframe(seconds: int, timeframe: Timeframe | None) -> None:
-    assert timeframe_check.fitting(seconds) == timeframe
+def test_timeframe_is_found_by_its_step(seconds: int, timeframe: Timeframe | None) -> None:
+    assert timeframe_check.find_timeframe(seconds) == timeframe

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/prepared.py: a request read as a whole, stored in one transaction."""
+"""Tests of gfil/ingest/load/atomic.py: a request checked as a whole, stored in one transaction."""
 
 import random
 import tracemalloc
@@ -12,8 +12,8 @@ import pytest
 from gfil.clocks import UTC
 from gfil.errors import BadRequest, Refused
 from gfil.ingest import importer
-from gfil.ingest.importer import Options
 from gfil.ingest.load.atomic import PIECE_ROWS, AtomicWrite
+from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.store import symbols
 from gfil.store.candles import read
@@ -49,7 +49,7 @@ def store_and_undo(db: apsw.Connection, prepared: AtomicWrite) -> Report:
     return report
 
 
-def test_nothing_is_written_until_it_is_stored(db: apsw.Connection) -> None:
+def test_prepare_writes_nothing(db: apsw.Connection) -> None:
     prepared = prepare(db, HEADER + rows(range(3)) + b"oops\n")
     assert (symbols.list_symbols(db), connection.read_state(db)[1]) == ([], 0)
     with connection.transaction(db):
@@ -57,13 +57,13 @@ def test_nothing_is_written_until_it_is_stored(db: apsw.Connection) -> None:
     assert (report.inserted, report.rejected, report.change) == (3, 1, 1)
 
 
-def test_sent_again_it_changes_nothing_and_says_the_same_change(db: apsw.Connection) -> None:
+def test_repeated_request_changes_nothing(db: apsw.Connection) -> None:
     first, again = (send(db, HEADER + rows(range(3))) for _ in range(2))
     assert (first.inserted, first.change, first.has_changed) == (3, 1, True)
     assert (again.unchanged, again.change, again.has_changed) == (3, 1, False)
 
 
-def test_a_transaction_that_failed_can_be_tried_again(db: apsw.Connection) -> None:
+def test_failed_transaction_can_be_retried(db: apsw.Connection) -> None:
     prepared = prepare(db, HEADER + rows(range(3)))
     store_and_undo(db, prepared)
     with connection.transaction(db):
@@ -78,13 +78,13 @@ def test_a_transaction_that_failed_can_be_tried_again(db: apsw.Connection) -> No
         }
 
 
-def test_however_many_pieces_it_is_one_change(db: apsw.Connection) -> None:
+def test_request_of_several_pieces_is_one_transaction(db: apsw.Connection) -> None:
     report = send(db, HEADER + rows(range(50_000)))
     assert (connection.read_state(db)[1], report.inserted, report.rows) == (1, 50_000, 50_000)
 
 
-def test_of_rows_in_one_bucket_the_larger_volume_wins_then_the_later(db: apsw.Connection) -> None:
-    # They are further apart than a piece is long, and come back to front.
+def test_larger_volume_then_later_row_wins_a_bucket(db: apsw.Connection) -> None:
+    # The rivals are further apart than one piece, and the rows descend.
     count = PIECE_ROWS + 5_000
     data = HEADER + b"%d,1,9,1,3,50\n%d,1,9,1,4,7\n" % (START, START + 60)
     data += rows(reversed(range(count))) + b"%d,1,9,1,5,50\n%d,1,9,1,6,6\n" % (START, START + 60)
@@ -94,7 +94,9 @@ def test_of_rows_in_one_bucket_the_larger_volume_wins_then_the_later(db: apsw.Co
     assert [candle[4:] for candle in page.candles] == [(5.0, 50.0), (1.0, 7.0)]
 
 
-def test_a_shuffled_request_equals_an_ordered_one(db: apsw.Connection, tmp_path: Path) -> None:
+def test_shuffled_request_gives_the_result_of_an_ordered_one(
+    db: apsw.Connection, tmp_path: Path
+) -> None:
     connection.create(tmp_path / "other.db")
     other = connection.connect(tmp_path / "other.db")
     places = list(range(30_000))
@@ -106,18 +108,18 @@ def test_a_shuffled_request_equals_an_ordered_one(db: apsw.Connection, tmp_path:
     other.close()
 
 
-def test_abort_refuses_before_anything_is_written(db: apsw.Connection) -> None:
-    with pytest.raises(Refused, match="1 row is bad, the first is row 5"):
+def test_abort_refuses_before_writing(db: apsw.Connection) -> None:
+    with pytest.raises(Refused, match="1 row is refused, the first is row 5"):
         prepare(db, HEADER + rows(range(3)) + b"oops\n", abort=True)
 
 
-def test_what_breaks_off_is_refused_as_a_whole(db: apsw.Connection) -> None:
+def test_truncated_request_is_refused_as_a_whole(db: apsw.Connection) -> None:
     data = b'[{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1},{"t":1709251260,"o":1,"h":2'
-    with pytest.raises(BadRequest, match="breaks off in the middle: nothing was stored"):
+    with pytest.raises(BadRequest, match="the body is truncated: nothing was stored"):
         prepare(db, data)
 
 
-def test_a_dry_run_counts_in_a_transaction_that_is_undone(db: apsw.Connection) -> None:
+def test_dry_run_counts_in_a_rolled_back_transaction(db: apsw.Connection) -> None:
     send(db, HEADER + rows(range(2)))
     prepared = prepare(db, HEADER + rows(range(5), 8) + b"oops\n", dry_run=True)
     report = store_and_undo(db, prepared)
@@ -134,7 +136,7 @@ LINES = b"".join(b'{"time_msc":%d,"bid":1,"ask":2}\n' % (START * 1000 + n) for n
 
 
 @pytest.mark.parametrize("data", [CANDLES, TICKS, LINES], ids=["candles", "ticks", "lines"])
-def test_what_is_prepared_takes_little_memory(db: apsw.Connection, data: bytes) -> None:
+def test_prepared_request_takes_little_memory(db: apsw.Connection, data: bytes) -> None:
     assert 6_000_000 < len(data) < 9_000_000
     pieces = [data[at : at + 65536] for at in range(0, len(data), 65536)]
     options = Options(symbol="EURUSD")

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/batches.py: how large a batch is, alone and beside other writers."""
+"""Tests of gfil/ingest/load/batched.py: the size of batches with and without other writers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +14,11 @@ from gfil.ingest.report import Report
 from gfil.store import symbols
 from gfil.store.candles import read, write
 from gfil.store.candles.write import CandleColumns
-from gfil.store.engine import connection
+from gfil.store.engine import connection, pacing
 from gfil.timeframes import H1, M1
 
 START = 1709251200
-MANNER = WriteOptions(UTC, fill=False, now=START + 400 * 86400)
+OPTIONS = WriteOptions(UTC, fill=False, now=START + 400 * 86400)
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def write_one(db: apsw.Connection, name: str = "OTHER", close: float = 1.0) -> N
         write.write_candles(db, symbol, M1, rows)
 
 
-def test_a_batch_is_written_as_soon_as_it_is_full(connect: Callable[[], apsw.Connection]) -> None:
+def test_full_batch_is_written_at_once(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER)
+    batch = BatchWriter(db, report, OPTIONS)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST - 1))
     assert (report.inserted, connection.read_state(db)[1]) == (0, 0)
     batch.add("EURUSD", M1, rows_of(2, BATCH_ROWS_FIRST - 1))
@@ -59,11 +59,11 @@ def test_a_batch_is_written_as_soon_as_it_is_full(connect: Callable[[], apsw.Con
     assert (report.inserted, report.change) == (BATCH_ROWS_FIRST + 1, 2)
 
 
-def test_alone_batches_grow_to_their_limit_and_never_rest(
+def test_batches_of_a_single_writer_grow_to_the_limit_without_pauses(
     connect: Callable[[], apsw.Connection],
 ) -> None:
     db, report, rests = connect(), Report("", "UTC"), list[float]()
-    batch = BatchWriter(db, report, MANNER, rest=rests.append)
+    batch = BatchWriter(db, report, OPTIONS, sleep=rests.append)
     batch.add("EURUSD", M1, rows_of(100_000))
     batch.finish()
     sizes, left = [BATCH_ROWS_FIRST, 2 * BATCH_ROWS_FIRST, 4 * BATCH_ROWS_FIRST], 100_000
@@ -72,10 +72,10 @@ def test_alone_batches_grow_to_their_limit_and_never_rest(
     assert (report.inserted, rests) == (100_000, [])
 
 
-def test_beside_another_writer_batches_shrink_and_rest(
+def test_batches_shrink_and_pause_while_another_writer_is_active(
     connect: Callable[[], apsw.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batched, "SHARED_BATCH_S", 1e-6)  # no machine is as fast
+    monkeypatch.setattr(pacing, "BATCH_S", 1e-6)  # no machine is as fast
     db, other, rests = connect(), connect(), list[float]()
     closes = iter(range(1, 10_000))
 
@@ -84,7 +84,7 @@ def test_beside_another_writer_batches_shrink_and_rest(
         write_one(other, close=float(next(closes)))
 
     report = Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER, rest=rest)
+    batch = BatchWriter(db, report, OPTIONS, sleep=rest)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     assert rests == []
     write_one(other)
@@ -95,12 +95,12 @@ def test_beside_another_writer_batches_shrink_and_rest(
     assert all(seconds > 0 for seconds in rests)
 
 
-def test_a_second_after_the_other_writer_it_is_alone_again(
+def test_batches_grow_again_a_second_after_the_other_write(
     connect: Callable[[], apsw.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batched, "SHARED_FOR_S", 0)
     db, rests = connect(), list[float]()
-    batch = BatchWriter(db, Report("", "UTC"), MANNER, rest=rests.append)
+    batch = BatchWriter(db, Report("", "UTC"), OPTIONS, sleep=rests.append)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     write_one(connect())
     batch.add("EURUSD", M1, rows_of(60_000, BATCH_ROWS_FIRST))
@@ -110,7 +110,7 @@ def test_a_second_after_the_other_writer_it_is_alone_again(
 
 def test_several_symbols_share_a_batch(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER)
+    batch = BatchWriter(db, report, OPTIONS)
     for name in ("A1", "B1", "C1"):
         batch.add(name, M1, rows_of(1000))
         batch.add(name, H1, rows_of(10, step=3600))
@@ -119,10 +119,10 @@ def test_several_symbols_share_a_batch(connect: Callable[[], apsw.Connection]) -
     assert [symbol.name for symbol in symbols.list_symbols(db)] == ["A1", "B1", "C1"]
 
 
-def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection]) -> None:
+def test_trial_counts_and_rolls_back(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
     write_one(db)
-    batch = BatchWriter(db, report, MANNER, trial=True)
+    batch = BatchWriter(db, report, OPTIONS, trial=True)
     batch.add("OTHER", M1, rows_of(30_000))
     batch.finish()
     assert (report.inserted, report.updated) == (29_999, 1)
@@ -131,9 +131,9 @@ def test_a_trial_counts_and_leaves_nothing(connect: Callable[[], apsw.Connection
     assert page.candles == [(START, 1.0, 1.0, 1.0, 1.0, 1.0)]
 
 
-def test_a_batch_that_fails_leaves_those_before(connect: Callable[[], apsw.Connection]) -> None:
+def test_failed_batch_keeps_earlier_batches(connect: Callable[[], apsw.Connection]) -> None:
     db, report = connect(), Report("", "UTC")
-    batch = BatchWriter(db, report, MANNER)
+    batch = BatchWriter(db, report, OPTIONS)
     batch.add("EURUSD", M1, rows_of(BATCH_ROWS_FIRST))
     write_one(connect(), "eurusd2")
     with pytest.raises(symbols.SymbolCase):

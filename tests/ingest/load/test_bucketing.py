@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/placing.py: stamps on a clock that changes, and their buckets."""
+"""Tests of gfil/ingest/load/bucketing.py: timestamps and buckets on clocks that change."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from gfil.timeframes import DAY, HOUR
 
 NEVER = 10**11
 Placed = list[tuple[int, int, int]]
-"""Row, bucket's start, its length."""
+"""Row number, start and length of its bucket."""
 
 
 def at(text: str) -> int:
@@ -53,25 +53,25 @@ def place(
 ) -> tuple[Placed, list[tuple[int, str, str]]]:
     timeframe = timeframes.parse(tf)
     refused: list[tuple[int, str, str]] = []
-    placer = Bucketer(timeframe, clocks.parse(clock), now, lambda *row: refused.append(row))
-    placed = []
+    bucketer = Bucketer(timeframe, clocks.parse(clock), now, lambda *row: refused.append(row))
+    bucketed = []
     edges = [0, *sorted(cuts), len(times)]
     for start, stop in pairwise(edges):
         flags = zoned[start:stop] if isinstance(zoned, list) else zoned
-        placed.append(placer.place(table_of(times[start:stop], flags, start + 1)))
-    if (last := placer.finish()) is not None:
-        placed.append(last)
+        bucketed.append(bucketer.put(table_of(times[start:stop], flags, start + 1)))
+    if (last := bucketer.finish()) is not None:
+        bucketed.append(last)
     found = [
         (int(row), time, timeframe.seconds + extra_s)
-        for rows in placed
+        for rows in bucketed
         for row, time, extra_s in zip(rows.table.row, rows.time, rows.extra_s, strict=True)
     ]
     return sorted(found), refused
 
 
-def starts(placed: tuple[Placed, list[tuple[int, str, str]]]) -> list[int]:
-    assert placed[1] == []
-    return [start for _, start, _ in placed[0]]
+def starts(bucketed: tuple[Placed, list[tuple[int, str, str]]]) -> list[int]:
+    assert bucketed[1] == []
+    return [start for _, start, _ in bucketed[0]]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def starts(placed: tuple[Placed, list[tuple[int, str, str]]]) -> list[int]:
         ("2024-03-01 00:00", "MN1", "Europe/Athens", "2024-02-29 22:00", 31 * DAY - HOUR),
     ],
 )
-def test_a_stamp_is_one_bucket_of_its_clock(
+def test_timestamp_maps_to_one_bucket_of_its_clock(
     stamp: str, tf: str, clock: str, start: str, length: int
 ) -> None:
     assert place([at(stamp)], tf, clock) == ([(1, at(start), length)], [])
@@ -113,7 +113,9 @@ def test_a_stamp_is_one_bucket_of_its_clock(
         ("2024-01-02 00:00", "MN1", "UTC"),
     ],
 )
-def test_above_h1_a_stamp_more_than_an_hour_off_is_refused(stamp: str, tf: str, clock: str) -> None:
+def test_timestamp_over_an_hour_off_its_bucket_is_refused_above_h1(
+    stamp: str, tf: str, clock: str
+) -> None:
     assert place([at(stamp)], tf, clock) == ([], [(1, "off_bucket", "row 1")])
 
 
@@ -127,41 +129,44 @@ def test_above_h1_a_stamp_more_than_an_hour_off_is_refused(stamp: str, tf: str, 
         ("2024-01-06 22:00", "W1", "Europe/Athens", "2024-01-07 22:00"),
     ],
 )
-def test_a_zoned_stamp_ignores_the_clock_but_not_its_buckets(
+def test_zoned_timestamp_ignores_the_clock_but_not_its_buckets(
     stamp: str, tf: str, clock: str, start: str
 ) -> None:
     assert starts(place([at(stamp)], tf, clock, zoned=True)) == [at(start)]
 
 
-def test_a_zoned_day_of_another_clock_is_refused() -> None:
+def test_zoned_day_of_another_clock_is_refused() -> None:
     _, refused = place([at("2024-01-10 00:00")], "D1", "Europe/Athens", zoned=True)
     assert refused == [(1, "off_bucket", "row 1")]
 
 
-class TestTheHourThatNeverWas:
+class TestMissingHour:
     MISSING = at("2024-03-31 03:30")  # Athens: 03:00 to 04:00
 
     @pytest.mark.parametrize("tf", ["M1", "M30", "H1"])
-    def test_it_is_refused_up_to_h1(self, tf: str) -> None:
+    def test_missing_hour_is_refused_up_to_h1(self, tf: str) -> None:
         times = [self.MISSING - HOUR, self.MISSING, self.MISSING + HOUR]
-        placed, refused = place(times, tf, "Europe/Athens")
-        assert ([row for row, _, _ in placed], refused) == ([1, 3], [(2, "missing_hour", "row 2")])
-        assert placed[1][1] - placed[0][1] == HOUR
+        bucketed, refused = place(times, tf, "Europe/Athens")
+        assert ([row for row, _, _ in bucketed], refused) == (
+            [1, 3],
+            [(2, "missing_hour", "row 2")],
+        )
+        assert bucketed[1][1] - bucketed[0][1] == HOUR
 
-    def test_a_bucket_that_starts_in_it_starts_where_it_ends(self) -> None:
-        # H3 03:00 on Athens' wall: the first instant the wall has reached it shows 04:00.
-        placed = place([at("2024-03-31 03:00")], "H3", "Europe/Athens")
-        assert placed == ([(1, at("2024-03-31 01:00"), 2 * HOUR)], [])
+    def test_bucket_that_starts_in_the_missing_hour_starts_at_its_end(self) -> None:
+        # H3 03:00 in Athens: wall time jumps from 03:00 to 04:00, where the bucket starts.
+        bucketed = place([at("2024-03-31 03:00")], "H3", "Europe/Athens")
+        assert bucketed == ([(1, at("2024-03-31 01:00"), 2 * HOUR)], [])
 
-    def test_a_day_that_a_zone_left_out_is_refused(self) -> None:
+    def test_day_missing_in_a_zone_is_refused(self) -> None:
         times = [at(f"2011-12-{day} 00:00") for day in (29, 30, 31)]
-        placed, refused = place(times, "D1", "Pacific/Apia")
-        assert [row for row, _, _ in placed] == [1, 3]
+        bucketed, refused = place(times, "D1", "Pacific/Apia")
+        assert [row for row, _, _ in bucketed] == [1, 3]
         assert refused == [(2, "missing_hour", "row 2")]
 
 
-class TestTheAmbiguousHour:
-    """Athens 2024-10-27: the wall shows 03:00 to 04:00 twice, from 00:00 and from 01:00 UTC."""
+class TestAmbiguousHour:
+    """Athens 2024-10-27: wall time passes 03:00 to 04:00 twice, from 00:00 and from 01:00 UTC."""
 
     CHANGE = at("2024-10-27 01:00")
     WALL = at("2024-10-27 03:00")
@@ -172,18 +177,18 @@ class TestTheAmbiguousHour:
         return walls, instants
 
     @pytest.mark.parametrize("tf", ["M1", "M5", "M15", "M30", "H1"])
-    def test_ascending_rows_tell_its_passes_apart(self, tf: str) -> None:
+    def test_ascending_rows_show_both_passes(self, tf: str) -> None:
         walls, instants = self.both_passes(timeframes.parse(tf).seconds)
         assert starts(place(walls, tf, "Europe/Athens")) == instants
 
     @pytest.mark.parametrize("tf", ["M1", "M30", "H1"])
-    def test_descending_rows_do_too(self, tf: str) -> None:
+    def test_descending_rows_show_both_passes(self, tf: str) -> None:
         walls, instants = self.both_passes(timeframes.parse(tf).seconds)
         assert starts(place(walls[::-1], tf, "Europe/Athens")) == instants[::-1]
 
     @pytest.mark.parametrize("tf", ["M1", "M30", "H1"])
     @pytest.mark.parametrize("backwards", [False, True])
-    def test_they_do_without_any_row_around_it(self, tf: str, backwards: bool) -> None:
+    def test_passes_are_found_without_rows_around_the_hour(self, tf: str, backwards: bool) -> None:
         step = timeframes.parse(tf).seconds
         instants = list(range(self.CHANGE - HOUR, self.CHANGE + HOUR, step))
         walls = [self.WALL + instant % HOUR for instant in instants]
@@ -193,7 +198,7 @@ class TestTheAmbiguousHour:
         else:
             assert found == (instants[::-1] if backwards else instants)
 
-    def test_holes_in_both_passes_do_not_matter(self) -> None:
+    def test_passes_are_found_despite_gaps(self) -> None:
         minutes = [3 * HOUR - 60, 3 * HOUR + 1200, 3 * HOUR + 1800, 3 * HOUR + 600, 3 * HOUR + 3000]
         walls = [self.WALL - 3 * HOUR + minute for minute in minutes]
         offsets = [-3660, -2400, -1800, 600, 3000]
@@ -208,7 +213,7 @@ class TestTheAmbiguousHour:
             *(([2 * HOUR], [0]), ([2 * HOUR], [120, 60, 0])),
         ],
     )
-    def test_where_nothing_steps_back_it_is_the_earlier_one(
+    def test_hour_without_a_step_back_is_the_earlier_pass(
         self, before: list[int], walls: list[int]
     ) -> None:
         found = starts(
@@ -216,21 +221,19 @@ class TestTheAmbiguousHour:
         )
         assert found[len(before) :] == [self.CHANGE - HOUR + wall for wall in walls]
 
-    def test_a_minute_twice_in_a_row_is_a_duplicate_not_a_second_pass(self) -> None:
+    def test_repeated_minute_is_a_duplicate(self) -> None:
         walls = [self.WALL + wall for wall in (0, 60, 60, 120)]
         found = starts(place(walls, "M1", "Europe/Athens"))
         assert [start - self.CHANGE for start in found] == [-3600, -3540, -3540, -3480]
 
-    def test_a_zoned_row_between_says_nothing_about_the_order(self) -> None:
+    def test_zoned_row_between_is_ignored(self) -> None:
         walls = [self.WALL + 60, self.CHANGE + 300, self.WALL, self.WALL + 60]
         found = starts(place(walls, "M1", "Europe/Athens", zoned=[False, True, False, False]))
         assert [start - self.CHANGE for start in found] == [-3540, 300, 0, 60]
 
     @settings(max_examples=60, deadline=None)
     @given(st.lists(st.integers(0, 240), max_size=8), st.booleans())
-    def test_it_does_not_matter_where_the_pieces_are_cut(
-        self, cuts: list[int], backwards: bool
-    ) -> None:
+    def test_passes_do_not_depend_on_the_pieces(self, cuts: list[int], backwards: bool) -> None:
         walls, instants = self.both_passes(60)
         rows = walls[::-1] if backwards else walls
         found = starts(place(rows, "M1", "Europe/Athens", cuts=cuts))
@@ -241,7 +244,7 @@ class TestTheAmbiguousHour:
     "clock", ["Europe/Athens", "America/New_York+07:00", "Australia/Lord_Howe"]
 )
 @pytest.mark.parametrize("tf", ["M1", "M15", "M30", "H1", "H4", "D1", "W1", "MN1"])
-def test_every_bucket_of_a_year_comes_back_from_its_stamp(clock: str, tf: str) -> None:
+def test_every_bucket_of_a_year_maps_to_itself(clock: str, tf: str) -> None:
     named, timeframe = clocks.parse(clock), timeframes.parse(tf)
     start = at("2024-03-20 00:00") if tf == "M1" else at("2024-01-01 12:00")
     stop = at("2024-04-10 00:00") if tf == "M1" else at("2025-01-05 00:00")
@@ -250,11 +253,11 @@ def test_every_bucket_of_a_year_comes_back_from_its_stamp(clock: str, tf: str) -
     if not timeframe.intraday:  # the stamp is where the wall should be, not where it is
         walls = [timeframe.floor(wall) for wall in walls]
     cuts = sorted(random.Random(5).sample(range(len(walls)), min(20, len(walls))))
-    placed, refused = place(walls, tf, clock, cuts=cuts)
+    bucketed, refused = place(walls, tf, clock, cuts=cuts)
     assert refused == []
-    assert [(start, start + length) for _, start, length in placed] == buckets
+    assert [(start, start + length) for _, start, length in bucketed] == buckets
     zoned, refused = place([bucket.start for bucket in buckets], tf, clock, zoned=True, cuts=cuts)
-    assert (zoned, refused) == (placed, [])
+    assert (zoned, refused) == (bucketed, [])
 
 
 @settings(max_examples=200, deadline=None)
@@ -267,7 +270,7 @@ def test_every_bucket_of_a_year_comes_back_from_its_stamp(clock: str, tf: str) -
     st.booleans(),
     st.integers(0, 3),
 )
-def test_rows_placed_at_once_and_one_by_one_are_the_same(
+def test_bucketing_at_once_and_one_by_one_is_the_same(
     clock: str, tf: str, base: int, steps: list[int], off: int, zoned: bool, days_ahead: int
 ) -> None:
     timeframe = timeframes.parse(tf)
@@ -275,20 +278,20 @@ def test_rows_placed_at_once_and_one_by_one_are_the_same(
     times = [start + step * timeframe.seconds + (off if step % 5 == 0 else 0) for step in steps]
     now = max(times) - days_ahead * DAY
     at_once = place(times, tf, clock, zoned=zoned, now=now)
-    with patch.object(Bucketer, "_place_at_once", lambda *_: None):
+    with patch.object(Bucketer, "_put_at_once", lambda *_: None):
         assert place(times, tf, clock, zoned=zoned, now=now) == at_once
 
 
-class TestNow:
+class TestFuture:
     NOW = at("2024-05-01 12:00")
 
-    def test_five_minutes_ahead_are_allowed(self) -> None:
+    def test_rows_up_to_five_minutes_ahead_are_accepted(self) -> None:
         times = [self.NOW + 300, self.NOW + 360]
-        placed, refused = place(times, now=self.NOW)
-        assert placed == [(1, self.NOW + 300, 60)]
+        bucketed, refused = place(times, now=self.NOW)
+        assert bucketed == [(1, self.NOW + 300, 60)]
         assert refused == [(2, "future", "starts 6 min ahead: broker time sent as UTC? row 2")]
 
-    def test_the_start_of_the_bucket_counts_not_its_end(self) -> None:
+    def test_start_of_the_bucket_decides_about_the_future(self) -> None:
         assert starts(place([self.NOW - 12 * HOUR], "D1", now=self.NOW)) == [self.NOW - 12 * HOUR]
 
     @pytest.mark.parametrize(
@@ -297,21 +300,21 @@ class TestNow:
             (301, "starts 5 min ahead: broker time sent as UTC? "),
             (2 * HOUR + 59 * 60 + 30, "starts 2 h 59 min ahead: broker time sent as UTC? "),
             (3 * HOUR, "starts 3 h ahead: broker time sent as UTC? "),
-            (2 * DAY + 60, "starts 2 d 1 min ahead "),
+            (2 * DAY + 60, "starts 2 d ahead "),
         ],
     )
-    def test_how_far_ahead_is_said(self, seconds: int, words: str) -> None:
+    def test_lead_is_described(self, seconds: int, words: str) -> None:
         assert describe_lead(seconds) == words
 
 
 @pytest.mark.parametrize("time", [TIME_MIN - 1, TIME_MAX, TIME_MAX + 5, -(10**15), 10**15])
 @pytest.mark.parametrize("tf", ["M1", "D1"])
-def test_a_time_no_clock_is_known_for_is_a_bad_time(time: int, tf: str) -> None:
-    placed, refused = place([time, at("2024-01-01 00:00")], tf, "Europe/Athens")
-    assert [row for row, _, _ in placed] == [2]
+def test_time_outside_all_clocks_is_bad(time: int, tf: str) -> None:
+    bucketed, refused = place([time, at("2024-01-01 00:00")], tf, "Europe/Athens")
+    assert [row for row, _, _ in bucketed] == [2]
     assert [(row, reason) for row, reason, _ in refused] == [(1, "bad_time")]
 
 
-def test_a_bucket_that_starts_before_all_clocks_is_a_bad_time() -> None:
+def test_bucket_before_all_clocks_is_bad() -> None:
     assert place([TIME_MIN], "M1", "+02:00")[1] == [(1, "bad_time", "row 1")]
     assert starts(place([TIME_MIN], "M1", "UTC")) == [TIME_MIN]

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/delimited.py: which cells make a row, and which do not."""
+"""Tests of gfil/ingest/parse/delimited.py: lines of cells to rows, and refusals."""
 
 import pytest
 
@@ -23,7 +23,7 @@ GOOD_ROW = (DAY, False, 1.0, 2.0, 0.5, 1.5, 7.0, "", "")
         (b"2024-03-01,1,2,0.5,1.5,7,,,", 7),
     ],
 )
-def test_a_good_line_is_a_row(line: bytes, volume: float) -> None:
+def test_good_line_is_a_row(line: bytes, volume: float) -> None:
     rows, refused = read_rows(HEADER + line + b"\n" + GOOD)
     assert (rows, refused) == ([(2, *GOOD_ROW[:6], volume, "", ""), (3, *GOOD_ROW)], [])
 
@@ -54,7 +54,7 @@ def test_a_good_line_is_a_row(line: bytes, volume: float) -> None:
         (b"2024-03-01,1,2,0.5,1.5,1e15", "too_large"),
     ],
 )
-def test_a_bad_line_is_named_and_stops_no_other(line: bytes, reason: str) -> None:
+def test_bad_line_is_reported_and_others_kept(line: bytes, reason: str) -> None:
     rows, refused = read_rows(HEADER + GOOD + line + b"\n" + GOOD)
     assert rows == [(2, *GOOD_ROW), (4, *GOOD_ROW)]
     assert refused == [(3, reason, line.decode())]
@@ -65,26 +65,26 @@ def test_negative_prices_are_legal() -> None:
     assert (rows[0][3:7], refused) == ((10, 12, -40.32, -37.63), [])
 
 
-def test_blank_lines_and_the_header_again_are_no_rows() -> None:
+def test_blank_lines_and_repeated_headers_are_skipped() -> None:
     data = HEADER + GOOD + b"\n   \n" + HEADER + GOOD + b"\n"
     rows, refused = read_rows(data)
     assert ([row[0] for row in rows], refused) == ([2, 6], [])
 
 
-def test_a_broken_quote_costs_one_line() -> None:
+def test_broken_quote_costs_one_line() -> None:
     rows, refused = read_rows(HEADER + GOOD + b'2024-03-01,"1,2,0.5,1.5,7\n' + GOOD)
     assert [row[0] for row in rows] == [2, 4]
     assert [(row, reason) for row, reason, _ in refused] == [(3, "missing_field")]
 
 
-def test_cells_that_no_one_asked_for_do_not_matter() -> None:
+def test_further_cells_are_ignored() -> None:
     data = 'note,time,open,high,low,close\n"größer, als",2024-03-01,1,2,0.5,1.5\n'.encode()
     rows, refused = read_rows(data)
     assert (rows, refused) == ([(2, *GOOD_ROW[:6], 0.0, "", "")], [])
 
 
-def test_lines_of_different_lengths_cannot_hide_each_other() -> None:
-    # As many cells as three good lines, but none of them where it belongs.
+def test_lines_of_different_lengths_are_detected() -> None:
+    # As many cells as three good lines, but shifted.
     data = b"1704067200,1,2,0.5,1.5,10\n1704067260,1.5,2,0.5\n1,10,1704067320,1,1,1,1,0\n"
     rows, refused = read_rows(data)
     assert [row[0] for row in rows] == [1]

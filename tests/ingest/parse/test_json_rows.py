@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/elements.py: which JSON values make a row, and which do not."""
+"""Tests of gfil/ingest/parse/json_rows.py: JSON values to rows, and refusals."""
 
 import tracemalloc
 
@@ -26,7 +26,7 @@ GOOD_ROW = (DAY, False, 1, 2, 0.5, 1.5, 7, "", "")
         b'["2024-03-01",1,"2",0.5,1.5,"7",99,"x"]',
     ],
 )
-def test_a_good_value_is_a_row(value: bytes) -> None:
+def test_good_value_is_a_row(value: bytes) -> None:
     rows, refused = read_rows(b"[" + value + b"," + GOOD + b"]")
     assert (rows, refused) == ([(0, *GOOD_ROW), (1, *GOOD_ROW)], [])
 
@@ -34,7 +34,7 @@ def test_a_good_value_is_a_row(value: bytes) -> None:
 @pytest.mark.parametrize(
     "volume", [b"", b',"v":null', b',"v":""', b',"v":0', b',"x":1', b',"v":" "']
 )
-def test_a_volume_that_is_missing_is_0(volume: bytes) -> None:
+def test_missing_volume_is_0(volume: bytes) -> None:
     value = GOOD.replace(b',"v":7', volume)
     rows, refused = read_rows(b"[" + value + b"," + GOOD + b"]")
     assert (rows[0][7], refused) == (0, [])
@@ -68,13 +68,13 @@ def test_a_volume_that_is_missing_is_0(volume: bytes) -> None:
         (b'{"t":1709251200,"o":1,"h":1' + b"0" * 30 + b',"l":0.5,"c":1}', "too_large"),
     ],
 )
-def test_a_bad_value_is_named_and_stops_no_other(value: bytes, reason: str) -> None:
+def test_bad_value_is_reported_and_others_kept(value: bytes, reason: str) -> None:
     rows, refused = read_rows(b"[" + b",".join([GOOD, value, GOOD]) + b"]")
     assert rows == [(0, *GOOD_ROW), (2, *GOOD_ROW)]
     assert [(row, why) for row, why, _ in refused] == [(1, reason)]
 
 
-def test_a_refused_value_shows_what_it_was() -> None:
+def test_refused_value_shows_its_text() -> None:
     data = (
         b'[%s, {"t": 1709251200, "o": "\xc3\xb6"}, {"t":1,"o":NaN,"h":1,"l":1,"c":1}, {"t":x}]'
         % GOOD
@@ -87,14 +87,14 @@ def test_a_refused_value_shows_what_it_was() -> None:
     ]
 
 
-def test_lines_of_json_are_numbered_as_lines() -> None:
+def test_json_lines_are_numbered_as_lines() -> None:
     data = b"\n".join([GOOD, b"", b"{oops", b"  ", GOOD, b"[1709251200,1,2,0.5,1.5,7]", b"7"])
     rows, refused = read_rows(data)
     assert rows == [(1, *GOOD_ROW), (5, *GOOD_ROW), (6, *GOOD_ROW)]
     assert refused == [(3, "not_a_number", "{oops"), (7, "missing_field", "7")]
 
 
-def test_the_columns_of_udf_may_have_holes() -> None:
+def test_udf_columns_may_have_nulls() -> None:
     data = (
         b'{"s":"ok","t":[1709251200,1709251260],"o":[1,1],"h":[2,NaN],"l":[0.5],"c":[1.5,1],"v":[]}'
     )
@@ -103,19 +103,19 @@ def test_the_columns_of_udf_may_have_holes() -> None:
     assert [(row, reason) for row, reason, _ in refused] == [(1, "not_finite")]
 
 
-def test_columns_of_udf_that_break_off_are_truncated() -> None:
+def test_truncated_udf_columns_are_refused() -> None:
     rows, refused = read_rows(b'{"s":"ok","t":[1709251200],"o":[1,')
     assert (rows, [row[:2] for row in refused]) == ([], [(0, "truncated")])
 
 
-def test_a_column_of_udf_that_is_no_json_is_truncated() -> None:
+def test_invalid_udf_column_is_refused() -> None:
     data = b'{"t":[1709251200,1709251260],"o":[1,1],"h":[2,x],"l":[0.5],"c":[1.5,1],"v":[]}'
     for broken in (data, data.replace(b"x", b"[" * 5000)):
         rows, refused = read_rows(broken)
         assert (rows, [row[:2] for row in refused]) == ([], [(0, "truncated")])
 
 
-def test_columns_of_udf_are_read_in_little_memory_and_bounded() -> None:
+def test_udf_columns_take_little_memory_and_have_a_limit() -> None:
     count = 120_000
     column = b",".join(b"1.%05d" % (n % 1000) for n in range(count))
     times = b",".join(b"%d" % (1_600_000_000 + 60 * n) for n in range(count))
@@ -133,7 +133,7 @@ def test_columns_of_udf_are_read_in_little_memory_and_bounded() -> None:
 
 
 @pytest.mark.parametrize("depth", [1000, 2000, 100_000])
-def test_brackets_in_brackets_cost_their_row_alone(depth: int) -> None:
+def test_nested_brackets_cost_only_their_row(depth: int) -> None:
     deep = b'{"t":1709251200,"o":1,"h":2,"l":0.5,"c":1.5,"v":7,"x":' + b"[" * depth + b"]" * depth
     rows, refused = read_rows(b"[" + GOOD + b"," + deep + b"}," + GOOD + b"]")
     assert [row[0] for row in rows] == ([0, 1, 2] if depth == 1000 else [0, 2])

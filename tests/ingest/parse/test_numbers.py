@@ -1,11 +1,11 @@
-"""Tests of gfil/ingest/numbers.py: what is a number, what is none, and why."""
+"""Tests of gfil/ingest/parse/numbers.py: cells to numbers, and the reason of refusals."""
 
 from typing import Any
 
 import pytest
 
 from gfil.ingest.parse import numbers
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 
 NUMBERS = [
     *(("1.5", 1.5), ("-2", -2.0), ("+3", 3.0), (".5", 0.5), ("5.", 5.0), (" 1.5 ", 1.5)),
@@ -32,20 +32,20 @@ NONE = [
 
 
 @pytest.mark.parametrize(("text", "number"), NUMBERS)
-def test_a_number_is_read_exactly(text: str, number: float) -> None:
+def test_number_is_read_exactly(text: str, number: float) -> None:
     assert numbers.parse(text) == number
     assert numbers.read_column([text, "1"]) == [number, 1]
 
 
 @pytest.mark.parametrize(("text", "reason"), NONE)
-def test_what_is_no_number_is_told_why(text: str, reason: str) -> None:
+def test_refused_cell_has_a_reason(text: str, reason: str) -> None:
     with pytest.raises(BadRow) as refused:
         numbers.parse(text)
     assert refused.value.reason == reason
 
 
 @pytest.mark.parametrize("text", [text for text, reason in NONE if reason != "not_finite"])
-def test_a_column_with_something_else_asks_for_a_closer_look(text: str) -> None:
+def test_column_with_another_cell_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         numbers.read_column(["1", text])
 
@@ -53,7 +53,7 @@ def test_a_column_with_something_else_asks_for_a_closer_look(text: str) -> None:
 @pytest.mark.parametrize(
     "cells", [["1,2"], ["[1", "2]"], ['"1', '2"'], ["1", "2,3"], ["null"], ["true"]]
 )
-def test_no_cell_can_pass_for_other_than_one_number(cells: list[str]) -> None:
+def test_each_cell_is_exactly_one_number(cells: list[str]) -> None:
     with pytest.raises(ValueError):
         numbers.read_column(cells)
 
@@ -66,7 +66,7 @@ def test_no_cell_can_pass_for_other_than_one_number(cells: list[str]) -> None:
         *((float("nan"), "not_finite"), (float("-inf"), "not_finite"), (10**400, "not_finite")),
     ],
 )
-def test_a_json_value_that_is_no_number_is_told_why(value: Any, reason: str) -> None:
+def test_refused_json_value_has_a_reason(value: Any, reason: str) -> None:
     with pytest.raises(BadRow) as refused:
         numbers.parse_value(value)
     assert refused.value.reason == reason

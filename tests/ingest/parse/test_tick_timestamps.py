@@ -1,11 +1,11 @@
-"""Tests of gfil/ingest/milliseconds.py: columns of stamps against each stamp by itself."""
+"""Tests of gfil/ingest/parse/tick_timestamps.py: columns read as their single timestamps."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gfil.ingest.parse import tick_timestamps, timestamps
-from gfil.ingest.parse.rows import BadRow
+from gfil.ingest.refusals import BadRow
 
 COLUMNS = [
     ["2014.05.05 00:00:00.040", "2014.05.05 23:59:59.999", "2014.05.06 01:02:03.5"],
@@ -26,7 +26,7 @@ def one_by_one(texts: list[str]) -> list[tuple[int, bool, int]]:
 
 
 @pytest.mark.parametrize("texts", COLUMNS)
-def test_a_column_reads_as_its_stamps_do(texts: list[str]) -> None:
+def test_column_reads_as_its_single_timestamps(texts: list[str]) -> None:
     seconds, zoned, msc = tick_timestamps.read_texts(texts)
     assert list(zip(seconds, [zoned] * len(texts), msc, strict=True)) == one_by_one(texts)
 
@@ -44,14 +44,14 @@ def test_a_column_reads_as_its_stamps_do(texts: list[str]) -> None:
         ("1399248000043999", 1399248000, 43),
     ],
 )
-def test_a_stamp_has_milliseconds(text: str, seconds: int, msc: int) -> None:
+def test_timestamp_has_milliseconds(text: str, seconds: int, msc: int) -> None:
     assert (timestamps.parse(text).seconds, timestamps.parse(text).msc) == (seconds, msc)
 
 
 @pytest.mark.parametrize(
     "value", [1399248000.043, 1399248000043, 1399248000043.5, 1.399248000043e15]
 )
-def test_an_epoch_in_json_has_them_too(value: float) -> None:
+def test_json_epoch_has_milliseconds(value: float) -> None:
     assert timestamps.parse_value(value) == (1399248000, False, 43)
     assert tick_timestamps.read_values([value]) == ([1399248000], False, [43])
 
@@ -69,7 +69,7 @@ def test_an_epoch_in_json_has_them_too(value: float) -> None:
         ["1398902400043", "20240301"],
     ],
 )
-def test_a_column_that_is_not_all_alike_asks_for_a_closer_look(texts: list[str]) -> None:
+def test_mixed_column_raises_value_error(texts: list[str]) -> None:
     with pytest.raises(ValueError):
         tick_timestamps.read_texts(texts)
 
@@ -86,7 +86,7 @@ ENDS = ["", ".1", ",25", ".0401", ".", "Z", " UTC", "+02:00", "-0330", "5", ":05
         max_size=4,
     )
 )
-def test_whatever_a_column_holds_it_never_reads_otherwise_than_its_stamps(
+def test_any_column_reads_as_its_single_timestamps(
     texts: list[str],
 ) -> None:
     try:
@@ -96,5 +96,5 @@ def test_whatever_a_column_holds_it_never_reads_otherwise_than_its_stamps(
     try:
         apart = one_by_one(texts)
     except BadRow:
-        pytest.fail(f"read although one by one it is none: {texts}")
+        pytest.fail(f"the column is read, one of its texts is refused: {texts}")
     assert list(zip(seconds, [zoned] * len(texts), msc, strict=True)) == apart

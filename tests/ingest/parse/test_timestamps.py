@@ -1,10 +1,10 @@
-"""Tests of gfil/ingest/moments.py: stamps of every spelling, and what is none."""
+"""Tests of gfil/ingest/parse/timestamps.py: every spelling of a timestamp, and refusals."""
 
 import pytest
 
 from gfil.ingest.parse import timestamps
-from gfil.ingest.parse.rows import BadRow
 from gfil.ingest.parse.timestamps import Timestamp
+from gfil.ingest.refusals import BadRow
 
 NEW_YEAR = 1704067200  # 2024-01-01 00:00
 
@@ -64,42 +64,42 @@ NONE = [
 
 
 @pytest.mark.parametrize(("text", "seconds"), NAIVE)
-def test_a_naive_stamp_is_seconds_of_a_wall(text: str, seconds: int) -> None:
+def test_naive_timestamp_is_wall_time(text: str, seconds: int) -> None:
     assert timestamps.parse(text)[:2] == (NEW_YEAR + seconds, False)
 
 
 @pytest.mark.parametrize(("text", "seconds"), ZONED)
-def test_a_stamp_with_a_zone_is_an_instant(text: str, seconds: int) -> None:
+def test_zoned_timestamp_is_an_instant(text: str, seconds: int) -> None:
     assert timestamps.parse(text)[:2] == (NEW_YEAR + seconds, True)
 
 
 @pytest.mark.parametrize(("text", "seconds"), EPOCHS)
-def test_the_size_of_an_epoch_tells_its_unit(text: str, seconds: int) -> None:
+def test_size_of_an_epoch_shows_its_unit(text: str, seconds: int) -> None:
     assert timestamps.parse(text)[:2] == (seconds, False)
 
 
 @pytest.mark.parametrize("text", NONE)
-def test_what_is_no_stamp_is_a_bad_time(text: str) -> None:
+def test_other_text_is_a_bad_time(text: str) -> None:
     with pytest.raises(BadRow) as refused:
         timestamps.parse(text)
     assert refused.value.reason == "bad_time"
 
 
 @pytest.mark.parametrize("text", ["", "  "])
-def test_a_blank_stamp_is_a_missing_field(text: str) -> None:
+def test_blank_timestamp_is_a_missing_field(text: str) -> None:
     with pytest.raises(BadRow) as refused:
         timestamps.parse(text)
     assert refused.value.reason == "missing_field"
 
 
 @pytest.mark.parametrize("value", [True, [], {}, float("nan"), float("inf"), 10**30, 1e300, "x"])
-def test_a_json_value_that_is_no_time_is_a_bad_time(value: object) -> None:
+def test_other_json_value_is_a_bad_time(value: object) -> None:
     with pytest.raises(BadRow) as refused:
         timestamps.parse_value(value)
     assert refused.value.reason == "bad_time"
 
 
-def test_a_json_value_is_an_epoch_or_a_stamp() -> None:
+def test_json_value_is_an_epoch_or_a_text() -> None:
     assert timestamps.parse_value(1704067200000) == Timestamp(NEW_YEAR, False)
     assert timestamps.parse_value(1704067200.5) == Timestamp(NEW_YEAR, False, 500)
     assert timestamps.parse_value("2024-01-01T00:00:00Z") == Timestamp(NEW_YEAR, True)
@@ -108,7 +108,7 @@ def test_a_json_value_is_an_epoch_or_a_stamp() -> None:
 
 
 @pytest.mark.parametrize("texts", [NAIVE[:3], ZONED[:1], EPOCHS[3:4], EPOCHS[7:8]])
-def test_a_column_of_equal_stamps_reads_as_one_by_one(texts: list[tuple[str, int]]) -> None:
+def test_column_of_like_timestamps_reads_as_one_by_one(texts: list[tuple[str, int]]) -> None:
     column = [text for text, _ in texts]
     seconds, zoned = timestamps.read_texts(column)
     assert [(each, zoned) for each in seconds] == [timestamps.parse(text)[:2] for text in column]
@@ -125,12 +125,12 @@ def test_a_column_of_equal_stamps_reads_as_one_by_one(texts: list[tuple[str, int
         ["2024-01-01", "1704067200"],
     ],
 )
-def test_a_column_that_is_not_all_alike_asks_for_a_closer_look(column: list[str]) -> None:
+def test_mixed_column_raises_value_error(column: list[str]) -> None:
     with pytest.raises(ValueError):
         timestamps.read_texts(column)
 
 
-def test_a_date_and_a_time_of_day_may_stand_apart() -> None:
+def test_date_and_time_of_day_may_be_two_columns() -> None:
     assert timestamps.read_split(["2024.01.01"] * 2, ["00:00", "09:05:07"]) == (
         [NEW_YEAR, NEW_YEAR + 9 * 3600 + 307],
         False,
@@ -140,19 +140,17 @@ def test_a_date_and_a_time_of_day_may_stand_apart() -> None:
         timestamps.read_split(["2024.01.01"], ["2024.01.01"])
 
 
-def test_what_is_remembered_of_stamps_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamps, "REMEMBERED_MAX", 10)
+def test_timestamp_cache_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timestamps, "CACHE_MAX", 10)
     texts = [f"2024-01-01 00:00:{second:02}" for second in range(60)]
     assert timestamps.read_texts(texts) == ([NEW_YEAR + second for second in range(60)], False)
     assert len(timestamps._TIMES[False, ""]) <= 10
 
 
-def test_a_stamp_padded_to_a_whole_line_is_read_and_not_remembered() -> None:
+def test_padded_timestamp_is_read_and_not_cached() -> None:
     padded = "2024-01-01 " + " " * 60_000 + "09:05"
     before = [len(memory) for memory in (timestamps._DAYS, *timestamps._TIMES.values())]
     assert timestamps.read_texts([padded] * 2) == ([NEW_YEAR + 9 * 3600 + 300] * 2, False)
     after = [len(memory) for memory in (timestamps._DAYS, *timestamps._TIMES.values())]
     assert sum(after) <= sum(before) + 1  # the day alone
-    assert (
-        max(map(len, timestamps._TIMES[False, ""]), default=0) <= timestamps.REMEMBERED_LENGTH_MAX
-    )
+    assert max(map(len, timestamps._TIMES[False, ""]), default=0) <= timestamps.CACHED_LENGTH_MAX

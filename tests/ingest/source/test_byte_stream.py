@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/pieces.py: any source becomes even pieces of UTF-8."""
+"""Tests of gfil/ingest/source/byte_stream.py: any input becomes even pieces of UTF-8."""
 
 import gzip
 import random
@@ -24,13 +24,13 @@ def read(data: bytes, size: int = 100_000) -> tuple[bytes, ByteStream]:
 
 @pytest.mark.parametrize("size", [1, 7, 4096, PIECE_BYTES, 10**7])
 @pytest.mark.parametrize("packed", [False, True])
-def test_pieces_are_the_same_however_the_source_is_chunked(size: int, packed: bool) -> None:
+def test_pieces_do_not_depend_on_the_chunks(size: int, packed: bool) -> None:
     data = TEXT[: 3 * PIECE_BYTES + 5] if size > 7 else TEXT[:1000]
     lengths = list(map(len, ByteStream(chunked(gzip.compress(data) if packed else data, size))))
     assert lengths == ([PIECE_BYTES] * 3 + [5] if size > 7 else [1000])
 
 
-def test_the_head_can_be_looked_at_before_reading() -> None:
+def test_head_is_readable_before_iteration() -> None:
     pieces = ByteStream(chunked(TEXT, 1000))
     assert pieces.head() == TEXT[:PIECE_BYTES]
     assert b"".join(pieces) == TEXT
@@ -53,7 +53,7 @@ def test_the_head_can_be_looked_at_before_reading() -> None:
         (b"", b"", "UTF-8"),
     ],
 )
-def test_marks_of_encoding_and_one_last_nul_are_left_out(
+def test_byte_order_marks_and_one_last_nul_are_removed(
     data: bytes, text: bytes, encoding: str
 ) -> None:
     for size in (1, 100):
@@ -61,7 +61,7 @@ def test_marks_of_encoding_and_one_last_nul_are_left_out(
         assert (found, pieces.encoding, pieces.cut) == (text, encoding, False)
 
 
-def test_a_last_nul_is_left_out_where_it_begins_a_piece() -> None:
+def test_last_nul_is_removed_at_the_start_of_a_piece() -> None:
     assert read(b"x" * PIECE_BYTES + b"\0")[0] == b"x" * PIECE_BYTES
 
 
@@ -75,21 +75,21 @@ def test_a_last_nul_is_left_out_where_it_begins_a_piece() -> None:
         (gzip.compress(b"", mtime=0), b"", False),
     ],
 )
-def test_gzip_is_unpacked(data: bytes, text: bytes, warned: bool) -> None:
+def test_gzip_members_are_unpacked(data: bytes, text: bytes, warned: bool) -> None:
     for size in (1, 100_000) if len(data) < 1000 else (999, 100_000):
         found, pieces = read(data, size)
         assert (found, pieces.gzipped, pieces.cut) == (text, True, False)
-        assert pieces.warnings == (["what follows the gzip data was ignored"] if warned else [])
+        assert pieces.warnings == (["data after the gzip stream is ignored"] if warned else [])
 
 
 @pytest.mark.parametrize("end", [1, 5, 100, len(PACKED) // 2, len(PACKED) - 8, len(PACKED) - 1])
-def test_gzip_that_breaks_off_gives_what_there_is_and_says_so(end: int) -> None:
+def test_truncated_gzip_yields_its_data_and_sets_cut(end: int) -> None:
     found, pieces = read(PACKED[:end])
     assert TEXT.startswith(found) or end == 1
     assert pieces.cut == (end > 1)
 
 
-def test_damaged_gzip_counts_as_cut() -> None:
+def test_damaged_gzip_sets_cut() -> None:
     noise = random.Random(1).randbytes(200_000)
     packed = bytearray(gzip.compress(noise))
     packed[100_000] ^= 0xFF
@@ -99,7 +99,7 @@ def test_damaged_gzip_counts_as_cut() -> None:
     assert read(bytes(packed))[1].cut
 
 
-def test_memory_stays_flat_while_a_bomb_is_unpacked() -> None:
+def test_gzip_bomb_is_unpacked_in_flat_memory() -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     pieces = ByteStream(chunked(bomb, 65536))
     tracemalloc.start()

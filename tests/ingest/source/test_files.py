@@ -1,25 +1,15 @@
-"""Tests of gfil/ingest/files.py: files, folders and standard input, one after another."""
+"""Tests of gfil/ingest/source/files.py: which files a source names, and their chunks."""
 
-import gzip
 import io
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
 
-from gfil.errors import BadParameter, Refused
-from gfil.ingest.importer import Options
+from gfil.errors import BadParameter
 from gfil.ingest.source import files
-from gfil.ingest.source.files import Outcome
-from gfil.store.engine import connection
-from gfil.timeframes import M1
 
-NOW = 1740000000
-GOOD = b"1709251200,1,2,0.5,1,7\n1709251260,1,2,0.5,1,7\n1709251320,1,2,0.5,1,7\n"
-BAD = GOOD + b"1709251380,1,2,3,1,7\n"
+GOOD = b"1709251200,1,2,0.5,1,7\n"
 
 Put = Callable[..., str]
 
@@ -35,21 +25,7 @@ def put(tmp_path: Path) -> Put:
     return write
 
 
-def load_all(path: Path, *sources: str, **options: Any) -> Outcome:
-    outcome = Outcome(path, bool(options.get("dry_run")))
-    files.load_all(path, sources, Options(**options), outcome, now=NOW)
-    return outcome
-
-
-def change(path: Path) -> int:
-    db = connection.connect(path)
-    try:
-        return connection.read_state(db)[1]
-    finally:
-        db.close()
-
-
-def test_a_folder_stands_for_what_it_holds_itself(put: Put, tmp_path: Path) -> None:
+def test_folder_stands_for_its_importable_files(put: Put, tmp_path: Path) -> None:
     for name in (
         "b_M1.csv",
         "a_M1.json",
@@ -68,147 +44,35 @@ def test_a_folder_stands_for_what_it_holds_itself(put: Put, tmp_path: Path) -> N
     ]
 
 
-def test_what_is_not_there_or_holds_nothing_is_wrong_usage(tmp_path: Path) -> None:
+def test_missing_file_and_empty_folder_are_bad_parameters(tmp_path: Path) -> None:
     with pytest.raises(BadParameter, match=r"nowhere.csv: no such file"):
         files.find([str(tmp_path / "nowhere.csv")])
     with pytest.raises(BadParameter, match=r"no file in it ends in \.csv"):
         files.find([str(tmp_path)])
 
 
-def test_a_refused_file_stops_no_other(put: Put, tmp_path: Path) -> None:
-    path = tmp_path / "gfil.db"
-    sources = [put("A_M1.csv"), put("B.csv"), put("C_M1.csv", b"hello\n"), put("D_M1.csv", BAD)]
-    outcome = load_all(path, *sources)
-    assert outcome.failures == [
-        f"{sources[1]}: the timeframe is unknown, --tf names it: "
-        "rows are 1 minute apart, as those of M1",
-        f"{sources[2]}: no format known here: it begins with 'hello'; --columns can name its cells",
-    ]
-    assert [report.symbols for report in outcome.reports] == [["A"], ["D"]]
-    assert (outcome.exit_status, change(path)) == (3, 2)
-    totals = outcome.as_json()
-    assert [entry["file"] for entry in totals["files"]] == [sources[0], sources[3], *sources[1:3]]
-    assert {name: totals[name] for name in ("db", "rows", "inserted", "rejected", "reasons")} == {
-        "db": path,
-        "rows": 7,
-        "inserted": 6,
-        "rejected": 1,
-        "reasons": {"low_high": 1},
-    }
-    assert outcome.describe()[-2:] == [
-        "2 files, 2 files refused: 7 rows: 6 inserted, 1 rejected (1 low_high)",
-        f"{path}: change 2",
-    ]
-
-
 @pytest.mark.parametrize(
-    ("data", "options", "status"),
+    ("name", "importable"),
     [
-        (GOOD, {"timeframe": M1, "symbol": "A"}, 0),
-        (BAD, {"timeframe": M1, "symbol": "A"}, 3),
-        (GOOD, {"timeframe": M1}, 2),
-        (GOOD, {"symbol": "A"}, 2),
-        (b"hello\n", {"timeframe": M1, "symbol": "A"}, 3),
-        (GOOD.replace(b"1709251", b"17092512"), {"timeframe": M1, "symbol": "A"}, 3),
-        (BAD, {"timeframe": M1, "symbol": "A", "abort": True}, 3),
+        *(("a.csv", True), ("a.CSV.GZ", True), ("a.json", True), ("a.ndjson.gz", True)),
+        *(("a.txt", True), ("a.gz", False), ("a.db", False), ("README.md", False), ("csv", False)),
     ],
 )
-def test_the_exit_status_says_how_it_went(
-    put: Put, tmp_path: Path, data: bytes, options: dict[str, Any], status: int
-) -> None:
-    assert load_all(tmp_path / "gfil.db", put("x.csv", data), **options).exit_status == status
+def test_is_importable_knows_the_suffixes(name: str, importable: bool) -> None:
+    assert files.is_importable(name) is importable
 
 
-def test_what_was_done_is_told_in_a_few_lines(put: Put, tmp_path: Path) -> None:
-    path = tmp_path / "gfil.db"
-    source = put("A_M1.csv", BAD * 1 + b"x\n" * 12)
-    assert load_all(path, source).describe() == [
-        f"{source}: A M1, plain, clock UTC, 2024-03-01T00:00:00Z to 2024-03-01T00:02:00Z",
-        "  16 rows: 3 inserted, 13 rejected (12 missing_field, 1 low_high)",
-        *[f"  row {row} missing_field: x" for row in range(5, 15)],
-        "  and 3 more",
-        "  warning: A M1: 1 day older than kept, 2024-03-01 to 2024-03-01: "
-        "imported, only `gfil prune --imported` removes them",
-        f"{path}: change 1",
-    ]
-    assert load_all(path, put("A_M1.csv")).describe()[1:] == [
-        "  3 rows: 3 unchanged",
-        f"{path}: nothing changed",
-    ]
+def test_seekable_file_is_read_twice_from_where_it_stands(put: Put) -> None:
+    lengths: list[int] = []
+    with files.open_chunks(put("a.csv"), lengths.append, twice=True) as chunks:
+        assert [b"".join(chunks) for _ in range(2)] == [GOOD, GOOD]
+    assert lengths == [len(GOOD)] * 2
+    file = io.BytesIO(b"header\n" + GOOD)
+    file.readline()
+    chunks = files.FileChunks(file, lengths.append)
+    assert [b"".join(chunks) for _ in range(2)] == [GOOD, GOOD]
 
 
-def test_a_dry_run_is_told_too_and_makes_no_database(put: Put, tmp_path: Path) -> None:
-    path = tmp_path / "gfil.db"
-    outcome = load_all(path, put("A_M1.csv.gz", gzip.compress(GOOD)), dry_run=True)
-    assert outcome.describe()[1:] == [
-        "  UTF-8, gzip; columns time open high low close volume; rows 1 minute apart",
-        "  first row 2024-03-01 00:00 UTC, 2024-03-01 00:00 on the clock",
-        "  last row 2024-03-01 00:02 UTC, 2024-03-01 00:02 on the clock",
-        "  3 rows: 3 inserted",
-        f"{path}: nothing stored",
-    ]
-    assert not path.exists()
-
-
-def test_progress_is_told_in_bytes(put: Put) -> None:
-    seen: list[int] = []
-    source = put("A_M1.csv", GOOD)
-    files.load(None, source, Options(dry_run=True), now=NOW, progress=seen.append)
-    assert sum(seen) == files.size(source) == len(GOOD)
+def test_size_is_known_of_files_only(put: Put) -> None:
+    assert files.size(put("a.csv")) == len(GOOD)
     assert files.size("-") == 0
-
-
-class Stdin:
-    def __init__(self, buffer: IO[bytes]) -> None:
-        self.buffer = buffer
-
-
-@pytest.fixture
-def type_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes, bool], None]]:
-    opened: list[IO[bytes]] = []
-
-    def give(data: bytes, seekable: bool) -> None:
-        if seekable:
-            opened.append(io.BytesIO(data))
-        else:
-            read, write = os.pipe()
-            os.write(write, data)
-            os.close(write)
-            opened.append(os.fdopen(read, "rb"))
-        monkeypatch.setattr(sys, "stdin", Stdin(opened[-1]))
-
-    yield give
-    for stream in opened:
-        stream.close()
-
-
-@pytest.mark.parametrize("seekable", [False, True])
-@pytest.mark.parametrize("abort", [False, True])
-def test_standard_input_is_a_source_like_any_other(
-    tmp_path: Path, type_in: Callable[[bytes, bool], None], seekable: bool, abort: bool
-) -> None:
-    path = tmp_path / "gfil.db"
-    type_in(GOOD, seekable)
-    outcome = load_all(path, "-", symbol="A", timeframe=M1, abort=abort)
-    assert (outcome.exit_status, outcome.reports[0].inserted) == (0, 3)
-
-
-@pytest.mark.parametrize("seekable", [False, True])
-def test_abort_checks_all_of_standard_input_before_anything_is_stored(
-    tmp_path: Path, type_in: Callable[[bytes, bool], None], seekable: bool
-) -> None:
-    path = tmp_path / "gfil.db"
-    type_in(BAD, seekable)
-    outcome = load_all(path, "-", symbol="A", timeframe=M1, abort=True)
-    assert (outcome.exit_status, change(path)) == (3, 0)
-    error = outcome.refused[0][1]
-    assert isinstance(error, Refused)
-    assert (error.report["rows"], error.report["rejected"]) == (4, 4)
-    assert error.report["errors"][0]["row"] == 4
-
-
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "A_M1.csv"
-    folder.mkdir()
-    outcome = load_all(tmp_path / "gfil.db", str(folder))
-    assert outcome.failures == [f"{folder}: Is a directory"]

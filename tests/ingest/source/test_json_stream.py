@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/splitter.py: one array's elements, whatever is wrong between them."""
+"""Tests of gfil/ingest/source/json_stream.py: elements of one array, also of a broken one."""
 
 import time
 import tracemalloc
@@ -50,7 +50,7 @@ def load(value: object) -> object:
         (b'[{"a":1},]', [{"a": 1}]),
     ],
 )
-def test_elements_are_told_apart(data: bytes, values: list[object]) -> None:
+def test_elements_are_split(data: bytes, values: list[object]) -> None:
     assert read(data) == (list(enumerate(values)), [])
 
 
@@ -70,29 +70,27 @@ def test_elements_are_told_apart(data: bytes, values: list[object]) -> None:
         (b'[{"a":1},{"a:2},{"a":3},{"a":4', [{"a": 1}, "broken", {"a": 3}], [(3, "truncated")]),
     ],
 )
-def test_what_is_broken_costs_itself_alone(
+def test_broken_element_does_not_cost_its_neighbours(
     data: bytes, values: list[object], refused: list[tuple[int, str]]
 ) -> None:
     assert read(data) == (list(enumerate(values)), refused)
 
 
-def test_a_wrapper_must_be_closed_too() -> None:
+def test_wrapping_object_must_be_closed() -> None:
     assert read(b'{"candles":[1],"next":[{"a":"]}"}]}\n', wrapped=True) == ([(0, 1)], [])
     assert read(b'{"candles":[1],"next":', wrapped=True) == ([(0, 1)], [(1, "truncated")])
     assert read(b'{"candles":[1]', wrapped=True) == ([(0, 1)], [(1, "truncated")])
 
 
-def test_what_follows_the_array_is_warned_of() -> None:
+def test_data_after_the_array_is_warned_of() -> None:
     pieces = ByteStream([b"[1] [2]"])
     assert [list(each.raw) for each in read_elements(pieces, 1, lambda *_: None)] == [[b"1"]]
-    assert pieces.warnings == ["what follows the array was ignored"]
+    assert pieces.warnings == ["data after the array is ignored"]
 
 
 @pytest.mark.parametrize("length", [LINE_BYTES_MAX + 1, PIECE_BYTES, 3 * PIECE_BYTES + 11])
 @pytest.mark.parametrize("filling", [b'"%s"', b"[[%s]]", b'{"\\"":"\\\\%s"}'])
-def test_an_element_beyond_the_limit_is_refused_and_the_rest_is_kept(
-    length: int, filling: bytes
-) -> None:
+def test_overlong_element_is_refused_and_the_others_kept(length: int, filling: bytes) -> None:
     inner = b"1," * (length // 2) + b"1"
     for before in (0, 30_000):
         data = b"[" + b'{"a":1},' * before + filling % inner + b',{"a":2},{"a":3}]'
@@ -103,7 +101,7 @@ def test_an_element_beyond_the_limit_is_refused_and_the_rest_is_kept(
 
 
 @pytest.mark.parametrize("fill", [b"[", b"{", b'{"a":', b'"['])
-def test_memory_stays_flat_whatever_never_ends(fill: bytes) -> None:
+def test_endless_element_takes_flat_memory(fill: bytes) -> None:
     chunk = fill * (PIECE_BYTES // len(fill))
     pieces = ByteStream(chunk if number else b"[" + chunk for number in range(64))
     refused: list[str] = []
@@ -128,7 +126,7 @@ UNITS = [
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("start", [b"[", b"[" + GOOD + b",\n{", b"[" + GOOD + b',\n{"'])
-def test_no_nesting_makes_the_reader_crawl(start: bytes, unit: bytes) -> None:
+def test_nested_brackets_take_linear_time(start: bytes, unit: bytes) -> None:
     data = start + unit * (60_000 // len(unit))
     began = time.thread_time()  # CPU time: what else the machine does is not in it
     try:
@@ -139,7 +137,7 @@ def test_no_nesting_makes_the_reader_crawl(start: bytes, unit: bytes) -> None:
     assert [row[0] for row in rows] == ([0] if GOOD in start else [])
 
 
-def test_many_broken_elements_are_given_in_parts_and_numbered_on() -> None:
+def test_many_broken_elements_keep_their_row_numbers() -> None:
     count = 3 * RAW_MAX + 7
     found, refused = read(b"[" + b'{"a":x},' * count + b"{}]")
     assert [row for row, _ in found] == list(range(count + 1))

@@ -1,4 +1,4 @@
-"""Tests of gfil/ingest/lines.py: whole lines with their numbers, none beyond the limit."""
+"""Tests of gfil/ingest/source/lines.py: whole numbered lines, and the limit of their length."""
 
 import gzip
 
@@ -37,7 +37,7 @@ def test_lines_are_numbered_from_1(data: bytes, found: list[tuple[int, str]]) ->
     assert read(data) == (found, [])
 
 
-def test_a_line_that_two_pieces_share_is_whole() -> None:
+def test_line_across_two_pieces_is_whole() -> None:
     data = b"".join(b"line %d\n" % number for number in range(1, 100_001))
     assert len(data) > 3 * PIECE_BYTES
     assert read(data) == ([(number, f"line {number}") for number in range(1, 100_001)], [])
@@ -45,7 +45,7 @@ def test_a_line_that_two_pieces_share_is_whole() -> None:
 
 @pytest.mark.parametrize("length", [len(LONG), 3 * PIECE_BYTES, 10 * PIECE_BYTES + 7])
 @pytest.mark.parametrize("before", [0, 10, PIECE_BYTES // 2 - 100])
-def test_a_line_beyond_the_limit_is_refused_and_the_rest_is_kept(length: int, before: int) -> None:
+def test_overlong_line_is_refused_and_the_others_kept(length: int, before: int) -> None:
     data = b"a\n" * before + b"x" * length + b"\nb\nc\n" + LONG + b"\nd"
     found, refused = read(data)
     assert found == [
@@ -61,16 +61,16 @@ def test_a_line_beyond_the_limit_is_refused_and_the_rest_is_kept(length: int, be
     assert {text[:200] for _, _, text in refused} == {"x" * 200}
 
 
-def test_an_overlong_last_line_is_refused_once() -> None:
+def test_overlong_last_line_is_refused_once() -> None:
     found, refused = read(b"a\n" + LONG * 9)
     assert (found, [row[:2] for row in refused]) == ([(1, "a")], [(2, "too_long")])
 
 
-def test_a_line_at_the_limit_is_kept() -> None:
+def test_line_at_the_limit_is_kept() -> None:
     assert read(LONG[:-1] + b"\nb") == ([(1, LONG[:-1].decode()), (2, "b")], [])
 
 
-def test_a_line_that_may_be_half_is_refused_where_the_source_is_cut() -> None:
+def test_last_line_of_a_cut_input_is_refused() -> None:
     packed = gzip.compress(b"a\nb\n2024-01-01,1,2,0.5,1.", compresslevel=0)
     found, refused = read(packed[:-8])
     assert found == [(1, "a"), (2, "b")]

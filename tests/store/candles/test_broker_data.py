@@ -1,4 +1,4 @@
-"""The store against brokers' own files: derived candles equal the published ones.
+"""The store compared with broker files: derived candles equal the published ones.
 
 Each test runs with the samples of tests/data/brokers, and with the whole files where they are.
 """
@@ -31,7 +31,7 @@ Stamped = tuple[datetime, Candle]  # as the file has it: naive, on the wall of i
 
 @cache
 def lines(path: Path, since: str = "") -> list[Stamped]:
-    """Rows of tab or comma separated text: one or two columns of time, then five numbers."""
+    """Parse tab or comma separated text: one or two time columns, then five numbers."""
     rows = []
     for line in gzip.decompress(path.read_bytes()).decode().splitlines():
         cells = line.split("\t" if "\t" in line else ",")
@@ -44,13 +44,13 @@ def lines(path: Path, since: str = "") -> list[Stamped]:
 
 
 def utc(stamp: datetime, clock: str) -> int:
-    """The instant of a wall time."""
+    """Return the instant of a wall time."""
     zone, shift = (ZoneInfo("America/New_York"), 7) if clock == NEW_YORK else (ZoneInfo(clock), 0)
     return round((stamp - timedelta(hours=shift)).replace(tzinfo=zone).timestamp())
 
 
 def rows_of(path: Path, timeframe: str, clock: str = "UTC", since: str = "") -> list[Row]:
-    """Rows as canonical buckets."""
+    """Return rows with canonical buckets."""
     parsed, target = clocks.parse(clock), timeframes.parse(timeframe)
     return [
         (tuple(parsed.bucket(target, utc(stamp, clock))), values)
@@ -60,7 +60,7 @@ def rows_of(path: Path, timeframe: str, clock: str = "UTC", since: str = "") -> 
 
 @pytest.fixture(scope="module")
 def eurusd(shared_data: Path) -> dict[str, list[Row]]:
-    """The broker's M1 to D1 of EURUSD, in UTC: the last months, or all."""
+    """The broker's M1 to D1 of EURUSD in UTC: the last months, or all."""
     folder = shared_data / "eurusd_utc_multitf"
     files = {name: f"EURUSD{SECONDS[name] // 60}.csv.gz" for name in CHAIN}
     since = "" if LONG else "2021-01-15"
@@ -71,7 +71,7 @@ def eurusd(shared_data: Path) -> dict[str, list[Row]]:
 def eurusd_from_m1(
     eurusd: dict[str, list[Row]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[apsw.Connection]:
-    """A database that was given M1 alone."""
+    """A database with M1 only."""
     path = tmp_path_factory.mktemp("eurusd") / "gfil.db"
     connection.create(path)
     db = connection.connect(path)
@@ -91,14 +91,14 @@ def eurusd_from_m1(
         ("D1", 2, 42),
     ],
 )
-def test_derived_from_m1_equals_the_brokers_own(
+def test_candles_derived_from_m1_equal_broker_candles(
     eurusd_from_m1: apsw.Connection,
     eurusd: dict[str, list[Row]],
     timeframe: str,
     sample: int,
     whole: int,
 ) -> None:
-    """To the last digit and volume, wherever M1 covers the bucket; the last D1 was forming."""
+    """Exactly, in every bucket covered by M1, except the last D1, which was forming."""
     count = sample if len(eurusd["M1"]) == 2859 else whole
     first = eurusd["M1"][0][0][0]
     given = [(start, *row) for (start, _), row in eurusd[timeframe] if start >= first]
@@ -106,10 +106,10 @@ def test_derived_from_m1_equals_the_brokers_own(
     assert read(eurusd_from_m1, "EURUSD", timeframe, start=first).candles == given
 
 
-def test_all_files_together_in_any_order_show_each_files_rows(
+def test_files_in_any_order_show_rows_of_each_file(
     eurusd: dict[str, list[Row]], tmp_path: Path
 ) -> None:
-    """ "Saved while forming" changes nothing that is complete, and no order changes the tables."""
+    """Complete candles are never superseded, and the order does not change the tables."""
     print(f"GFIL_SEED={SEED}")
     rng = random.Random(SEED)
     orders = [rng.sample(CHAIN, 7), CHAIN, CHAIN[::-1], *(rng.sample(CHAIN, 7) for _ in range(5))]
@@ -134,20 +134,20 @@ def test_all_files_together_in_any_order_show_each_files_rows(
 
 
 @pytest.mark.parametrize("way", ["twice", "halves", "reversed", "shuffled"])
-def test_a_file_imported_in_any_way_makes_the_same_tables(
+def test_import_route_does_not_change_tables(
     eurusd: dict[str, list[Row]], db: apsw.Connection, tmp_path: Path, way: str
 ) -> None:
     rows = eurusd["M1"] if LONG else eurusd["M1"][-8000:]
     half = len(rows) // 2
     shuffled = random.Random(SEED).sample(rows, len(rows))
-    pieces = {
+    routes = {
         "twice": [rows, rows],
         "halves": [rows[half:], rows[:half]],
         "reversed": [rows[at : at + 999][::-1] for at in reversed(range(0, len(rows), 999))],
         "shuffled": [shuffled[at : at + 1500] for at in range(0, len(rows), 1500)],
     }
-    for piece in pieces[way]:
-        written = write(db, "EURUSD", "M1", piece)
+    for batch in routes[way]:
+        written = write(db, "EURUSD", "M1", batch)
     assert written.unchanged == (len(rows) if way == "twice" else 0)
     plain = tmp_path / "plain.db"
     connection.create(plain)
@@ -158,7 +158,7 @@ def test_a_file_imported_in_any_way_makes_the_same_tables(
 
 
 @pytest.mark.parametrize("first", ["M1", "D1"])
-def test_a_day_cut_at_noon_and_its_minutes_are_the_whole_day(
+def test_day_saved_at_noon_gives_way_to_minutes_of_whole_day(
     eurusd: dict[str, list[Row]], db: apsw.Connection, first: str
 ) -> None:
     start = utc(datetime(2021, 3, 17), "UTC")
@@ -177,7 +177,7 @@ def test_a_day_cut_at_noon_and_its_minutes_are_the_whole_day(
 
 @pytest.mark.parametrize("drawn_on", ["UTC", ATHENS])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_gold_rolled_up_on_its_servers_clock_equals_the_brokers_own(
+def test_gold_rolled_up_on_server_clock_equals_broker_candles(
     shared_data: Path, db: apsw.Connection, drawn_on: str, when: str
 ) -> None:
     folder = shared_data / "xauusd_server_time_multitf"
@@ -205,13 +205,11 @@ def test_gold_rolled_up_on_its_servers_clock_equals_the_brokers_own(
 
 
 def fold_by(rows: list[Stamped], label) -> list[Candle]:
-    """A plain fold of what follows one another under one label."""
+    """Roll up consecutive rows with the same label in plain Python."""
     return [fold([values for _, values in group]) for _, group in groupby(rows, label)]
 
 
-def test_golds_days_alone_come_back_with_the_files_dates(
-    shared_data: Path, db: apsw.Connection
-) -> None:
+def test_daily_gold_candles_keep_dates_of_file(shared_data: Path, db: apsw.Connection) -> None:
     path = shared_data / "xauusd_server_time_multitf" / "XAUUSD_D1.csv.gz"
     stamped = lines(path)
     count = 367 if shared_data == SAMPLES else 5390
@@ -229,10 +227,8 @@ def test_golds_days_alone_come_back_with_the_files_dates(
         assert read(db, "XAUUSD", timeframe, "UTC").candles == []
 
 
-def test_an_hourly_history_alone_gives_four_hours_days_and_weeks(
-    shared_data: Path, db: apsw.Connection
-) -> None:
-    """A MetaTrader export on the clock most brokers run, against folds of its own stamps."""
+def test_hourly_history_rolls_up_to_h4_d1_and_w1(shared_data: Path, db: apsw.Connection) -> None:
+    """A MetaTrader export on the usual broker clock, compared with a plain roll-up."""
     path = shared_data / "mt5" / "EURUSD_H1.csv.gz"
     stamped = lines(path)
     assert len(stamped) == (624 if shared_data == SAMPLES else 7728)

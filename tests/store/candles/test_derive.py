@@ -1,4 +1,4 @@
-"""Tests of gfil/store/chain.py: late candles, settled ones, clocks that come and go."""
+"""Derive candles: late minutes, settled candles, added and removed clocks."""
 
 import apsw
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from gfil import clocks, timeframes
 from gfil.clocks import Bucket
 from gfil.store import symbol_settings, symbols
-from gfil.store.candles import derive
+from gfil.store.candles import derive, extent
 from gfil.store.candles.derive import DERIVED, SETTLED, STORED, StoredCandle
 from gfil.store.candles.rollup import Ohlcv
 from gfil.store.engine import connection
@@ -29,7 +29,7 @@ def series(db: apsw.Connection, timeframe: str) -> int:
 
 
 def kinds(db: apsw.Connection) -> dict[str, list[int]]:
-    """The kind of every candle that lies in the database, by timeframe."""
+    """Return the kinds of all candles in the database, by timeframe."""
     found: dict[str, list[int]] = {}
     for number, _, _, kind, *_ in tables(db)[0]:
         name = timeframes.TIMEFRAMES[number % symbols.SERIES_PER_SYMBOL].name
@@ -43,7 +43,7 @@ def set_clock(db: apsw.Connection, name: str) -> None:
 
 
 def prune(db: apsw.Connection, *pruned: str, settled: str) -> None:
-    """What retention does: base candles go, what was derived of them is settled."""
+    """Remove base candles and settle the derived ones, as prune does."""
     with connection.transaction(db):
         for timeframe in pruned:
             db.execute(FORGET, {"series": series(db, timeframe)})
@@ -51,7 +51,7 @@ def prune(db: apsw.Connection, *pruned: str, settled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "fold", "wanted"),
+    ("stored", "rolled_up", "chosen"),
     [
         (None, None, None),
         (None, Ohlcv(1, 2, 1, 2, 3), StoredCandle(DERIVED, Ohlcv(1, 2, 1, 2, 3))),
@@ -60,13 +60,13 @@ def prune(db: apsw.Connection, *pruned: str, settled: str) -> None:
         (Ohlcv(1, 2, 1, 2, 3), Ohlcv(1, 2, 1, 1, 4), StoredCandle(DERIVED, Ohlcv(1, 2, 1, 1, 4))),
     ],
 )
-def test_what_a_bucket_shows(
-    stored: Ohlcv | None, fold: Ohlcv | None, wanted: StoredCandle | None
+def test_pick_candle_chooses_stored_unless_proven_forming(
+    stored: Ohlcv | None, rolled_up: Ohlcv | None, chosen: StoredCandle | None
 ) -> None:
-    assert derive.pick_candle(stored, fold) == wanted
+    assert derive.pick_candle(stored, rolled_up) == chosen
 
 
-def test_only_the_chain_is_kept(db: apsw.Connection) -> None:
+def test_only_materialised_timeframes_are_stored(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(0, 1.0), minute(6, 2.0)])
     assert kinds(db) == {
         "M1": [STORED, STORED],
@@ -75,7 +75,7 @@ def test_only_the_chain_is_kept(db: apsw.Connection) -> None:
     }
 
 
-def test_a_late_minute_heals_exactly_what_holds_it(db: apsw.Connection) -> None:
+def test_late_minute_rederives_only_its_buckets(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(number, 5.0) for number in (0, 1, 70, 300, 2000)])
     before, _ = tables(db)
     write(db, "EURUSD", "M1", [minute(2, 9.0)])
@@ -92,8 +92,8 @@ def test_a_late_minute_heals_exactly_what_holds_it(db: apsw.Connection) -> None:
     ]
 
 
-def test_a_row_written_far_below_reaches_every_level(db: apsw.Connection) -> None:
-    """A stored candle between keeps what is above it from changing."""
+def test_write_rederives_every_coarser_timeframe(db: apsw.Connection) -> None:
+    """A stored candle in between stops the change."""
     write(db, "EURUSD", "M1", [minute(0, 5.0)])
     write(db, "EURUSD", "H1", [((DAY, DAY + HOUR), (4.0, 4.0, 4.0, 4.0, 1.0))])
     write(db, "EURUSD", "M1", [minute(1, 9.0)])
@@ -102,8 +102,8 @@ def test_a_row_written_far_below_reaches_every_level(db: apsw.Connection) -> Non
         assert [row[1:] for row in read(db, "EURUSD", timeframe).candles] == [(4, 4, 4, 4, 1)]
 
 
-def test_a_late_minute_never_damages_a_settled_candle(db: apsw.Connection) -> None:
-    """Law 5: it is stored and changes nothing from the settled one up."""
+def test_late_minute_leaves_settled_candle_unchanged(db: apsw.Connection) -> None:
+    """Law 5: the minute is stored; the settled candle and coarser ones stay."""
     write(db, "EURUSD", "M1", [minute(number, 5.0) for number in (0, 1, 2)])
     prune(db, "M1", settled="M5")
     before = {name: read(db, "EURUSD", name).candles for name in SECONDS}
@@ -117,7 +117,7 @@ def test_a_late_minute_never_damages_a_settled_candle(db: apsw.Connection) -> No
     assert kinds(db)["M15"] == [DERIVED]
 
 
-def test_a_minute_beside_settled_candles_is_derived_as_ever(db: apsw.Connection) -> None:
+def test_minute_next_to_settled_candles_is_derived(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(0, 5.0)])
     prune(db, "M1", settled="M5")
     write(db, "EURUSD", "M1", [minute(7, 9.0)])
@@ -125,8 +125,8 @@ def test_a_minute_beside_settled_candles_is_derived_as_ever(db: apsw.Connection)
     assert read(db, "EURUSD", "M15").candles == [(DAY, 5.0, 9.0, 5.0, 9.0, 2.0)]
 
 
-def test_settled_counts_as_stored_for_a_later_one(db: apsw.Connection) -> None:
-    """Law 4: the fuller settled one is protected; else the later one corrects it."""
+def test_settled_candle_is_protected_or_corrected_like_stored(db: apsw.Connection) -> None:
+    """Law 4: a fuller settled candle is protected; else the later candle corrects it."""
     write(db, "EURUSD", "M1", [minute(number, 5.0, 10.0) for number in (0, 1, 2)])
     prune(db, "M1", settled="M5")
     within = (DAY, DAY + 300)
@@ -139,7 +139,7 @@ def test_settled_counts_as_stored_for_a_later_one(db: apsw.Connection) -> None:
     assert read(db, "EURUSD", "D1").candles == [(DAY, 5.0, 6.0, 5.0, 5.0, 31.0)]
 
 
-def test_setting_a_clock_derives_its_days_and_leaving_it_drops_them(db: apsw.Connection) -> None:
+def test_set_clock_derives_new_days_and_drops_old_ones(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(60 * number, 5.0 + number) for number in range(48)])
     on_utc = tables(db)
     answers = {name: read(db, "EURUSD", name, ATHENS).candles for name in SECONDS}
@@ -158,10 +158,10 @@ def test_setting_a_clock_derives_its_days_and_leaving_it_drops_them(db: apsw.Con
     ]
 
 
-def test_leaving_a_clock_keeps_buckets_that_are_another_kept_clocks_too(
+def test_set_clock_keeps_buckets_shared_with_other_clock(
     db: apsw.Connection,
 ) -> None:
-    """In winter +02:00 has Athens's days."""
+    """In winter +02:00 has the same days as Athens."""
     write(db, "EURUSD", "M1", [minute(60 * number, 5.0 + number) for number in range(48)])
     within = bucket("D1", "+02:00", DAY + 30 * 86400)
     write(db, "EURUSD", "D1", [(within, (1, 1, 1, 1, 1))], "+02:00")
@@ -173,7 +173,7 @@ def test_leaving_a_clock_keeps_buckets_that_are_another_kept_clocks_too(
 
 
 @pytest.mark.parametrize("name", ["UTC", ATHENS])
-def test_setting_the_same_clock_again_is_no_change(db: apsw.Connection, name: str) -> None:
+def test_set_same_clock_is_no_change(db: apsw.Connection, name: str) -> None:
     write(db, "EURUSD", "M1", [minute(0, 5.0)])
     set_clock(db, name)
     before = connection.read_state(db), tables(db)
@@ -181,7 +181,7 @@ def test_setting_the_same_clock_again_is_no_change(db: apsw.Connection, name: st
     assert (connection.read_state(db), tables(db)) == before
 
 
-def test_a_symbol_without_candles_may_have_a_clock(db: apsw.Connection) -> None:
+def test_symbol_without_candles_can_have_clock(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [])
     set_clock(db, ATHENS)
     set_clock(db, "+05:30")
@@ -190,8 +190,8 @@ def test_a_symbol_without_candles_may_have_a_clock(db: apsw.Connection) -> None:
     assert len(kinds(db)["D1"]) == 2
 
 
-def test_a_clock_of_its_own_is_derived_from_what_is_there_already(db: apsw.Connection) -> None:
-    """The day that brings the clock, and all the others it makes of the minutes."""
+def test_new_clock_is_derived_from_existing_candles(db: apsw.Connection) -> None:
+    """The stored day that adds the clock, and all other days derived from minutes."""
     write(db, "EURUSD", "M1", [minute(60 * number, 5.0 + number) for number in range(48)])
     within = bucket("D1", ATHENS, DAY)
     write(db, "EURUSD", "D1", [(within, (1, 60, 1, 1, 1))], ATHENS)
@@ -205,15 +205,15 @@ def test_a_clock_of_its_own_is_derived_from_what_is_there_already(db: apsw.Conne
     ]
 
 
-def test_spans_near_one_another_are_one() -> None:
+def test_merge_spans_joins_near_spans() -> None:
     times = [DAY, DAY + 60, DAY + 3600, DAY + 9000, DAY + 9060]
     found = derive.merge_spans(timeframes.M1, times, [0] * 5)
     assert found == [Bucket(DAY, DAY + 3660), Bucket(DAY + 9000, DAY + 9120)]
 
 
-def test_the_extent_is_that_of_the_whole_chain(db: apsw.Connection) -> None:
+def test_extent_covers_all_materialised_timeframes(db: apsw.Connection) -> None:
     write(db, "EURUSD", "W1", [(bucket("W1", "UTC", DAY), (1, 1, 1, 1, 1))])
     symbol = symbols.read(db, "EURUSD")
-    assert derive.read_extent(db, symbol) is None
+    assert extent.read_extent(db, symbol) is None
     write(db, "EURUSD", "M1", [minute(5, 1.0)])
-    assert derive.read_extent(db, symbol) == Bucket(DAY, DAY + 86400)
+    assert extent.read_extent(db, symbol) == Bucket(DAY, DAY + 86400)

@@ -1,4 +1,4 @@
-"""Tests of gfil/store/checks.py against the plain-Python fold of every law."""
+"""Integrity checks and repair, compared with the plain-Python reference."""
 
 import random
 from pathlib import Path
@@ -31,7 +31,7 @@ WORKS = (
 
 
 def is_right(connection: apsw.Connection) -> bool:
-    """Whether the reference finds every law kept."""
+    """Return whether all laws hold by the reference."""
     try:
         check_derived(connection)
     except AssertionError:
@@ -40,16 +40,16 @@ def is_right(connection: apsw.Connection) -> bool:
 
 
 def find(connection: apsw.Connection) -> list[integrity.Mismatch]:
-    """What the check under test finds."""
+    """Return the mismatches that the check finds."""
     return [
-        wrong
+        mismatch
         for symbol in symbols.list_symbols(connection)
-        for wrong in integrity.find_mismatches(connection, symbol)
+        for mismatch in integrity.find_mismatches(connection, symbol)
     ]
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)
-def test_what_the_laws_allow_is_right_after_every_step(db: apsw.Connection, work: object) -> None:
+def test_no_mismatch_after_random_operations(db: apsw.Connection, work: object) -> None:
     assert callable(work)
     for number, step in enumerate(work(seeded(work.__name__))):
         step(db)
@@ -59,7 +59,7 @@ def test_what_the_laws_allow_is_right_after_every_step(db: apsw.Connection, work
     assert integrity.find_orphans(db) == []
 
 
-def test_what_a_prune_leaves_is_right(db: apsw.Connection) -> None:
+def test_no_mismatch_after_prune(db: apsw.Connection) -> None:
     rng = seeded("pruned")
     for step in (*workloads.late_candles(rng), *workloads.late_ticks(rng)):
         step(db)
@@ -70,7 +70,7 @@ def test_what_a_prune_leaves_is_right(db: apsw.Connection) -> None:
 
 
 def spoil(db: apsw.Connection, rng: random.Random) -> None:
-    """Change one candle, whichever."""
+    """Change one random candle."""
     table = "candle" if rng.random() < 0.9 else "superseded"
     keys = connection.query_all(db, f"SELECT series, time, extra_s FROM {table}")  # noqa: S608
     if keys:
@@ -78,9 +78,7 @@ def spoil(db: apsw.Connection, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("number", range(12))
-def test_one_candle_spoilt_is_wrong_as_the_laws_say_and_is_mended(
-    db: apsw.Connection, number: int
-) -> None:
+def test_corrupted_candle_is_found_and_repaired(db: apsw.Connection, number: int) -> None:
     rng = seeded(f"spoilt {number}")
     for step in (*workloads.late_candles(rng)[:20], *workloads.late_ticks(rng)[:20]):
         step(db)
@@ -88,13 +86,13 @@ def test_one_candle_spoilt_is_wrong_as_the_laws_say_and_is_mended(
     found = find(db)
     assert (found == []) == is_right(db)
     while found := find(db):
-        first = [wrong for wrong in found if wrong.timeframe == found[0].timeframe]
+        first = [mismatch for mismatch in found if mismatch.timeframe == found[0].timeframe]
         integrity.repair(db, first)
     check_derived(db)
 
 
-def test_every_piece_is_read_by_itself(db: apsw.Connection) -> None:
-    """No snapshot is held between two: a caller may take its time."""
+def test_mismatch_search_holds_no_snapshot_between_steps(db: apsw.Connection) -> None:
+    """The caller may pause between two mismatches."""
     for step in workloads.late_candles(seeded("pieces")):
         step(db)
     db.execute("UPDATE candle SET volume = volume + 1 WHERE kind = 0")
@@ -102,7 +100,7 @@ def test_every_piece_is_read_by_itself(db: apsw.Connection) -> None:
         assert not db.in_transaction
 
 
-def test_far_apart_candles_cost_nothing_between(db: apsw.Connection) -> None:
+def test_mismatch_search_skips_gaps_between_candles(db: apsw.Connection) -> None:
     rng = seeded("far")
     for year in (1950, 1971, 2000, 2080):
         workloads.send(
@@ -113,8 +111,8 @@ def test_far_apart_candles_cost_nothing_between(db: apsw.Connection) -> None:
     assert len(find(db)) == 4
 
 
-def test_candles_far_apart_are_mended_one_by_one(db: apsw.Connection) -> None:
-    """Or all between them would be derived again in one transaction."""
+def test_repair_uses_one_transaction_for_each_distant_candle(db: apsw.Connection) -> None:
+    """Otherwise one transaction would derive all candles between them."""
     rng = seeded("apart")
     for year in (1950, 1971, 2000, 2080):
         workloads.send(
@@ -128,7 +126,7 @@ def test_candles_far_apart_are_mended_one_by_one(db: apsw.Connection) -> None:
     check_derived(db)
 
 
-def test_of_a_symbol_that_is_deleted_meanwhile_nothing_is_wrong(db: apsw.Connection) -> None:
+def test_symbol_deleted_during_check_has_no_mismatch(db: apsw.Connection) -> None:
     workloads.late_candles(seeded("deleted"))[0](db)
     symbol = symbols.read(db, workloads.SYMBOL)
     db.execute("UPDATE candle SET volume = volume + 1 WHERE kind = 0")
@@ -138,22 +136,22 @@ def test_of_a_symbol_that_is_deleted_meanwhile_nothing_is_wrong(db: apsw.Connect
     assert integrity.find_orphans(db) == []
 
 
-def test_a_sound_file_has_no_faults(db: apsw.Connection, db_path: Path) -> None:
+def test_find_damage_returns_nothing_for_sound_file(db: apsw.Connection, db_path: Path) -> None:
     workloads.late_candles(seeded("sound"))[0](db)
     assert integrity.find_damage(db) == integrity.find_damage(db, quick=True) == []
     integrity.check(db)
 
 
-def test_what_belongs_to_no_symbol_is_a_fault(db: apsw.Connection) -> None:
+def test_find_damage_reports_row_without_symbol(db: apsw.Connection) -> None:
     db.pragma("foreign_keys", 0)
     db.execute("INSERT INTO symbol_clock VALUES (99, 'Europe/Athens')")
     assert integrity.find_damage(db) == ["a row belongs to no symbol"]
 
 
-def test_orphans_are_found_in_every_table(db: apsw.Connection) -> None:
+def test_find_orphans_searches_every_table(db: apsw.Connection) -> None:
     db.execute("INSERT INTO candle VALUES (320, 0, 0, 1, 1, 1, 1, 1, 1)")
     db.execute("INSERT INTO superseded VALUES (643, 0, 0, 1, 1, 1, 1, 1)")
     db.execute("INSERT INTO tick VALUES (30, 1, 0, 1, 1, 1, 1, 1)")
     assert integrity.find_orphans(db) == [10, 20, 30]
-    with pytest.raises(integrity.Unsound, match="rows of 3 symbols that are none"):
+    with pytest.raises(integrity.Unsound, match="rows of 3 unknown symbol ids"):
         integrity.check(db)

@@ -1,4 +1,4 @@
-"""Tests of gfil/store/holdings.py: how far it reaches; what is stale, also as clocks change."""
+"""Inventory: time ranges, and staleness also across clock changes."""
 
 import apsw
 import pytest
@@ -13,7 +13,7 @@ from tests.store.model import write
 
 
 def minutes(wall: str, monday: str, weeks: int) -> list[int]:
-    """An hour from 9:30 on of each Monday on a wall, so many weeks up to and with one Monday."""
+    """Return the minutes 9:30 to 10:30 of each Monday on a wall clock, for a number of weeks."""
     clock, last = clocks.parse(wall), clocks.parse_instant(monday)
     opened = (
         clock.first_instant(last - week * WEEK + 9 * 3600 + 1800) for week in reversed(range(weeks))
@@ -36,39 +36,39 @@ def is_stale(db: apsw.Connection, times: list[int], now: int) -> bool:
         ("Europe/Berlin", "2024-10-28"),
     ],
 )
-def test_a_market_that_opens_by_a_wall_is_not_stale_before_it_opens(
+def test_symbol_is_not_stale_before_opening_after_clock_change(
     db: apsw.Connection, wall: str, change: str
 ) -> None:
-    """On the first Monday after the change of its summer time, an hour sooner or later by UTC."""
+    """On the first Monday after the clock change it opens an hour earlier or later in UTC."""
     times = minutes(wall, change, 9)
     last_week, today = times[:-60], times[-60:]
     assert not any(is_stale(db, last_week, today[0] - early) for early in (7200, 3600, 60, 0))
 
 
 @pytest.mark.parametrize(("late", "stale"), [(0, False), (9, False), (10, True), (600, True)])
-def test_ten_minutes_that_are_missing_in_the_middle_of_a_session_are_stale(
+def test_symbol_is_stale_after_ten_missing_minutes_of_session(
     db: apsw.Connection, late: int, stale: bool
 ) -> None:
     times = minutes("UTC", "2024-06-10", 9)[:-30]
     assert is_stale(db, times, times[-1] + MINUTE + late * MINUTE) is stale
 
 
-def test_of_two_weeks_nothing_is_stale_and_of_three_it_is(db: apsw.Connection) -> None:
+def test_symbol_needs_three_weeks_of_data_to_be_stale(db: apsw.Connection) -> None:
     times = minutes("UTC", "2024-06-10", 3)
     assert not is_stale(db, times[:90], times[89] + 3600)
     assert is_stale(db, times[:150], times[149] + 3600)
 
 
-def test_a_symbol_without_minutes_is_never_stale(db: apsw.Connection) -> None:
+def test_symbol_without_minutes_is_never_stale(db: apsw.Connection) -> None:
     day = clocks.parse_instant("2024-06-10")
     write(db, "X", "D1", [((day, day + DAY), (1.0, 1.0, 1.0, 1.0, 1.0))])
     assert not inventory.is_stale(db, symbols.read(db, "X"), day + 100 * DAY)
 
 
-def test_how_far_everything_reaches_is_told_ticks_first_then_the_finest(
+def test_time_ranges_list_ticks_then_finest_timeframe_first(
     db: apsw.Connection,
 ) -> None:
-    """Of other symbols nothing is told."""
+    """Other symbols are not included."""
     start, flat = 1_700_006_400, (1.0, 1.0, 1.0, 1.0, 1.0)
     write(db, "A", "H1", [((start, start + 3600), flat), ((start + 7200, start + 10800), flat)])
     write(db, "A", "D1", [((start - 86400, start), flat)])

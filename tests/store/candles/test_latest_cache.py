@@ -1,4 +1,4 @@
-"""Tests of gfil/store/newest.py: what it remembers is what a read would bring."""
+"""The cache of newest pages: a cached page equals a fresh read."""
 
 import random
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def connections(tmp_path: Path) -> Iterator[tuple[connection.Connection, connect
     writer.close()
 
 
-def test_what_was_pruned_is_not_remembered(
+def test_cache_drops_pruned_candles(
     connections: tuple[connection.Connection, connection.Connection],
 ) -> None:
     writer, reader = connections
@@ -46,12 +46,12 @@ def test_what_was_pruned_is_not_remembered(
         )
     symbol = symbols.read(reader, "GOLD")
     assert len(latest_cache.read_latest_page(reader, symbol, M3, UTC, 300).candles) == 4
-    aim = prune.PruneTarget(symbol, "M1", START + 2 * DAY, START + 90 * DAY, False)
-    piece = prune.find_batch(writer, aim, 0, days=16, rows=100)
-    assert piece is not None
+    target = prune.PruneTarget(symbol, "M1", START + 2 * DAY, START + 90 * DAY, False)
+    batch = prune.find_batch(writer, target, 0, days=16, rows=100)
+    assert batch is not None
     since = connection.read_state(writer)
     with connection.transaction(writer):
-        assert prune.remove_batch(writer, aim, piece).rows == 2
+        assert prune.remove_batch(writer, target, batch).rows == 2
     symbol = symbols.read(reader, "GOLD")
     assert len(latest_cache.read_latest_page(reader, symbol, M3, UTC, 300).candles) == 2
     assert symbol.change == since[1] + 1
@@ -64,7 +64,7 @@ def row(rng: random.Random, timeframe: Timeframe, clock: Clock, instant: int) ->
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_is_written_the_newest_are_those_that_a_read_brings(
+def test_cached_page_equals_fresh_read_after_every_write(
     connections: tuple[connection.Connection, connection.Connection], seed: int
 ) -> None:
     writer, reader = connections

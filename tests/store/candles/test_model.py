@@ -1,4 +1,4 @@
-"""The store against plain Python: anything done in any order, every timeframe, many clocks.
+"""The store compared with the plain-Python reference: random operations, all timeframes, clocks.
 
 GFIL_SEED chooses the seed of the random walk, GFIL_LONG=1 the long size.
 """
@@ -56,7 +56,7 @@ TIMEFRAMES = tuple(name for name in SECONDS for _ in range(WEIGHTS.get(name, 1))
 
 
 def places(change: str) -> list[int]:
-    """Hours worth trading in: some before, around and after the change, and a month away."""
+    """Return hours before, around and after a clock change, and a month later."""
     moment = round(datetime.fromisoformat(change).replace(tzinfo=UTC).timestamp())
     start = moment - moment % HOUR
     hours = (-50, -27, -8, -4, -3, -2, -1, 0, 1, 2, 5, 14, 23, 49)
@@ -68,7 +68,7 @@ def candle(four: tuple[float, float, float, float], volume: int) -> Candle:
 
 
 def like(model: Model, timeframe: str, clock: str, time: int, how: str) -> Candle | None:
-    """A candle much like the one its base makes, or like the stored one, of the same bucket."""
+    """Return a candle similar to the rolled-up or the stored one of the same bucket."""
     within = bucket(timeframe, clock, time)
     known = model.reference.stored.get((timeframe, *within))
     if how != "stored" or known is None:
@@ -110,7 +110,7 @@ def random_ticks(rng: random.Random, change: str) -> list[Tick]:
 
 
 def random_prune(rng: random.Random, change: str) -> tuple[int, dict[str, int]]:
-    """When, and how many days what is kept: the finer, the shorter, and nothing off the chain."""
+    """Return a time and retentions: shorter for finer timeframes, only for materialised ones."""
     latest = places(change)[-1]
     now = latest + rng.choice((0, DAY, 400 * DAY))
     reaches = rng.choice(("ticks", "M1", "M1", "M1", "M5", "M30", "H1", "H4", "D1"))
@@ -124,7 +124,7 @@ def random_prune(rng: random.Random, change: str) -> tuple[int, dict[str, int]]:
 
 
 def step(rng: random.Random, model: Model, change: str, clocks: tuple[str, ...]) -> None:
-    """Do one thing to both."""
+    """Do one random operation on the database and the reference."""
     doings = {"write": 12, "fill": 2, "ticks": 6, "delete": 3, "clock": 1, "price": 1, "prune": 2}
     what = rng.choices([*doings], [*doings.values()])[0]
     timeframe = rng.choice(TIMEFRAMES)
@@ -155,7 +155,7 @@ def model(tmp_path: Path) -> Iterator[Model]:
 
 
 @pytest.mark.parametrize(("change", "clocks"), CHANGES)
-def test_a_random_walk_agrees_with_plain_python(
+def test_random_operations_agree_with_reference(
     model: Model, change: str, clocks: tuple[str, ...]
 ) -> None:
     """DERIVED=BASE and laws 3 to 10, after every step."""
@@ -184,7 +184,7 @@ ROW = st.tuples(
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Whatever Hypothesis thinks of, the store and plain Python agree."""
+    """Operations chosen by Hypothesis, on the database and the reference."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -258,8 +258,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-def test_whatever_is_done_agrees_with_plain_python() -> None:
-    """A Hypothesis state machine, which shrinks what fails to its shortest form."""
+def test_hypothesis_operations_agree_with_reference() -> None:
+    """A Hypothesis state machine shrinks a failure to its shortest form."""
     print(f"GFIL_SEED={SEED}")
     limits = settings(
         max_examples=400 if LONG else 60,

@@ -1,4 +1,4 @@
-"""Tests of reading candles: gfil/store/candles.py and ondemand.py, pages and clocks."""
+"""Read candles: pages, ranges, clocks, roll-ups on demand."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ CLOCKS = ("UTC", ATHENS, NEW_YORK, "+05:30", "Asia/Kathmandu", "Australia/Lord_H
 
 
 def hours(count: int, start: int = DAY, step_s: int = HOUR) -> list[Row]:
-    """Minutes at the beginning of hours, each telling which it is."""
+    """Return the first minutes of hours; the open price is the number of the hour."""
     rows = []
     for number in range(count):
         time, price = start + number * step_s, 1.0 + number
@@ -32,7 +32,7 @@ def times(page: candle_read.CandleSlice) -> list[int]:
     return [candle[0] for candle in page.candles]
 
 
-def test_an_empty_symbol_has_no_candles(db: apsw.Connection) -> None:
+def test_read_of_empty_symbol_returns_no_candles(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [])
     for timeframe in SECONDS:
         for clock in CLOCKS:
@@ -42,14 +42,16 @@ def test_an_empty_symbol_has_no_candles(db: apsw.Connection) -> None:
 
 @pytest.mark.parametrize("timeframe", ["M1", "H1", "H2", "D1", "MN1"])
 @pytest.mark.parametrize("clock", ["UTC", ATHENS])
-def test_no_data_in_range_is_an_empty_page(db: apsw.Connection, timeframe: str, clock: str) -> None:
+def test_read_of_range_without_data_returns_empty_page(
+    db: apsw.Connection, timeframe: str, clock: str
+) -> None:
     write(db, "EURUSD", "M1", hours(100))
     for start, stop in ((0, DAY - 60 * 86400), (DAY + 60 * 86400, None), (DAY, DAY), (DAY, 0)):
         assert read(db, "EURUSD", timeframe, clock, start, stop) == ([], None)
     assert read(db, "EURUSD", timeframe, clock, None, DAY - 60 * 86400) == ([], None)
 
 
-def test_without_a_start_the_newest_come(db: apsw.Connection) -> None:
+def test_read_without_start_returns_newest(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", hours(10))
     page = read(db, "EURUSD", "H1", start=None, limit=3)
     assert page.candles == [
@@ -60,7 +62,7 @@ def test_without_a_start_the_newest_come(db: apsw.Connection) -> None:
     assert times(page) == [DAY + 3 * HOUR, DAY + 4 * HOUR]
 
 
-def test_with_a_start_the_oldest_come(db: apsw.Connection) -> None:
+def test_read_with_start_returns_oldest(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", hours(10))
     page = read(db, "EURUSD", "H1", start=DAY + 2 * HOUR, stop=DAY + 9 * HOUR, limit=3)
     assert times(page) == [DAY + 2 * HOUR, DAY + 3 * HOUR, DAY + 4 * HOUR]
@@ -69,9 +71,7 @@ def test_with_a_start_the_oldest_come(db: apsw.Connection) -> None:
 
 @pytest.mark.parametrize("timeframe", ["H1", "H2", "D1"])
 @pytest.mark.parametrize("clock", ["UTC", "+05:30"])
-def test_a_page_that_ends_with_the_data_names_no_next(
-    db: apsw.Connection, timeframe: str, clock: str
-) -> None:
+def test_last_page_has_no_next(db: apsw.Connection, timeframe: str, clock: str) -> None:
     write(db, "EURUSD", "M1", hours(48))
     count = len(read(db, "EURUSD", timeframe, clock).candles)
     for start in (None, DAY - 2 * 86400):
@@ -80,8 +80,8 @@ def test_a_page_that_ends_with_the_data_names_no_next(
         assert read(db, "EURUSD", timeframe, clock, start, limit=count - 1).next is not None
 
 
-def test_the_range_is_that_of_the_candles_own_times(db: apsw.Connection) -> None:
-    """Law 9: whole buckets, whatever the range; one that began before it is not in it."""
+def test_range_selects_by_candle_time(db: apsw.Connection) -> None:
+    """Law 9: buckets are whole; a bucket that started before the range is not in it."""
     write(db, "EURUSD", "M1", hours(48))
     second = DAY + 86400
     whole = read(db, "EURUSD", "D1").candles
@@ -94,7 +94,7 @@ def test_the_range_is_that_of_the_candles_own_times(db: apsw.Connection) -> None
 
 @pytest.mark.parametrize("timeframe", ["M3", "H3", "W1", "MN1"])
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_a_bucket_does_not_depend_on_the_range_asked(
+def test_bucket_does_not_depend_on_requested_range(
     db: apsw.Connection, timeframe: str, clock: str
 ) -> None:
     write(db, "EURUSD", "M1", hours(300, step_s=7 * HOUR + 60))
@@ -107,10 +107,10 @@ def test_a_bucket_does_not_depend_on_the_range_asked(
 
 @pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.parametrize("drawn_on", ["UTC", ATHENS, "+05:30"])
-def test_every_timeframe_and_clock_agrees_with_plain_python(
+def test_every_timeframe_and_clock_agrees_with_reference(
     db: apsw.Connection, clock: str, drawn_on: str
 ) -> None:
-    """Five months with both changes of New York's and Athens's clocks' autumn, sparse."""
+    """Five months of sparse data, with the autumn clock changes of New York and Athens."""
     rows = hours(400, start=DAY - 40 * 86400, step_s=9 * HOUR + 7 * 60)
     reference = Reference()
     reference.set_clock(drawn_on)
@@ -123,8 +123,8 @@ def test_every_timeframe_and_clock_agrees_with_plain_python(
         assert found == reference.read(timeframe, clock), timeframe
 
 
-def test_holes_of_years_cost_no_candle(db: apsw.Connection) -> None:
-    """Windows of an on-demand answer begin where there is data."""
+def test_rolled_up_read_crosses_gaps_of_years(db: apsw.Connection) -> None:
+    """Windows of a roll-up on demand start at existing data."""
     starts = [DAY - years * 365 * 86400 for years in (20, 11, 10, 0)]
     write(db, "EURUSD", "M1", [row for start in starts for row in hours(3, start=start)])
     wanted = [bucket("H2", ATHENS, row[0][0])[0] for start in starts for row in hours(3, start)]
@@ -145,8 +145,8 @@ def test_holes_of_years_cost_no_candle(db: apsw.Connection) -> None:
         assert backward == wanted
 
 
-def test_a_day_of_a_clock_is_no_day_of_another(db: apsw.Connection) -> None:
-    """Law 6: nothing of Athens's days is mixed into UTC."""
+def test_day_of_one_clock_is_absent_on_another(db: apsw.Connection) -> None:
+    """Law 6: days of Athens are not mixed into UTC."""
     summer, winter = "2024-07-10", "2024-01-10"
     for day in (summer, winter):
         noon = clocks.parse_instant(day + "T12:00")
@@ -161,7 +161,7 @@ def test_a_day_of_a_clock_is_no_day_of_another(db: apsw.Connection) -> None:
     assert len(read(db, "XAUUSD", "D1", "+03:00").candles) == 1
 
 
-def test_a_winter_day_of_london_is_a_day_of_utc_and_a_summer_day_is_not(
+def test_london_day_is_utc_day_in_winter_only(
     db: apsw.Connection,
 ) -> None:
     values = {"2024-01-10": (1, 2, 1, 2, 9), "2024-07-10": (3, 4, 3, 4, 9)}
@@ -176,8 +176,8 @@ def test_a_winter_day_of_london_is_a_day_of_utc_and_a_summer_day_is_not(
     ]
 
 
-def test_a_stored_hour_of_a_half_hour_clock_answers_there_alone(db: apsw.Connection) -> None:
-    """H1 on +05:30 is none of UTC's; what is made of M30 gives way to it, and it to a proof."""
+def test_stored_hour_of_half_hour_clock_is_read_on_that_clock_only(db: apsw.Connection) -> None:
+    """H1 on +05:30 is no bucket of UTC. It wins over M30, unless these prove it forming."""
     within = (DAY + 1800, DAY + 5400)
     sent = (1.0, 1.5, 0.9, 1.2, 100.0)
     write(db, "NIFTY", "H1", [(within, sent)], "+05:30")
@@ -191,8 +191,8 @@ def test_a_stored_hour_of_a_half_hour_clock_answers_there_alone(db: apsw.Connect
 
 
 @pytest.mark.parametrize("tiling", ["M30", "H1"])
-def test_h4_on_a_half_hour_clock_is_made_of_m30(db: apsw.Connection, tiling: str) -> None:
-    """Law 3: the coarsest kept timeframe that tiles it; a stored H1 does not."""
+def test_h4_on_half_hour_clock_rolls_up_m30(db: apsw.Connection, tiling: str) -> None:
+    """Law 3: the coarsest materialised timeframe that fits; a stored H1 does not."""
     within = bucket(tiling, "UTC", DAY)
     write(db, "NIFTY", tiling, [(within, (1, 2, 1, 2, 9))])
     found = read(db, "NIFTY", "H4", "+05:30").candles
@@ -200,8 +200,8 @@ def test_h4_on_a_half_hour_clock_is_made_of_m30(db: apsw.Connection, tiling: str
 
 
 @pytest.mark.parametrize("clock", [ATHENS, "Europe/London", NEW_YORK])
-def test_a_week_is_made_of_that_clocks_days(db: apsw.Connection, clock: str) -> None:
-    """W1 and MN1 from the D1 stored on the clock, over the change of its summer time."""
+def test_week_rolls_up_days_of_its_clock(db: apsw.Connection, clock: str) -> None:
+    """W1 and MN1 from the D1 stored on the clock, across a clock change."""
     noons = [clocks.parse_instant("2024-03-01T12:00") + 86400 * day for day in range(60)]
     days = [bucket("D1", clock, noon) for noon in noons]
     rows = [(day, (float(n), n + 1.0, n - 1.0, n + 0.5, 1.0)) for n, day in enumerate(days)]
@@ -214,7 +214,7 @@ def test_a_week_is_made_of_that_clocks_days(db: apsw.Connection, clock: str) -> 
     assert [candle[5] for candle in months] == [31, 29]
 
 
-def test_times_ascend_and_are_unique_where_the_clock_goes_back(db: apsw.Connection) -> None:
+def test_times_ascend_when_clock_goes_back(db: apsw.Connection) -> None:
     start = clocks.parse_instant("2024-10-26T12:00")
     write(db, "XAUUSD", "M1", hours(2000, start=start, step_s=60))
     for timeframe in SECONDS:

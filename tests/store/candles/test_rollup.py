@@ -1,4 +1,4 @@
-"""Tests of gfil/store/rollup.py: what a bucket is made of, and the fold itself."""
+"""Roll up (aggregate) candles: bases, tiles, the query, and the proof of forming."""
 
 import random
 
@@ -34,7 +34,7 @@ ATHENS = "Europe/Athens"
         ),
     ],
 )
-def test_bases_come_the_coarsest_first(
+def test_bases_are_ordered_coarsest_first(
     timeframe: str, clock: str, kept: list[str], wanted: list[str]
 ) -> None:
     found = rollup.bases(
@@ -71,15 +71,15 @@ def test_bases_come_the_coarsest_first(
         ("MN1", "America/Sao_Paulo", [], "2018-11-10T12:00", "H1"),
     ],
 )
-def test_a_bucket_is_tiled_by_the_coarsest_that_fits(
+def test_plan_uses_coarsest_base_that_fits(
     timeframe: str, clock: str, kept: list[str], time: str, base: str
 ) -> None:
     parsed, target = clocks.parse(clock), timeframes.parse(timeframe)
     within = parsed.bucket(target, clocks.parse_instant(time))
     known = [clocks.parse(name) for name in ["UTC", *kept]]
-    laid = rollup.plan_tiles(target, parsed, known, parsed.runs(target, *within))
-    assert [found.name for found in laid] == [base]
-    tiles = [tile for (tiles,) in [[*laid.values()]] for tile in tiles]
+    plan = rollup.plan_tiles(target, parsed, known, parsed.runs(target, *within))
+    assert [found.name for found in plan] == [base]
+    tiles = [tile for (tiles,) in [[*plan.values()]] for tile in tiles]
     assert (tiles[0].start, tiles[-1].stop) == within
     assert all(tile.bucket == within.start for tile in tiles)
     reference = Reference()
@@ -88,21 +88,21 @@ def test_a_bucket_is_tiled_by_the_coarsest_that_fits(
 
 
 def test_equal_buckets_share_one_tile() -> None:
-    """A year of H2 is one row of work for the query, not 4 380."""
+    """A year of H2 is one tile, not 4 380."""
     h2 = timeframes.H2
     year = clocks.UTC.runs(h2, DAY, DAY + 365 * 86400)
-    laid = rollup.plan_tiles(h2, clocks.UTC, [clocks.UTC], year)
-    assert laid == {timeframes.H1: [Tile(DAY, DAY + 365 * 86400, DAY, 2 * HOUR, HOUR)]}
+    plan = rollup.plan_tiles(h2, clocks.UTC, [clocks.UTC], year)
+    assert plan == {timeframes.H1: [Tile(DAY, DAY + 365 * 86400, DAY, 2 * HOUR, HOUR)]}
 
 
-def test_a_day_with_a_change_has_tiles_of_two_lengths() -> None:
+def test_day_with_clock_change_has_tiles_of_two_lengths() -> None:
     athens = clocks.parse(ATHENS)
     noon = clocks.parse_instant("2024-10-27T12:00")
     start, stop = athens.bucket(timeframes.D1, noon)
     runs = athens.runs(timeframes.D1, start, stop)
-    laid = rollup.plan_tiles(timeframes.D1, athens, [clocks.UTC, athens], runs)
+    plan = rollup.plan_tiles(timeframes.D1, athens, [clocks.UTC, athens], runs)
     length = 25 * HOUR
-    assert laid == {
+    assert plan == {
         timeframes.H4: [
             Tile(start, start + 5 * HOUR, start, length, 5 * HOUR),
             Tile(start + 5 * HOUR, stop, start, length, 4 * HOUR),
@@ -110,7 +110,7 @@ def test_a_day_with_a_change_has_tiles_of_two_lengths() -> None:
     }
 
 
-def test_a_long_day_is_folded_from_all_its_hours(db: apsw.Connection) -> None:
+def test_day_of_25_hours_rolls_up_all_its_hours(db: apsw.Connection) -> None:
     start, stop = bucket("D1", ATHENS, clocks.parse_instant("2024-10-27T12:00"))
     rows = [
         ((time, time + HOUR), (float(n), n + 1.0, n - 1.0, n + 0.5, 2.0))
@@ -122,8 +122,8 @@ def test_a_long_day_is_folded_from_all_its_hours(db: apsw.Connection) -> None:
     assert [day[5] for day in days] == [2, 50, 2]
 
 
-def test_the_query_returns_one_row_for_a_bucket_of_several_tiles(db: apsw.Connection) -> None:
-    """Each a whole bucket: no row for a tile, no value that stops at the current row."""
+def test_roll_up_returns_one_row_for_bucket_of_several_tiles(db: apsw.Connection) -> None:
+    """Each row is a whole bucket, not a tile or a partial sum."""
     rows = [((DAY + HOUR * n, DAY + HOUR * n + HOUR), (n, n + 1, n - 1, n, 1)) for n in range(4)]
     write(db, "EURUSD", "H1", rows)
     h1, h4 = timeframes.H1, timeframes.H4
@@ -139,19 +139,17 @@ def test_the_query_returns_one_row_for_a_bucket_of_several_tiles(db: apsw.Connec
     assert connection.query_all(db, rollup.ROLL_UP, bindings) == [(DAY, 0, *wanted)]
 
 
-def test_folding_nothing_is_nothing(db: apsw.Connection) -> None:
+def test_roll_up_of_nothing_is_empty(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [])
     symbol = symbols.read(db, "EURUSD")
-    laid = {timeframes.M1: [Tile(DAY, DAY + HOUR, DAY, HOUR, MINUTE)]}
-    assert rollup.roll_up(db, symbol, timeframes.H1, laid) == {}
+    plan = {timeframes.M1: [Tile(DAY, DAY + HOUR, DAY, HOUR, MINUTE)]}
+    assert rollup.roll_up(db, symbol, timeframes.H1, plan) == {}
     assert rollup.roll_up(db, symbol, timeframes.H1, {}) == {}
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_fold_is_exact_in_its_prices_and_near_in_its_sum(
-    db: apsw.Connection, seed: int
-) -> None:
-    """Volumes that are not whole numbers, a thousand of them of very different size."""
+def test_roll_up_has_exact_prices_and_near_volume(db: apsw.Connection, seed: int) -> None:
+    """A thousand fractional volumes of very different size."""
     rng = random.Random(seed)
     rows = []
     for number in range(1440):
@@ -195,17 +193,17 @@ CANDLE = Ohlcv(1.0, 1.5, 0.9, 1.2, 100.0)
         (CANDLE._replace(volume=0.0, low=0.8, high=1.4), False),
     ],
 )
-def test_the_proof_that_a_candle_was_saved_while_forming(fuller: Ohlcv, proves: bool) -> None:
+def test_proves_forming_table(fuller: Ohlcv, proves: bool) -> None:
     assert rollup.proves_forming(fuller, CANDLE) == proves
 
 
-def test_a_candle_without_volume_is_proven_forming_by_range_alone() -> None:
+def test_proves_forming_without_volume_needs_wider_range() -> None:
     silent = CANDLE._replace(volume=0.0)
     assert not rollup.proves_forming(CANDLE, silent)
     assert rollup.proves_forming(CANDLE._replace(high=1.6), silent)
 
 
-def test_no_candle_proves_itself_forming_nor_two_each_other() -> None:
+def test_proves_forming_is_irreflexive_and_asymmetric() -> None:
     rng = random.Random(5)
     for _ in range(5000):
         pair = []
@@ -217,7 +215,7 @@ def test_no_candle_proves_itself_forming_nor_two_each_other() -> None:
         assert not (rollup.proves_forming(*pair) and rollup.proves_forming(*pair[::-1]))
 
 
-def test_every_timeframe_of_the_table_can_be_rolled_up(db: apsw.Connection) -> None:
+def test_every_timeframe_can_be_rolled_up(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [((DAY, DAY + 60), (1, 2, 1, 2, 3))])
     for timeframe in SECONDS:
         assert [row[1:] for row in read(db, "EURUSD", timeframe).candles] == [(1, 2, 1, 2, 3)]

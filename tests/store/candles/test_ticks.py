@@ -1,4 +1,4 @@
-"""Tests of gfil/store/ticks.py."""
+"""Ticks: write, roll up into M1, provisional M1, pages, deletion."""
 
 import random
 import time
@@ -36,7 +36,7 @@ def all_ticks(db: apsw.Connection) -> list[Tick]:
     return ticks.read_ticks(db, symbols.read(db, "EURUSD"), limit=10**6).ticks
 
 
-def test_ticks_make_minutes_and_all_above(db: apsw.Connection) -> None:
+def test_ticks_derive_m1_and_coarser_candles(db: apsw.Connection) -> None:
     assert write_ticks(db, "EURUSD", TICKS) == TickWriteResult(5, 0, [], 1)
     assert all_ticks(db) == TICKS
     assert minutes(db) == MINUTES
@@ -46,7 +46,7 @@ def test_ticks_make_minutes_and_all_above(db: apsw.Connection) -> None:
     assert (symbol.digits_seen, symbol.change) == (1, 1)
 
 
-def test_the_same_again_changes_nothing(db: apsw.Connection) -> None:
+def test_repeated_ticks_change_nothing(db: apsw.Connection) -> None:
     write_ticks(db, "EURUSD", TICKS)
     before = tables(db)
     assert write_ticks(db, "EURUSD", TICKS) == TickWriteResult(0, 5, [], 0)
@@ -55,8 +55,8 @@ def test_the_same_again_changes_nothing(db: apsw.Connection) -> None:
     assert (tables(db), all_ticks(db), connection.read_state(db)[1]) == (before, TICKS, 1)
 
 
-def test_a_tick_is_all_its_fields(db: apsw.Connection) -> None:
-    """Ticks of one millisecond that differ in anything stand in the order they came in."""
+def test_ticks_with_any_different_field_are_distinct(db: apsw.Connection) -> None:
+    """Different ticks of one millisecond keep their order of arrival."""
     same = (MSC, 1.5, 1.6, 1.55, 2.0, 6)
     different = [
         (*same[:field], same[field] + 1, *same[field + 1 :]) for field in range(1, len(same))
@@ -71,8 +71,8 @@ def test_a_tick_is_all_its_fields(db: apsw.Connection) -> None:
     assert minutes(db)[0][4] == 9.0
 
 
-def test_the_order_of_arrival_does_not_matter(db: apsw.Connection) -> None:
-    """Given that those of a millisecond keep theirs."""
+def test_order_of_arrival_does_not_change_tables(db: apsw.Connection) -> None:
+    """If ticks of the same millisecond keep their order."""
     write_ticks(db, "EURUSD", TICKS)
     for order in ([4, 3, 2, 0, 1], [2, 0, 1, 4, 3], [0, 1, 4, 2, 3]):
         name = f"EURUSD{''.join(map(str, order))}"
@@ -98,13 +98,13 @@ def test_the_order_of_arrival_does_not_matter(db: apsw.Connection) -> None:
         ("last", (1.1, 1.3, 0.0), None),
     ],
 )
-def test_what_a_tick_is_worth(
+def test_price_setting_selects_price_of_tick(
     db: apsw.Connection,
     price: str | None,
     tick: tuple[float, float, float],
     worth: float | None,
 ) -> None:
-    """Set before it comes or after; where it has no such price it makes no candle."""
+    """Set before or after the tick; a tick without that price makes no candle."""
     write_ticks(db, "EURUSD", [])
     for name in ("EURUSD", "LATER"):
         with connection.transaction(db):
@@ -119,7 +119,7 @@ def test_what_a_tick_is_worth(
     assert read(db, "LATER", "H1").candles == [(START, *row[1:]) for row in wanted]
 
 
-def test_the_volume_is_the_sum_if_any_has_one_else_the_number(db: apsw.Connection) -> None:
+def test_m1_volume_is_sum_of_volumes_or_number_of_ticks(db: apsw.Connection) -> None:
     write_ticks(db, "EURUSD", [(MSC, 1.0, 1.0, 0.0, 0.0, 6), (MSC + 1, 1.0, 1.0, 0.0, 0.0, 6)])
     assert minutes(db) == [(START, 1.0, 1.0, 1.0, 1.0, 2.0)]
     write_ticks(db, "EURUSD", [(MSC + 2, 1.0, 1.0, 0.0, 0.5, 6)])
@@ -131,8 +131,8 @@ FORMING = (1.5, 1.5, 1.4, 1.4, 2.0)
 M1 = (START, START + 60)
 
 
-def test_the_brokers_minute_replaces_what_ticks_made(db: apsw.Connection) -> None:
-    """Before and after, also where it has less volume."""
+def test_stored_m1_replaces_m1_of_ticks(db: apsw.Connection) -> None:
+    """Written before or after the ticks, also with less volume."""
     write_ticks(db, "EURUSD", TICKS)
     assert write(db, "EURUSD", "M1", [(M1, FORMING)], now=START + 61).updated == 1
     assert minutes(db)[0] == (START, *FORMING)
@@ -142,8 +142,8 @@ def test_the_brokers_minute_replaces_what_ticks_made(db: apsw.Connection) -> Non
     assert read(db, "OTHER", "M5").candles == read(db, "EURUSD", "M5").candles
 
 
-def test_a_minute_that_came_before_it_had_ended_gives_way(db: apsw.Connection) -> None:
-    """To ticks that prove it was forming; the same minute sent again when it has ended does not."""
+def test_provisional_m1_gives_way_to_ticks(db: apsw.Connection) -> None:
+    """If ticks prove it was forming. Sent again after the end of the minute, it stays."""
     write(db, "EURUSD", "M1", [(M1, FORMING)], now=START + 30)
     write_ticks(db, "EURUSD", TICKS[:2])
     assert minutes(db) == [(START, *FORMING)]  # they prove nothing yet
@@ -157,7 +157,7 @@ def test_a_minute_that_came_before_it_had_ended_gives_way(db: apsw.Connection) -
     assert write(db, "EURUSD", "M1", [(M1, FORMING)], now=START + 60).unchanged == 1
 
 
-def test_an_early_minute_corrected_later_stays(db: apsw.Connection) -> None:
+def test_provisional_m1_corrected_later_stays(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [(M1, FORMING)], now=START + 30)
     write(db, "EURUSD", "M1", [(M1, BROKERS)], now=START + 61)
     write_ticks(db, "EURUSD", [*TICKS, (MSC + 5, 2.0, 2.0, 0.0, 99.0, 6)])
@@ -165,15 +165,15 @@ def test_an_early_minute_corrected_later_stays(db: apsw.Connection) -> None:
 
 
 def settle(db: apsw.Connection, timeframe: str) -> None:
-    """Do what pruning does to a candle that loses its base."""
+    """Settle a candle, as prune does."""
     with connection.transaction(db):
         series = symbols.read(db, "EURUSD").series(timeframes.parse(timeframe).number)
         db.execute("UPDATE candle SET kind = 2 WHERE series = ? AND kind = 0", (series,))
 
 
 @pytest.mark.parametrize("timeframe", ["M1", "M5", "H1", "H4", "D1"])
-def test_a_tick_of_a_settled_candle_is_refused(db: apsw.Connection, timeframe: str) -> None:
-    """Of the minute itself or of any longer one that holds it; the others are taken."""
+def test_tick_of_settled_candle_is_refused(db: apsw.Connection, timeframe: str) -> None:
+    """If its M1 or a coarser candle is settled; other ticks are stored."""
     write_ticks(db, "EURUSD", TICKS)
     settle(db, timeframe)
     before = tables(db)
@@ -184,7 +184,7 @@ def test_a_tick_of_a_settled_candle_is_refused(db: apsw.Connection, timeframe: s
     assert write_ticks(db, "EURUSD", late) == TickWriteResult(0, 1, [1], 0)
 
 
-def test_pages_of_any_size_are_the_whole(db: apsw.Connection) -> None:
+def test_tick_pages_of_any_size_return_all_ticks(db: apsw.Connection) -> None:
     rng = random.Random(5)
     given = sorted(
         {(MSC + rng.randrange(300), rng.choice((1.0, 2.0)), 1.5, 0.0, 0.0, 6) for _ in range(200)},
@@ -207,8 +207,8 @@ def test_pages_of_any_size_are_the_whole(db: apsw.Connection) -> None:
     assert ticks.read_last(db, symbol) == given[-1]
 
 
-def test_deleting_a_range_takes_its_ticks_and_what_they_made(db: apsw.Connection) -> None:
-    """Of a minute cut by the range the rest of the ticks makes the candle anew."""
+def test_delete_range_removes_ticks_and_their_candles(db: apsw.Connection) -> None:
+    """The remaining ticks of a partly deleted minute make its new candle."""
     write_ticks(db, "EURUSD", TICKS)
     write(db, "EURUSD", "M1", [((START + 60, START + 120), BROKERS)], now=START + 70)
     symbol = symbols.read(db, "EURUSD")
@@ -222,7 +222,7 @@ def test_deleting_a_range_takes_its_ticks_and_what_they_made(db: apsw.Connection
     assert tables(db) == ([], [])
 
 
-def test_deleting_the_brokers_minute_brings_back_that_of_the_ticks(db: apsw.Connection) -> None:
+def test_deleted_stored_m1_is_derived_from_ticks(db: apsw.Connection) -> None:
     write_ticks(db, "EURUSD", TICKS)
     write(db, "EURUSD", "M1", [(M1, BROKERS)])
     symbol = symbols.read(db, "EURUSD")
@@ -231,7 +231,7 @@ def test_deleting_the_brokers_minute_brings_back_that_of_the_ticks(db: apsw.Conn
     assert read(db, "EURUSD", "H1").candles == [(START, 1.5, 1.8, 1.4, 1.8, 5.0)]
 
 
-def test_many_ticks_are_deleted_and_swept_in_pieces(
+def test_ticks_are_deleted_and_swept_in_batches(
     db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delete_range, "SLICE_TICKS", 7)
@@ -251,7 +251,7 @@ def test_many_ticks_are_deleted_and_swept_in_pieces(
         assert connection.query_all(db, f"SELECT * FROM {table}") == []  # noqa: S608 (names of ours)
 
 
-def test_random_ticks_equal_the_plain_fold(db: apsw.Connection) -> None:
+def test_random_ticks_agree_with_reference(db: apsw.Connection) -> None:
     rng = random.Random(11)
     given: list[Tick] = []
     time = MSC
@@ -270,8 +270,8 @@ def test_random_ticks_equal_the_plain_fold(db: apsw.Connection) -> None:
     assert minutes(db) == wanted
 
 
-def test_very_many_ticks_of_one_millisecond_take_no_longer_than_others(db: apsw.Connection) -> None:
-    """A stamp without seconds, say: every one of them is looked for among the rest."""
+def test_many_ticks_of_one_millisecond_are_not_slower(db: apsw.Connection) -> None:
+    """Such as timestamps without seconds: each tick is compared with the others."""
     given = [(MSC, 1.0 + number / 2**20, 9.0, 0.0, 0.0, 6) for number in range(100_000)]
     began = time.thread_time()  # CPU time: what else the machine does is not in it
     assert write_ticks(db, "EURUSD", given)[:2] == (100_000, 0)
@@ -279,7 +279,7 @@ def test_very_many_ticks_of_one_millisecond_take_no_longer_than_others(db: apsw.
     assert time.thread_time() - began < 30  # it was an hour
 
 
-def test_volumes_add_up_beyond_what_one_row_may_have(db: apsw.Connection) -> None:
+def test_volume_sum_may_exceed_limit_of_one_row(db: apsw.Connection) -> None:
     write_ticks(db, "EURUSD", [(MSC + n, 1.0, 1.0, 0.0, 9e14, 6) for n in range(1200)])
     assert minutes(db) == [(START, 1.0, 1.0, 1.0, 1.0, 1.08e18)]
     assert read(db, "EURUSD", "D1").candles[0][5] == 1.08e18

@@ -1,4 +1,4 @@
-"""Tests of writing candles: gfil/store/candles.py, what wins and what is counted."""
+"""Write candles: which row wins, counts of outcomes, derived candles."""
 
 import random
 from pathlib import Path
@@ -38,8 +38,8 @@ def shown(db: apsw.Connection, timeframe: str, clock: str = "UTC") -> list[tuple
     return [candle[1:] for candle in read(db, "EURUSD", timeframe, clock).candles]
 
 
-def test_minutes_are_folded_into_everything_above(db: apsw.Connection) -> None:
-    """First, max, min, last, sum; written by hand."""
+def test_m1_rolls_up_into_every_materialised_timeframe(db: apsw.Connection) -> None:
+    """Compared with hand-written values: first, max, min, last, sum."""
     rows = minutes(
         (1.0, 1.5, 0.9, 1.4, 10.0),
         (1.4, 1.6, 1.2, 1.3, 0.0),
@@ -71,7 +71,7 @@ def test_minutes_without_trades_have_no_candle(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("timeframe", SECONDS)
-def test_a_stored_candle_comes_back_as_it_was_sent(db: apsw.Connection, timeframe: str) -> None:
+def test_stored_candle_is_read_as_written(db: apsw.Connection, timeframe: str) -> None:
     within = bucket(timeframe, "UTC", DAY)
     values = (1.23456, 1.3, 1.1, 1.2, 12345678.25)
     assert write(db, "EURUSD", timeframe, [(within, values)]).inserted == 1
@@ -79,7 +79,7 @@ def test_a_stored_candle_comes_back_as_it_was_sent(db: apsw.Connection, timefram
 
 
 @pytest.mark.parametrize("timeframe", ["M2", "M20", "H2", "H12", "W1", "MN1"])
-def test_off_the_chain_it_answers_for_its_own_timeframe_alone(
+def test_candle_of_unmaterialised_timeframe_affects_that_timeframe_only(
     db: apsw.Connection, timeframe: str
 ) -> None:
     write(db, "EURUSD", timeframe, [(bucket(timeframe, "UTC", DAY), (1, 2, 1, 2, 9))])
@@ -87,7 +87,9 @@ def test_off_the_chain_it_answers_for_its_own_timeframe_alone(
 
 
 @pytest.mark.parametrize("timeframe", CHAIN)
-def test_on_the_chain_it_makes_what_lies_above(db: apsw.Connection, timeframe: str) -> None:
+def test_candle_of_materialised_timeframe_derives_coarser_ones(
+    db: apsw.Connection, timeframe: str
+) -> None:
     write(db, "EURUSD", timeframe, [row(timeframe, (1, 2, 1, 2, 9))])
     longer = {
         name
@@ -99,7 +101,7 @@ def test_on_the_chain_it_makes_what_lies_above(db: apsw.Connection, timeframe: s
 
 
 def test_stored_wins_over_derived_in_either_order(db: apsw.Connection) -> None:
-    """Law 4: what somebody sent is what is shown, and what is above follows it."""
+    """Law 4: the stored candle is read, and coarser candles are derived from it."""
     hour = (1.0, 1.2, 0.7, 1.1, 5.0)  # not as saved while forming: lower than its minutes
     write(db, "EURUSD", "M1", minutes((1.0, 1.5, 0.9, 1.4, 10.0)))
     write(db, "EURUSD", "H1", [row("H1", hour)])
@@ -110,7 +112,7 @@ def test_stored_wins_over_derived_in_either_order(db: apsw.Connection) -> None:
     assert shown(db, "H4") == shown(db, "D1") == [(1.0, 1.2, 0.7, 1.1, 10.0)]
 
 
-def test_a_later_stored_candle_corrects_an_earlier_one(db: apsw.Connection) -> None:
+def test_later_stored_candle_corrects_earlier_one(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes((1.0, 1.5, 0.9, 1.4, 10.0)))
     written = write(db, "EURUSD", "M1", minutes((1.1, 1.6, 1.1, 1.2, 3.0)))
     assert counts(written) == (0, 1, 0, 0, 0)
@@ -119,7 +121,7 @@ def test_a_later_stored_candle_corrects_an_earlier_one(db: apsw.Connection) -> N
 
 
 STORED = (1.0, 1.5, 0.9, 1.2, 100.0)
-# What the minutes make of the same bucket, and whether that proves STORED was saved while forming.
+# The candle that minutes make of the same bucket, and whether it proves STORED was forming.
 FOLDS = [
     ((1.0, 1.5, 0.9, 1.2, 101.0), True),
     ((1.0, 1.5, 0.9, 1.4, 101.0), True),
@@ -141,7 +143,7 @@ FOLDS = [
 
 @pytest.mark.parametrize(("fold", "gives_way"), FOLDS)
 @pytest.mark.parametrize("first", ["H1", "M1"])
-def test_a_stored_candle_gives_way_to_minutes_that_prove_it_was_forming(
+def test_stored_candle_is_superseded_by_minutes_that_prove_it_forming(
     db: apsw.Connection, fold: Candle, gives_way: bool, first: str
 ) -> None:
     """Law 4, in either order of arrival."""
@@ -152,7 +154,7 @@ def test_a_stored_candle_gives_way_to_minutes_that_prove_it_was_forming(
 
 
 @pytest.mark.parametrize("fold", [(1.0, 1.6, 0.9, 1.2, 9.0), (1.0, 1.6, 0.9, 1.2, 0.0)])
-def test_without_volume_of_its_own_a_wider_range_proves_it(
+def test_candle_without_volume_is_superseded_by_wider_range(
     db: apsw.Connection, fold: Candle
 ) -> None:
     write(db, "EURUSD", "H1", [row("H1", (1.0, 1.5, 0.9, 1.2, 0.0))])
@@ -161,7 +163,9 @@ def test_without_volume_of_its_own_a_wider_range_proves_it(
 
 
 @pytest.mark.parametrize("timeframe", ["M2", "H2", "W1", "MN1"])
-def test_the_proof_holds_off_the_chain_too(db: apsw.Connection, timeframe: str) -> None:
+def test_proof_of_forming_holds_for_unmaterialised_timeframes(
+    db: apsw.Connection, timeframe: str
+) -> None:
     within = bucket(timeframe, "UTC", DAY)
     write(db, "EURUSD", timeframe, [(within, STORED)])
     write(db, "EURUSD", "M1", [row("M1", (1.0, 1.5, 0.9, 1.3, 99.0), within[0])])
@@ -170,7 +174,7 @@ def test_the_proof_holds_off_the_chain_too(db: apsw.Connection, timeframe: str) 
     assert shown(db, timeframe) == [(1.0, 1.5, 0.9, 1.3, 101.0)]
 
 
-def test_what_gave_way_comes_back_when_the_proof_is_gone(db: apsw.Connection) -> None:
+def test_superseded_candle_returns_when_minutes_are_deleted(db: apsw.Connection) -> None:
     write(db, "EURUSD", "H1", [row("H1", STORED)])
     write(db, "EURUSD", "M1", minutes((1.0, 1.5, 0.9, 1.4, 60.0), (1.4, 1.4, 1.0, 1.3, 60.0)))
     assert shown(db, "H1") == [(1.0, 1.5, 0.9, 1.3, 120.0)]
@@ -196,7 +200,7 @@ LATER = [
 
 @pytest.mark.parametrize(("later", "is_protected"), LATER)
 @pytest.mark.parametrize("timeframe", ["M1", "H1", "W1"])
-def test_a_fuller_stored_candle_is_protected_from_a_later_forming_one(
+def test_fuller_stored_candle_is_protected_from_later_forming_one(
     db: apsw.Connection, timeframe: str, later: Candle, is_protected: bool
 ) -> None:
     within = bucket(timeframe, "UTC", DAY)
@@ -208,7 +212,7 @@ def test_a_fuller_stored_candle_is_protected_from_a_later_forming_one(
     assert shown(db, timeframe) == [STORED if is_protected else later]
 
 
-def test_fill_adds_only_what_is_missing_or_derived(db: apsw.Connection) -> None:
+def test_fill_writes_only_missing_or_derived_buckets(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(STORED, STORED))
     rows = minutes((1.0, 2.0, 0.5, 1.2, 999.0), STORED, (3.0, 3.0, 3.0, 3.0, 1.0))
     assert counts(write(db, "EURUSD", "M1", rows, fill=True)) == (1, 0, 1, 1, 0)
@@ -230,7 +234,7 @@ def test_fill_adds_only_what_is_missing_or_derived(db: apsw.Connection) -> None:
         ([(1, 1, 1, 1, 5), (1, 1, 1, 1, 5)], (1, 1, 1, 1, 5)),
     ],
 )
-def test_of_rows_in_one_bucket_the_larger_volume_wins_then_the_later(
+def test_larger_volume_wins_then_later_row_of_one_bucket(
     db: apsw.Connection, rows: list[Candle], winner: Candle
 ) -> None:
     written = write(db, "EURUSD", "M1", [row("M1", values) for values in rows])
@@ -238,8 +242,8 @@ def test_of_rows_in_one_bucket_the_larger_volume_wins_then_the_later(
     assert shown(db, "M1") == [winner]
 
 
-def test_the_same_rows_again_change_nothing_and_say_so(db: apsw.Connection) -> None:
-    """EXACTLY-ONCE, for rows shown and for rows that gave way."""
+def test_repeated_rows_are_unchanged(db: apsw.Connection) -> None:
+    """EXACTLY-ONCE, for current and for superseded rows."""
     rows = minutes((1.0, 1.5, 0.9, 1.4, 60.0), (1.4, 1.4, 1.0, 1.3, 60.0))
     hour = [row("H1", STORED)]
     assert write(db, "EURUSD", "M1", rows).change == 1
@@ -253,13 +257,13 @@ def test_the_same_rows_again_change_nothing_and_say_so(db: apsw.Connection) -> N
             assert (tables(db), connection.read_state(db)) == before
 
 
-def test_nothing_sent_is_nothing_written(db: apsw.Connection) -> None:
+def test_empty_write_changes_nothing(db: apsw.Connection) -> None:
     assert counts(write(db, "EURUSD", "M1", [])) == (0, 0, 0, 0, 0)
     assert connection.read_state(db)[1] == 0
 
 
 def random_history(rng: random.Random) -> list[tuple[str, str, Row]]:
-    """Rows of many timeframes on three clocks over ten days, no two in one bucket."""
+    """Return rows of many timeframes on three clocks over ten days, each in its own bucket."""
     found: dict[tuple[str, int, int], tuple[str, str, Row]] = {}
     for _ in range(350):
         timeframe = rng.choice(("M1",) * 8 + CHAIN + ("M2", "H2", "W1"))
@@ -284,8 +288,8 @@ def store_history(path: Path, sent: list[list[tuple[str, str, Row]]]) -> None:
 
 
 @pytest.mark.parametrize("number", range(8 if LONG else 1))
-def test_any_order_and_any_batches_make_the_same_tables(tmp_path: Path, number: int) -> None:
-    """ORDER-FREE: whole, row by row, backward, shuffled, in pieces, finest or coarsest first."""
+def test_order_and_batches_do_not_change_tables(tmp_path: Path, number: int) -> None:
+    """ORDER-FREE: at once, row by row, backward, shuffled, in batches, finest or coarsest first."""
     print(f"GFIL_SEED={SEED}")
     rng = random.Random(f"{SEED} {number}")
     history = random_history(rng)
@@ -309,8 +313,8 @@ def test_any_order_and_any_batches_make_the_same_tables(tmp_path: Path, number: 
     assert [found == made[0] for found in made] == [True] * len(ways)
 
 
-def test_a_bucket_may_begin_before_the_first_time_there_is(db: apsw.Connection) -> None:
-    """A null date of some exports, on a clock whose days begin before it."""
+def test_bucket_may_start_before_first_valid_time(db: apsw.Connection) -> None:
+    """The null date of some exports, on a clock with days that start before it."""
     first = -2208988800
     write(db, "EURUSD", "M1", [((first, first + 60), (1.0, 1.0, 1.0, 1.0, 1.0))])
     with connection.transaction(db):
@@ -320,8 +324,8 @@ def test_a_bucket_may_begin_before_the_first_time_there_is(db: apsw.Connection) 
     assert write(db, "XAUUSD", "D1", days, "-14:00").inserted == 1
 
 
-def test_volumes_that_are_not_whole_are_the_same_within_a_billionth(db: apsw.Connection) -> None:
-    """Prices and whole volumes only if they are equal."""
+def test_fractional_volumes_are_equal_within_a_billionth(db: apsw.Connection) -> None:
+    """Prices and whole volumes must be equal."""
     within = (1_700_006_400, 1_700_006_460)
     write(db, "EURUSD", "M1", [(within, (1.0, 1.0, 1.0, 1.0, 0.1))])
     assert write(db, "EURUSD", "M1", [(within, (1.0, 1.0, 1.0, 1.0, 0.1 + 1e-12))]).unchanged == 1
@@ -329,8 +333,8 @@ def test_volumes_that_are_not_whole_are_the_same_within_a_billionth(db: apsw.Con
     assert write(db, "EURUSD", "M1", [(within, (1.0, 1.0 + 1e-12, 1.0, 1.0, 0.2))]).updated == 1
 
 
-def test_fill_takes_the_brokers_minute_where_ticks_are_shown(db: apsw.Connection) -> None:
-    """Of a stored one that came early and gave way to them."""
+def test_fill_writes_stored_m1_over_m1_of_ticks(db: apsw.Connection) -> None:
+    """Even if a provisional M1 had been superseded by the ticks."""
     within = (1_700_006_400, 1_700_006_460)
     write(db, "EURUSD", "M1", [(within, (1.0, 1.0, 1.0, 1.0, 1.0))], now=within[0] + 1)
     moments = (within[0] * 1000, within[0] * 1000 + 1)

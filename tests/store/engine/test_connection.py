@@ -1,7 +1,6 @@
-"""Tests of gfil/store/db.py, on real files and with real processes."""
+"""Database files and connections: create, refuse, configure, transactions, snapshots."""
 
 import hashlib
-import re
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ import pytest
 from gfil.config import ROOT
 from gfil.errors import Busy, DatabaseError, ForeignDatabase, NoDatabase
 from gfil.store import symbols
-from gfil.store.engine import connection
+from gfil.store.engine import connection, upgrade
 from tests.store.model import read, write
 
 MINUTE = [((1_700_006_400, 1_700_006_460), (1.1, 1.3, 1.0, 1.2, 5.0))]
@@ -57,8 +56,8 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_four_processes_create_it_at_once(tmp_path: Path, db_path: Path) -> None:
-    """UPGRADE-ATOMIC: one makes it, the others find it made."""
+def test_four_processes_create_database_at_once(tmp_path: Path, db_path: Path) -> None:
+    """UPGRADE-ATOMIC: the first process creates it, the others open it."""
     path = tmp_path / "new" / "folder" / "gfil.db"
     started = [python(CREATE, path) for _ in range(4)]
     ended = [process.communicate(timeout=120) for process in started]
@@ -70,43 +69,7 @@ def test_four_processes_create_it_at_once(tmp_path: Path, db_path: Path) -> None
     db.close()
 
 
-OLD_SCHEMAS = ROOT / "tests" / "data"
-COMMENT = re.compile(r"--[^\n]*")
-
-
-def make_old(path: Path, version: int = 1) -> None:
-    db = apsw.Connection(str(path))
-    db.pragma("auto_vacuum", "INCREMENTAL")
-    db.pragma("journal_mode", "wal")
-    db.execute((OLD_SCHEMAS / f"schema_{version}.sql").read_text()).fetchall()
-    db.execute("INSERT INTO store (id, epoch, change) VALUES (1, 'old', 7)")
-    db.pragma("application_id", connection.APPLICATION_ID)
-    db.pragma("user_version", version)
-    db.close()
-
-
-def plain_schema(path: Path) -> set[str]:
-    """Every statement of a schema, its comments and blanks left out."""
-    return {" ".join(COMMENT.sub("", row[2] or "").split()) for row in schema(path)}
-
-
-@pytest.mark.parametrize("version", range(1, connection.SCHEMA_VERSION))
-def test_an_upgraded_old_file_has_the_schema_of_a_fresh_one(
-    tmp_path: Path, db_path: Path, version: int
-) -> None:
-    """Also where four processes find it old at once; what it holds stays."""
-    path = tmp_path / "old.db"
-    make_old(path, version)
-    started = [python(CREATE, path) for _ in range(4)]
-    ended = [process.communicate(timeout=120) for process in started]
-    assert [process.returncode for process in started] == [0] * 4, ended
-    assert plain_schema(path) == plain_schema(db_path)
-    db = connection.connect(path)
-    assert connection.read_state(db) == ("old", 7)
-    db.close()
-
-
-def test_creating_again_changes_nothing(db: apsw.Connection, db_path: Path) -> None:
+def test_create_of_existing_database_changes_nothing(db: apsw.Connection, db_path: Path) -> None:
     write(db, "EURUSD", "M1", MINUTE)
     before = connection.read_state(db)
     version = db.pragma("data_version")
@@ -116,7 +79,7 @@ def test_creating_again_changes_nothing(db: apsw.Connection, db_path: Path) -> N
     assert read(db, "EURUSD", "M1").candles == [(1_700_006_400, 1.1, 1.3, 1.0, 1.2, 5.0)]
 
 
-def test_the_epoch_is_new_at_every_creation(tmp_path: Path, db: apsw.Connection) -> None:
+def test_epoch_differs_for_every_database(tmp_path: Path, db: apsw.Connection) -> None:
     connection.create(tmp_path / "other.db")
     other = connection.connect(tmp_path / "other.db")
     assert connection.read_state(other)[0] != connection.read_state(db)[0]
@@ -128,9 +91,9 @@ def test_the_epoch_is_new_at_every_creation(tmp_path: Path, db: apsw.Connection)
     other.close()
 
 
-def test_the_file_says_whose_it_is(db: apsw.Connection) -> None:
+def test_file_has_application_id_and_schema_version(db: apsw.Connection) -> None:
     assert db.pragma("application_id") == int.from_bytes(b"GFIL", "big")
-    assert db.pragma("user_version") == connection.SCHEMA_VERSION
+    assert db.pragma("user_version") == upgrade.SCHEMA_VERSION
     assert db.pragma("auto_vacuum") == 2
     assert db.pragma("encoding") == "UTF-8"
 
@@ -148,7 +111,7 @@ def test_the_file_says_whose_it_is(db: apsw.Connection) -> None:
         ("temp_store", 2),
     ],
 )
-def test_what_a_writer_is_set_to(db: apsw.Connection, pragma: str, value: object) -> None:
+def test_writer_pragmas(db: apsw.Connection, pragma: str, value: object) -> None:
     assert db.pragma(pragma) == value
 
 
@@ -156,13 +119,13 @@ def test_what_a_writer_is_set_to(db: apsw.Connection, pragma: str, value: object
     ("pragma", "value"),
     [("journal_mode", "wal"), ("mmap_size", 0), ("trusted_schema", 0), ("busy_timeout", 2000)],
 )
-def test_what_a_reader_is_set_to(db_path: Path, pragma: str, value: object) -> None:
+def test_reader_pragmas(db_path: Path, pragma: str, value: object) -> None:
     db = connection.connect(db_path, readonly=True)
     assert db.pragma(pragma) == value
     db.close()
 
 
-def test_a_double_quoted_word_is_never_a_string(db: apsw.Connection) -> None:
+def test_double_quoted_word_is_never_a_string(db: apsw.Connection) -> None:
     with pytest.raises(apsw.SQLError, match="no such column"):
         db.execute('SELECT "hello"')
 
@@ -176,14 +139,14 @@ def test_every_table_is_strict(db: apsw.Connection) -> None:
     }  # fmt: skip
 
 
-def test_a_reader_cannot_write(db_path: Path) -> None:
+def test_reader_cannot_write(db_path: Path) -> None:
     db = connection.connect(db_path, readonly=True)
     with pytest.raises(DatabaseError):
         write(db, "EURUSD", "M1", MINUTE)
     db.close()
 
 
-def test_no_file_is_no_database(tmp_path: Path) -> None:
+def test_missing_file_is_refused_and_not_created(tmp_path: Path) -> None:
     for readonly in (True, False):
         with pytest.raises(NoDatabase) as refused:
             connection.connect(tmp_path / "none.db", readonly=readonly)
@@ -200,7 +163,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     connection.create(path)
     db = apsw.Connection(str(path))
-    db.pragma("user_version", connection.SCHEMA_VERSION + 1)
+    db.pragma("user_version", upgrade.SCHEMA_VERSION + 1)
     db.pragma("journal_mode", "delete")  # so that nothing is left in a WAL
     db.close()
 
@@ -226,7 +189,7 @@ FOREIGN = [
     ],
     ids=["create", "connect", "read"],
 )
-def test_another_programs_or_a_newer_file_is_refused_and_left_as_it_was(
+def test_foreign_or_newer_file_is_refused_unchanged(
     tmp_path: Path, make: Callable[[Path], None], reason: str, use: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "gfil.db"
@@ -238,13 +201,13 @@ def test_another_programs_or_a_newer_file_is_refused_and_left_as_it_was(
     assert [found.name for found in tmp_path.iterdir()] == ["gfil.db"]
 
 
-def test_a_folder_is_no_database(tmp_path: Path) -> None:
+def test_folder_is_refused_as_database(tmp_path: Path) -> None:
     for use in (connection.create, connection.connect):
         with pytest.raises(DatabaseError):
             use(tmp_path)
 
 
-def test_a_transaction_is_whole_or_not_at_all(db: apsw.Connection) -> None:
+def test_failed_transaction_changes_nothing(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", MINUTE)
     before = connection.read_state(db)
 
@@ -261,7 +224,7 @@ def test_a_transaction_is_whole_or_not_at_all(db: apsw.Connection) -> None:
     assert len(read(db, "EURUSD", "D1").candles) == 1
 
 
-def test_a_failed_statement_leaves_no_transaction_open(db: apsw.Connection) -> None:
+def test_failed_statement_leaves_no_transaction_open(db: apsw.Connection) -> None:
     with pytest.raises(apsw.ConstraintError), connection.transaction(db):
         db.execute("INSERT INTO store (id, epoch, change) VALUES (2, '', 0)")
     assert not db.in_transaction
@@ -270,7 +233,7 @@ def test_a_failed_statement_leaves_no_transaction_open(db: apsw.Connection) -> N
     assert connection.read_state(db)[1] == 1
 
 
-def test_a_write_gives_up_when_another_process_holds_the_lock(db: apsw.Connection) -> None:
+def test_write_is_busy_while_another_process_holds_the_lock(db: apsw.Connection) -> None:
     holder = python(HOLD, db.filename)
     assert holder.stdout.readline() == "held\n"
     waiting = threading.Timer(0.2, holder.stdin.close)
@@ -294,7 +257,7 @@ def test_a_write_gives_up_when_another_process_holds_the_lock(db: apsw.Connectio
             pipe.close()
 
 
-def test_a_snapshot_sees_one_state_while_others_write(db: apsw.Connection, db_path: Path) -> None:
+def test_snapshot_sees_one_state_during_writes(db: apsw.Connection, db_path: Path) -> None:
     write(db, "EURUSD", "M1", MINUTE)
     reader = connection.connect(db_path, readonly=True)
     later = [((1_700_006_460, 1_700_006_520), (1.2, 1.4, 1.2, 1.4, 1.0))]
@@ -307,8 +270,8 @@ def test_a_snapshot_sees_one_state_while_others_write(db: apsw.Connection, db_pa
     reader.close()
 
 
-def test_snapshots_agree_with_themselves_while_a_writer_runs(db_path: Path) -> None:
-    """What a reader sees is one commit: the day's volume is that of its minutes."""
+def test_snapshots_are_consistent_while_a_writer_runs(db_path: Path) -> None:
+    """A reader sees one commit: the volume of the day is the sum of its minutes."""
     stop = threading.Event()
 
     def keep_writing() -> None:
@@ -343,7 +306,7 @@ def test_snapshots_agree_with_themselves_while_a_writer_runs(db_path: Path) -> N
     assert len(changes) == 30
 
 
-def test_people_who_know_the_old_table_find_the_minutes(db: apsw.Connection) -> None:
+def test_view_kline_1m_has_shape_of_legacy_table(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", MINUTE)
     write(db, "XAUUSD", "H1", [((1_700_006_400, 1_700_010_000), (1.0, 1.0, 1.0, 1.0, 0.0))])
     write(db, "XAUUSD", "M1", [((1_700_010_000, 1_700_010_060), (7.0, 8.0, 6.0, 7.5, 2.0))])
@@ -375,20 +338,20 @@ def test_people_who_know_the_old_table_find_the_minutes(db: apsw.Connection) -> 
         "'x', 0, 1.2, 1.5, 1.0, 1.2, 0.0",
     ],
 )
-def test_the_file_itself_refuses_what_is_no_candle(db: apsw.Connection, values: str) -> None:
-    """SANE-ROW, whatever the code above does."""
+def test_table_constraints_refuse_invalid_candles(db: apsw.Connection, values: str) -> None:
+    """SANE-ROW: the last line of defence."""
     columns = "series, kind, time, extra_s, open, high, low, close, volume"
     with pytest.raises(apsw.ConstraintError):
         db.execute(f"INSERT INTO candle ({columns}) VALUES (32, 1, {values})")  # noqa: S608
 
 
-def test_negative_prices_are_legal(db: apsw.Connection) -> None:
+def test_negative_prices_are_accepted(db: apsw.Connection) -> None:
     write(db, "WTI", "M1", [((0, 60), (-37.6, -10.0, -40.3, -13.1, 9.0))])
     assert read(db, "WTI", "D1").candles == [(0, -37.6, -10.0, -40.3, -13.1, 9.0)]
 
 
-def test_a_transaction_is_one_change_however_much_it_changes(db_path: Path) -> None:
-    """Two symbols written together have the same number, and the next transaction the next."""
+def test_transaction_counts_one_change(db_path: Path) -> None:
+    """Two symbols of one transaction have the same number; the next transaction has the next."""
     db = connection.connect(db_path)
     for name, expected in (("EURUSD", 1), ("GBPUSD", 2)):
         with connection.transaction(db):

@@ -1,4 +1,4 @@
-"""Tests of gfil/store/failstop.py, on a disk that fails when told."""
+"""Fail-stop, on a disk that fails on demand."""
 
 import copy
 import os
@@ -40,7 +40,7 @@ def count(writer: Writer) -> int:
 
 def meet_an_error(of: FailStop, path: Path) -> None:
     with pytest.raises(InDoubt):
-        of.note(broken(), path)
+        of.record_failure(broken(), path)
 
 
 def fails(kind: str, error: Callable[[], apsw.Error] = broken) -> Callable[[Op], apsw.Error | None]:
@@ -48,10 +48,10 @@ def fails(kind: str, error: Callable[[], apsw.Error] = broken) -> Callable[[Op],
 
 
 @pytest.mark.parametrize(("kind", "next_change"), [("write", 2), ("sync", 3)])
-def test_an_io_error_is_in_doubt_and_nothing_is_written_while_it_lasts(
+def test_io_error_refuses_writes_until_a_check_passes(
     disk: Disk, writer: Writer, kind: str, next_change: int
 ) -> None:
-    """What failed only when it was synced is found again; nobody was told that it is stored."""
+    """A commit that failed at its sync is found again; it was not acknowledged."""
     disk.fault = fails(kind)
     for _ in range(3):
         with pytest.raises(InDoubt) as caught:
@@ -64,7 +64,7 @@ def test_an_io_error_is_in_doubt_and_nothing_is_written_while_it_lasts(
     writer.check()
 
 
-def test_who_is_replaced_leaves_and_never_writes_again(disk: Disk, writer: Writer) -> None:
+def test_failed_process_leaves_and_never_writes_again(disk: Disk, writer: Writer) -> None:
     left: list[int] = []
     writer.failstop.join(lambda: left.append(1))
     disk.fault = fails("write")
@@ -77,7 +77,7 @@ def test_who_is_replaced_leaves_and_never_writes_again(disk: Disk, writer: Write
         count(writer)
 
 
-def test_its_successor_checks_first(disk: Disk, writer: Writer) -> None:
+def test_successor_checks_before_writing(disk: Disk, writer: Writer) -> None:
     writer.failstop.join(lambda: None)
     disk.fault = fails("write")
     with pytest.raises(InDoubt):
@@ -91,8 +91,8 @@ def test_its_successor_checks_first(disk: Disk, writer: Writer) -> None:
     assert count(writer) == 2
 
 
-def test_processes_of_one_server_know_it_of_each_other(disk: Disk, writer: Writer) -> None:
-    """A child tells its parent: what they share was made before the fork."""
+def test_io_error_of_child_stops_parent(disk: Disk, writer: Writer) -> None:
+    """They share memory that was created before the fork."""
     writer.failstop.join(lambda: None)
     child = os.fork()
     if not child:
@@ -107,8 +107,8 @@ def test_processes_of_one_server_know_it_of_each_other(disk: Disk, writer: Write
         writer.check()
 
 
-def test_each_that_fails_leaves_once(writer: Writer) -> None:
-    """Also after the birth of a successor, who is too old to dispel what came later."""
+def test_each_failed_process_leaves_once(writer: Writer) -> None:
+    """Also after a successor has started: it may not clear a later failure."""
     left: list[str] = []
     first, second, successor, last = (copy.copy(writer.failstop) for _ in range(4))
     first.join(lambda: left.append("first"))
@@ -125,10 +125,10 @@ def test_each_that_fails_leaves_once(writer: Writer) -> None:
     successor.check(writer.path)
 
 
-def test_where_the_one_that_failed_is_not_replaced_one_other_leaves(
+def test_another_process_leaves_if_failed_one_is_not_replaced(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restart gave it its successor before it failed, with the last it had to do."""
+    """The failed process had been replaced before its last write."""
     left: list[str] = []
     old, new, other, last = (copy.copy(writer.failstop) for _ in range(4))
     for each, name in ((old, "old"), (new, "new"), (other, "other")):
@@ -146,8 +146,8 @@ def test_where_the_one_that_failed_is_not_replaced_one_other_leaves(
     other.check(writer.path)
 
 
-def test_who_was_let_in_before_the_doubt_gets_no_acknowledgement(writer: Writer) -> None:
-    """A write that waited for the lock while the commit of another process failed."""
+def test_write_started_before_failure_is_not_acknowledged(writer: Writer) -> None:
+    """The write waited for the lock while the commit of another process failed."""
     writer.failstop.join(lambda: None)
     write = writer.transaction()
     connection.next_change(write.__enter__())
@@ -156,7 +156,7 @@ def test_who_was_let_in_before_the_doubt_gets_no_acknowledgement(writer: Writer)
         write.__exit__(None, None, None)
 
 
-def test_a_newer_doubt_outlives_the_check_of_an_older(
+def test_check_clears_only_the_failure_it_checked(
     disk: Disk, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failstop, "_probe", lambda path: meet_an_error(writer.failstop, path))
@@ -171,7 +171,7 @@ def corrupt() -> apsw.Error:
     return apsw.CorruptError("database disk image is malformed")
 
 
-def test_damage_is_for_good(disk: Disk, writer: Writer) -> None:
+def test_damaged_file_stays_refused(disk: Disk, writer: Writer) -> None:
     disk.fault = fails("write", corrupt)
     with pytest.raises(Damaged) as caught:
         count(writer)
@@ -183,7 +183,7 @@ def test_damage_is_for_good(disk: Disk, writer: Writer) -> None:
             refused()
 
 
-def test_a_file_that_contradicts_itself_does_not_pass(writer: Writer, db_path: Path) -> None:
+def test_inconsistent_file_fails_check(writer: Writer, db_path: Path) -> None:
     with writer.transaction() as db:
         root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'candle'").get
     second = connection.connect(db_path)
@@ -200,8 +200,8 @@ def test_a_file_that_contradicts_itself_does_not_pass(writer: Writer, db_path: P
         count(writer)
 
 
-def test_a_check_leaves_nothing_to_the_wal(disk: Disk, writer: Writer) -> None:
-    """The page cache may hold what no sync has brought to the disk."""
+def test_check_empties_the_wal(disk: Disk, writer: Writer) -> None:
+    """The page cache may hold pages that no sync has written."""
     disk.fault = fails("sync")
     with pytest.raises(InDoubt):
         count(writer)
@@ -211,28 +211,26 @@ def test_a_check_leaves_nothing_to_the_wal(disk: Disk, writer: Writer) -> None:
     assert not wal.exists() or wal.stat().st_size == 0
 
 
-def test_a_check_waits_for_a_reader_that_holds_on(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_waits_for_open_reader(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "WRITER_WAIT_MS", 50)
     pool = Pool(writer.path)
-    reader = pool.take()
+    reader = pool.acquire()
     before = connection.read_state(reader)
     count(writer)
     meet_an_error(writer.failstop, writer.path)
     assert not writer.failstop.recover(writer.path)
     assert connection.read_state(reader) == before
-    pool.give(reader)
+    pool.release(reader)
     assert writer.failstop.recover(writer.path)
 
 
 @pytest.mark.parametrize("error", [None, apsw.FullError("full"), GfilError("no"), ValueError("no")])
-def test_other_errors_throw_no_doubt(writer: Writer, error: BaseException | None) -> None:
-    writer.failstop.note(error, writer.path)
+def test_other_errors_do_not_stop_writes(writer: Writer, error: BaseException | None) -> None:
+    writer.failstop.record_failure(error, writer.path)
     writer.check()
 
 
-def test_a_full_disk_is_no_doubt_and_room_is_all_it_takes(disk: Disk, writer: Writer) -> None:
+def test_full_disk_does_not_stop_later_writes(disk: Disk, writer: Writer) -> None:
     disk.fault = fails("write", full)
     with pytest.raises(GfilError) as caught:
         count(writer)
@@ -265,7 +263,7 @@ except DiskFull:
 """
 
 
-def test_a_quota_or_a_limit_is_a_full_disk_too(db_path: Path) -> None:
+def test_quota_or_limit_is_a_full_disk(db_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(db_path)],
         cwd=ROOT,
@@ -276,19 +274,19 @@ def test_a_quota_or_a_limit_is_a_full_disk_too(db_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("['FIRST', 'LAST']\n", "")
 
 
-def test_what_is_there_is_read_all_the_time(disk: Disk, writer: Writer) -> None:
+def test_reads_work_while_writes_are_refused(disk: Disk, writer: Writer) -> None:
     disk.fault = fails("write")
     with pytest.raises(InDoubt):
         count(writer)
     pool = Pool(writer.path)
-    reader = pool.take()
+    reader = pool.acquire()
     assert connection.read_state(reader)[1] == 1
     disk.fault = None
-    pool.give(reader)
+    pool.release(reader)
     assert count(writer) == 2
 
 
-def test_a_missing_file_throws_no_doubt(writer: Writer, db_path: Path) -> None:
+def test_missing_file_does_not_stop_writes(writer: Writer, db_path: Path) -> None:
     db_path.unlink()
     with pytest.raises(NoDatabase):
         count(writer)

@@ -1,4 +1,4 @@
-"""Tests of gfil/store/copies.py, and of the copy that an upgrade makes first."""
+"""Copies of a database: complete, replaced, without room, failed."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from gfil.errors import DiskFull
 from gfil.store.engine import connection, file_copy
 from tests.conftest import clean_environment
 from tests.faults.disk import Disk, broken, full, mounted
-from tests.store.engine.test_connection import CREATE, MINUTE, make_old, python
+from tests.store.engine.test_connection import MINUTE
 from tests.store.model import read, write
 
 
@@ -34,7 +34,7 @@ def state(path: Path) -> tuple[int, int, tuple[str, int]]:
         db.close()
 
 
-def test_a_copy_is_the_database_as_it_is(db: apsw.Connection, db_path: Path) -> None:
+def test_copy_equals_database(db: apsw.Connection, db_path: Path) -> None:
     write(db, "EURUSD", "M1", MINUTE)
     target = db_path.with_name("copy.db")
     file_copy.write_copy(db, target)
@@ -45,9 +45,7 @@ def test_a_copy_is_the_database_as_it_is(db: apsw.Connection, db_path: Path) -> 
     copy.close()
 
 
-def test_it_replaces_an_older_one_and_what_was_left_unfinished(
-    db: apsw.Connection, db_path: Path
-) -> None:
+def test_copy_replaces_older_copy_and_incomplete_parts(db: apsw.Connection, db_path: Path) -> None:
     target = db_path.with_name("copy.db")
     file_copy.write_copy(db, target)
     store_change(db)
@@ -62,10 +60,10 @@ def store_change(db: apsw.Connection) -> None:
         connection.next_change(db)
 
 
-def test_what_does_not_fit_is_not_begun(
+def test_copy_without_room_is_not_started(
     db: apsw.Connection, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(file_copy, "RESERVE_BYTES", 10**18)
     with pytest.raises(DiskFull, match="no room for a copy"):
         file_copy.write_copy(db, db_path.with_name("copy.db"))
     assert names(db_path.parent) == {"gfil.db"}
@@ -79,7 +77,7 @@ def disk() -> Iterator[Disk]:
 
 
 @pytest.mark.parametrize(("error", "raised"), [(full, DiskFull), (broken, apsw.IOError)])
-def test_of_one_that_fails_nothing_is_left(
+def test_failed_copy_leaves_no_file(
     disk: Disk, db_path: Path, error: type[apsw.Error], raised: type[Exception]
 ) -> None:
     db = connection.connect(db_path)
@@ -89,36 +87,6 @@ def test_of_one_that_fails_nothing_is_left(
     disk.fault = None
     assert names(db_path.parent) == {"gfil.db"}
     db.close()
-
-
-def test_an_old_database_is_copied_before_its_upgrade(tmp_path: Path) -> None:
-    path = tmp_path / "gfil.db"
-    make_old(path)
-    assert connection.create(path) == connection.Upgrade(1, tmp_path / "gfil.schema-1.db")
-    assert state(tmp_path / "gfil.schema-1.db") == (1, connection.APPLICATION_ID, ("old", 7))
-    assert state(path) == (connection.SCHEMA_VERSION, connection.APPLICATION_ID, ("old", 7))
-    assert connection.create(path) is None
-
-
-def test_four_processes_that_find_it_old_make_one_copy(tmp_path: Path) -> None:
-    """UPGRADE-ATOMIC: nothing unfinished bears the final name."""
-    make_old(tmp_path / "gfil.db")
-    code = CREATE.replace(
-        "connection.create(Path(sys.argv[1]))",
-        "print(connection.create(Path(sys.argv[1])))",
-    )
-    started = [python(code, tmp_path / "gfil.db") for _ in range(4)]
-    said = sorted(process.communicate(timeout=120)[0].strip() for process in started)
-    assert said[:3] == ["None"] * 3
-    assert said[3].startswith("Upgrade(schema_before=1, copy=")
-    assert names(tmp_path) == {"gfil.db", "gfil.schema-1.db"}
-    assert state(tmp_path / "gfil.schema-1.db") == (1, connection.APPLICATION_ID, ("old", 7))
-
-
-def test_a_new_or_current_database_is_not_copied(tmp_path: Path) -> None:
-    for _ in range(2):
-        assert connection.create(tmp_path / "gfil.db") is None
-    assert names(tmp_path) == {"gfil.db"}
 
 
 def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
@@ -133,28 +101,7 @@ def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_init_says_so_in_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "gfil.db"
-    make_old(path)
-    assert gfil(tmp_path, "init") == (
-        0,
-        f"{path}: is there already\n",
-        f"{path}: upgraded from schema 1; as it was: {tmp_path / 'gfil.schema-1.db'}\n",
-    )
-    assert gfil(tmp_path, "init") == (0, f"{path}: is there already\n", "")
-
-
-def test_without_room_for_a_copy_it_is_upgraded_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file_copy, "SPARE_BYTES", 10**18)
-    make_old(tmp_path / "gfil.db")
-    assert connection.create(tmp_path / "gfil.db") == connection.Upgrade(1, None)
-    assert names(tmp_path) == {"gfil.db"}
-    assert state(tmp_path / "gfil.db")[0] == connection.SCHEMA_VERSION
-
-
-def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+def test_init_in_unreadable_folder_prints_one_line(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads every folder")
     tmp_path.chmod(0o300)

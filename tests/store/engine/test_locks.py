@@ -1,4 +1,4 @@
-"""Tests of gfil/store/locks.py: one process has it, and whoever owns the folder can."""
+"""Locks between processes: exclusive, and owned by the owner of the folder."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from gfil.store.engine import locks
 
 
-def test_a_lock_is_held_once_until_it_is_let_go(tmp_path: Path) -> None:
+def test_lock_is_exclusive_until_released(tmp_path: Path) -> None:
     path = locks.backup_path(tmp_path / "gfil.db")
     with locks.hold(path) as is_first, locks.hold(path) as is_second:
         assert (is_first, is_second) == (True, False)
@@ -17,7 +17,7 @@ def test_a_lock_is_held_once_until_it_is_let_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_what_root_makes_is_the_folders_owners(tmp_path: Path) -> None:
+def test_lock_made_by_root_belongs_to_owner_of_folder(tmp_path: Path) -> None:
     os.chown(tmp_path, 1234, 1235)
     path = locks.checkpointer_path(tmp_path / "gfil.db")
     with locks.hold(path):

@@ -1,4 +1,4 @@
-"""Tests of gfil/store/pool.py, on real files."""
+"""The pool of readers and the writer of a process, on real files."""
 
 import threading
 from contextlib import closing
@@ -16,7 +16,7 @@ MINUTE = [((1_700_006_400, 1_700_006_460), (1.1, 1.3, 1.0, 1.2, 5.0))]
 
 
 def test_threads_write_one_after_another(db_path: Path) -> None:
-    """Through one connection, each change under a number of its own."""
+    """Through one connection; each change has its own number."""
     writer = Writer(db_path)
 
     def count() -> None:
@@ -33,7 +33,7 @@ def test_threads_write_one_after_another(db_path: Path) -> None:
         assert connection.read_state(db)[1] == 200
 
 
-def test_a_writer_follows_the_file_at_its_path(db_path: Path, tmp_path: Path) -> None:
+def test_writer_reopens_replaced_file(db_path: Path, tmp_path: Path) -> None:
     writer = Writer(db_path)
     with writer.transaction() as db:
         connection.next_change(db)
@@ -45,7 +45,7 @@ def test_a_writer_follows_the_file_at_its_path(db_path: Path, tmp_path: Path) ->
         assert connection.next_change(db) == 1
 
 
-def test_what_fails_in_a_block_is_undone_and_the_next_block_works(db_path: Path) -> None:
+def test_failed_block_is_rolled_back_and_next_block_works(db_path: Path) -> None:
     writer = Writer(db_path)
 
     def fail() -> None:
@@ -59,32 +59,32 @@ def test_what_fails_in_a_block_is_undone_and_the_next_block_works(db_path: Path)
         assert connection.next_change(db) == 1
 
 
-def test_a_pool_lends_a_fresh_state_each_time(db: apsw.Connection, db_path: Path) -> None:
+def test_pool_gives_fresh_snapshot_each_time(db: apsw.Connection, db_path: Path) -> None:
     pool = Pool(db_path)
-    first = pool.take()
+    first = pool.acquire()
     assert connection.read_state(first)[1] == 0
-    pool.give(first)
+    pool.release(first)
     write(db, "EURUSD", "M1", MINUTE)
-    again, other = pool.take(), pool.take()
+    again, other = pool.acquire(), pool.acquire()
     assert again is first
     assert other is not first
     assert [connection.read_state(taken)[1] for taken in (again, other)] == [1, 1]
     for taken in (again, other):
-        pool.give(taken)
+        pool.release(taken)
         assert not taken.in_transaction
         taken.close()
 
 
-def test_a_reader_that_met_an_io_error_is_not_lent_again(db_path: Path) -> None:
-    """SQLite has ended its snapshot, and to close it may fail too."""
+def test_pool_closes_reader_after_io_error(db_path: Path) -> None:
+    """SQLite has ended its snapshot; closing may fail too."""
     pool = Pool(db_path)
     with mounted() as disk:
-        failed = pool.take()
+        failed = pool.acquire()
         disk.fault = lambda op: broken() if op.kind == "read" else None
         with pytest.raises(apsw.IOError):
             connection.read_state(failed)
         disk.fault = None
-        pool.give(failed)
-        with closing(connection.connect(db_path)), closing(pool.take()) as again:
+        pool.release(failed)
+        with closing(connection.connect(db_path)), closing(pool.acquire()) as again:
             assert again is not failed
             assert connection.read_state(again)[1] == 0

@@ -1,4 +1,4 @@
-"""Several processes write one symbol at once: nothing is lost, whoever comes first."""
+"""Several processes write one symbol at once: no row is lost, in any order."""
 
 import random
 import subprocess
@@ -25,7 +25,7 @@ db.close()
 
 
 def batches(worker: int) -> list[tuple[str, str, list[Row]]]:
-    """Rows no other worker sends, of days that all of them send rows of."""
+    """Return rows of one worker; all workers write to the same days."""
     rng = random.Random(worker)
     found = []
     for number in range(BATCHES):
@@ -45,7 +45,7 @@ def send(connection: connection.Connection, worker: int) -> None:
         write(connection, "EURUSD", timeframe, rows, clock)
 
 
-def test_processes_at_once_leave_what_one_after_another_would(
+def test_concurrent_processes_leave_same_tables_as_sequential_ones(
     tmp_path: Path, db_path: Path
 ) -> None:
     alone = tmp_path / "alone.db"

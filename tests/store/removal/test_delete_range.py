@@ -1,4 +1,4 @@
-"""Tests of gfil/store/deletion.py."""
+"""Delete ranges and sweep deleted symbols."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ def minute(number: int, price: float = 5.0, volume: float = 1.0):
 
 
 def delete(db: apsw.Connection, start: int, stop: int, timeframe: str | None = None) -> Deleted:
-    """Delete, after asking what it would do."""
+    """Delete a range, and compare with `count_range` before."""
     symbol = symbols.read(db, "EURUSD")
     parsed = timeframes.parse(timeframe) if timeframe else None
     before = tables(db), connection.read_state(db)
@@ -43,11 +43,11 @@ def times(db: apsw.Connection, timeframe: str, clock: str = "UTC") -> list[int]:
     return [candle[0] - DAY for candle in read(db, "EURUSD", timeframe, clock).candles]
 
 
-def own_clocks(db: apsw.Connection) -> list[str]:
-    return [clock.name for clock in symbols.own_clocks(db, symbols.read(db, "EURUSD"))]
+def stored_clocks(db: apsw.Connection) -> list[str]:
+    return [clock.name for clock in symbols.stored_clocks(db, symbols.read(db, "EURUSD"))]
 
 
-def test_what_lies_in_the_range_goes_and_what_held_it_is_derived_again(
+def test_delete_range_removes_rows_and_rederives_coarser_candles(
     db: apsw.Connection,
 ) -> None:
     write(db, "EURUSD", "M1", [minute(0, 5.0), minute(1, 9.0), minute(2, 4.0), minute(90, 6.0)])
@@ -58,7 +58,7 @@ def test_what_lies_in_the_range_goes_and_what_held_it_is_derived_again(
     assert read(db, "EURUSD", "D1").candles == [(DAY, 5.0, 6.0, 5.0, 6.0, 2.0)]
 
 
-def test_all_of_it_leaves_nothing(db: apsw.Connection) -> None:
+def test_delete_of_whole_range_leaves_no_rows(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(number) for number in range(0, 100_000, 999)])
     write(db, "EURUSD", "H2", [((DAY, DAY + 7200), FLAT)])
     write(db, "EURUSD", "D1", [(bucket("D1", ATHENS, DAY), FLAT)], ATHENS)
@@ -66,12 +66,12 @@ def test_all_of_it_leaves_nothing(db: apsw.Connection) -> None:
     assert done.deleted == 101 + 2
     assert done.change == connection.read_state(db)[1]
     assert tables(db) == ([], [])
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
     for timeframe in SECONDS:
         assert times(db, timeframe, ATHENS) == []
 
 
-def test_only_whole_buckets_go_and_the_others_are_named(db: apsw.Connection) -> None:
+def test_delete_range_warns_of_overlapping_candles(db: apsw.Connection) -> None:
     for timeframe in ("M1", "H1", "D1"):
         write(db, "EURUSD", timeframe, [((DAY, DAY + SECONDS[timeframe]), FLAT)])
     within = bucket("W1", "UTC", DAY)
@@ -87,7 +87,7 @@ def test_only_whole_buckets_go_and_the_others_are_named(db: apsw.Connection) -> 
 
 
 @pytest.mark.parametrize(("start", "stop"), [(1, 60), (0, 59), (30, 30), (60, 0), (60, 120)])
-def test_nothing_in_the_range_is_no_change(db: apsw.Connection, start: int, stop: int) -> None:
+def test_delete_of_empty_range_is_no_change(db: apsw.Connection, start: int, stop: int) -> None:
     write(db, "EURUSD", "M1", [minute(0)])
     before = tables(db), connection.read_state(db)
     done = delete(db, DAY + start, DAY + stop)
@@ -95,7 +95,7 @@ def test_nothing_in_the_range_is_no_change(db: apsw.Connection, start: int, stop
     assert (tables(db), connection.read_state(db)) == before
 
 
-def test_of_one_timeframe_the_stored_become_derived_again(db: apsw.Connection) -> None:
+def test_delete_of_one_timeframe_restores_derived_candles(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(0), minute(1, 9.0)])
     hours = [((DAY + HOUR * n, DAY + HOUR * n + HOUR), (7.0, 7.0, 7.0, 7.0, 7.0)) for n in (0, 1)]
     write(db, "EURUSD", "H1", hours)
@@ -105,16 +105,16 @@ def test_of_one_timeframe_the_stored_become_derived_again(db: apsw.Connection) -
     assert times(db, "M1") == [0, 60]
 
 
-def test_of_one_timeframe_it_goes_on_every_clock(db: apsw.Connection) -> None:
+def test_delete_of_one_timeframe_covers_every_clock(db: apsw.Connection) -> None:
     for clock in ("UTC", ATHENS, "+05:30"):
         write(db, "EURUSD", "D1", [(bucket("D1", clock, DAY + 12 * HOUR), FLAT)], clock)
-    assert own_clocks(db) == ["+05:30", ATHENS]
+    assert stored_clocks(db) == ["+05:30", ATHENS]
     assert delete(db, DAY - 86400, DAY + 2 * 86400, "D1").deleted == 3
     assert tables(db) == ([], [])
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
 
 
-def test_a_candle_that_gave_way_goes_too_and_is_counted(db: apsw.Connection) -> None:
+def test_delete_range_counts_superseded_candles(db: apsw.Connection) -> None:
     write(db, "EURUSD", "H1", [((DAY, DAY + HOUR), (5.0, 5.0, 5.0, 5.0, 1.0))])
     write(db, "EURUSD", "M1", [minute(0), minute(1)])
     assert len(tables(db)[1]) == 1
@@ -124,7 +124,7 @@ def test_a_candle_that_gave_way_goes_too_and_is_counted(db: apsw.Connection) -> 
     assert read(db, "EURUSD", "H1").candles == [(DAY + 0, 5.0, 5.0, 5.0, 5.0, 1.0)]
 
 
-def test_a_candle_that_gave_way_comes_back_when_what_proved_it_goes(db: apsw.Connection) -> None:
+def test_superseded_candle_returns_when_its_proof_is_deleted(db: apsw.Connection) -> None:
     sent = (DAY, 5.0, 5.0, 5.0, 5.0, 1.0)
     write(db, "EURUSD", "H1", [((DAY, DAY + HOUR), sent[1:])])
     write(db, "EURUSD", "M1", [minute(0), minute(1)])
@@ -134,51 +134,51 @@ def test_a_candle_that_gave_way_comes_back_when_what_proved_it_goes(db: apsw.Con
     assert tables(db)[1] == []
 
 
-def test_what_gave_way_within_the_range_does_not_come_back(db: apsw.Connection) -> None:
+def test_superseded_candle_within_range_does_not_return(db: apsw.Connection) -> None:
     write(db, "EURUSD", "H1", [((DAY, DAY + HOUR), (5.0, 5.0, 5.0, 5.0, 1.0))])
     write(db, "EURUSD", "M1", [minute(0), minute(1)])
     assert delete(db, DAY, DAY + HOUR).deleted == 3
     assert tables(db) == ([], [])
 
 
-def test_a_clock_is_kept_until_its_last_candle_goes(db: apsw.Connection) -> None:
+def test_clock_is_recorded_until_last_candle_is_deleted(db: apsw.Connection) -> None:
     days = [bucket("D1", ATHENS, DAY + n * 86400) for n in (0, 1)]
     write(db, "EURUSD", "D1", [(day, FLAT) for day in days], ATHENS)
     write(db, "EURUSD", "M1", [minute(number) for number in range(0, 4000, 60)])
     delete(db, *days[0], "D1")
-    assert own_clocks(db) == [ATHENS]
+    assert stored_clocks(db) == [ATHENS]
     assert len(times(db, "D1", ATHENS)) == 3
     delete(db, *days[1], "D1")
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
     series = symbols.read(db, "EURUSD").series(timeframes.D1.number)
     assert [row[1] - DAY for row in tables(db)[0] if row[0] == series] == [0, 86400, 172800]
     assert len(times(db, "D1", ATHENS)) == 3
 
 
-def test_a_clock_is_kept_for_a_candle_that_has_only_given_way(db: apsw.Connection) -> None:
+def test_clock_is_recorded_for_superseded_candle(db: apsw.Connection) -> None:
     within = bucket("D1", ATHENS, DAY + 12 * HOUR)
     sent = (within[0], 5.0, 5.0, 5.0, 5.0, 1.0)
     write(db, "EURUSD", "D1", [(within, sent[1:])], ATHENS)
     write(db, "EURUSD", "M1", [minute(0), minute(1), minute(4000)])
     assert read(db, "EURUSD", "D1", ATHENS).candles[0] != sent
     delete(db, DAY + 2 * 86400, DAY + 3 * 86400)
-    assert own_clocks(db) == [ATHENS]
+    assert stored_clocks(db) == [ATHENS]
     delete(db, DAY, DAY + 86400, "M1")
     assert read(db, "EURUSD", "D1", ATHENS).candles == [sent]
 
 
-def test_the_symbols_own_clock_is_kept_whatever_goes(db: apsw.Connection) -> None:
+def test_symbol_clock_stays_materialised_after_delete(db: apsw.Connection) -> None:
     write(db, "EURUSD", "D1", [(bucket("D1", ATHENS, DAY), FLAT)], ATHENS)
     with connection.transaction(db):
         symbol_settings.set_clock(db, symbols.read(db, "EURUSD"), clocks.parse(ATHENS))
     delete(db, DAY - 86400, DAY + 86400)
-    assert own_clocks(db) == []
+    assert stored_clocks(db) == []
     write(db, "EURUSD", "M1", [minute(0)])
     series = symbols.read(db, "EURUSD").series(timeframes.D1.number)
     assert [row[1] - DAY for row in tables(db)[0] if row[0] == series] == [-2 * HOUR, 0]
 
 
-def test_other_symbols_are_left_alone(db: apsw.Connection) -> None:
+def test_delete_range_leaves_other_symbols(db: apsw.Connection) -> None:
     write(db, "XAUUSD", "M1", [minute(0)])
     write(db, "EURUSD", "M1", [minute(0)])
     before = read(db, "XAUUSD", "D1").candles
@@ -187,8 +187,8 @@ def test_other_symbols_are_left_alone(db: apsw.Connection) -> None:
     assert symbols.read(db, "XAUUSD").change == 1
 
 
-def test_a_range_of_years_goes_in_pieces_each_true_in_itself(db: apsw.Connection) -> None:
-    """DERIVED=BASE at every commit: the number of commits is that of the pieces with data."""
+def test_delete_of_years_works_in_consistent_slices(db: apsw.Connection) -> None:
+    """DERIVED=BASE after every commit; there is one commit for each slice with data."""
     rows = [minute(day * 1440) for day in (0, 13, 15, 400, 401, 800)]
     write(db, "EURUSD", "M1", rows)
     done = delete(db, DAY, DAY + 801 * 86400)
@@ -196,7 +196,7 @@ def test_a_range_of_years_goes_in_pieces_each_true_in_itself(db: apsw.Connection
     assert tables(db) == ([], [])
 
 
-def test_rows_of_deleted_symbols_are_swept_in_batches(db: apsw.Connection) -> None:
+def test_sweep_removes_rows_of_deleted_symbols(db: apsw.Connection) -> None:
     for name in ("EURUSD", "XAUUSD", "GBPUSD"):
         write(db, name, "M1", [minute(number) for number in range(3000)])
         write(db, name, "H1", [((DAY, DAY + HOUR), (5.0, 5.0, 5.0, 5.0, 1.0))])
@@ -216,7 +216,7 @@ def test_rows_of_deleted_symbols_are_swept_in_batches(db: apsw.Connection) -> No
         assert sweep.sweep(db) is False
 
 
-def test_sweeping_takes_many_transactions_when_there_are_many_rows(db: apsw.Connection) -> None:
+def test_sweep_uses_many_transactions_for_many_rows(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(number) for number in range(1000)])
     before = len(tables(db)[0])
     with connection.transaction(db):
@@ -231,7 +231,7 @@ def test_sweeping_takes_many_transactions_when_there_are_many_rows(db: apsw.Conn
     assert max(one - other for one, other in pairwise(left)) <= 100
 
 
-def test_sweeping_rests_between_transactions_and_ends_when_told(db: apsw.Connection) -> None:
+def test_sweep_rests_between_batches_and_stops_on_request(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", [minute(number) for number in range(1000)])
     before = len(tables(db)[0])
     with connection.transaction(db):
@@ -252,8 +252,8 @@ def test_sweeping_rests_between_transactions_and_ends_when_told(db: apsw.Connect
     assert len(rests) >= before // 100
 
 
-def test_a_clock_set_while_a_range_is_deleted_is_kept_true(tmp_path: Path) -> None:
-    """The symbol is read again in every transaction."""
+def test_clock_set_during_delete_range_is_derived(tmp_path: Path) -> None:
+    """Every transaction reads the symbol again."""
     path = tmp_path / "gfil.db"
     connection.create(path)
     ours, theirs = connection.connect(path), connection.connect(path)

@@ -1,4 +1,4 @@
-"""Tests of gfil/store/retention.py: the rules, and the days that are remembered."""
+"""Retention: rules, cutoffs, backdated days and received days."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from gfil.store.removal import delete_range, sweep
 from gfil.store.retention import backdated_days
 from gfil.store.retention import rules as retention_rules
 from gfil.store.retention.backdated_days import BackdatedDays
-from gfil.store.retention.rules import DEFAULTS, FOREVER, WHATS, BadPeriod, Period, parse_period
+from gfil.store.retention.rules import DEFAULTS, FOREVER, SUBJECTS, BadPeriod, Period, parse_period
 from gfil.store.symbols import Symbol
 from tests.oracle.buckets import DAY, HOUR
 from tests.store.model import write
@@ -44,11 +44,11 @@ def ensure(db: apsw.Connection, name: str = "EURUSD") -> Symbol:
 
 
 def marks(db: apsw.Connection) -> tuple[list, list]:
-    """The imported and the received days, as how many days ago they were."""
-    imported = connection.query_all(db, "SELECT series % 32, day FROM backdated_day ORDER BY 1, 2")
+    """Return the backdated and the received days, as their ages in days."""
+    backdated = connection.query_all(db, "SELECT series % 32, day FROM backdated_day ORDER BY 1, 2")
     received = connection.query_all(db, "SELECT day, time FROM received_day ORDER BY day")
     return (
-        [(number, (TODAY - day) // DAY) for number, day in imported],
+        [(number, (TODAY - day) // DAY) for number, day in backdated],
         [((TODAY - day) // DAY, time - NOW) for day, time in received],
     )
 
@@ -67,7 +67,7 @@ def marks(db: apsw.Connection) -> tuple[list, list]:
         ("forever", FOREVER, "forever"),
     ],
 )
-def test_a_time_has_one_spelling(text: str, keep: Period, name: str) -> None:
+def test_period_has_canonical_spelling(text: str, keep: Period, name: str) -> None:
     assert parse_period(text) == keep
     assert parse_period(keep.name) == keep
     assert keep.name == name
@@ -92,7 +92,7 @@ def test_a_time_has_one_spelling(text: str, keep: Period, name: str) -> None:
         "x",
     ],
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_invalid_period_is_refused(text: str) -> None:
     with pytest.raises(BadPeriod):
         parse_period(text)
 
@@ -111,21 +111,21 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         ("25y", "2024-12-31T08:00", "1999-12-31"),
     ],
 )
-def test_a_day_is_older_when_all_of_it_is(text: str, now: str, first: str) -> None:
+def test_cutoff_is_first_day_partly_within_period(text: str, now: str, first: str) -> None:
     assert retention_rules.cutoff(parse_period(text), at(now)) == at(first)
 
 
-def test_what_is_kept_for_ever_is_older_never() -> None:
+def test_forever_has_no_cutoff() -> None:
     assert retention_rules.cutoff(FOREVER, NOW) == at("1900-01-01")
     assert retention_rules.cutoff(parse_period("200y"), NOW) < at("1900-01-01")
 
 
-def test_minutes_are_kept_three_months_and_ticks_a_week_unless_told(db: apsw.Connection) -> None:
-    assert retention_rules.read_rules(db) == dict.fromkeys(WHATS, FOREVER) | DEFAULTS
+def test_default_retention_is_three_months_of_m1_and_a_week_of_ticks(db: apsw.Connection) -> None:
+    assert retention_rules.read_rules(db) == dict.fromkeys(SUBJECTS, FOREVER) | DEFAULTS
     assert [DEFAULTS["ticks"].name, DEFAULTS["M1"].name] == ["7d", "3months"]
 
 
-def test_a_symbols_rules_go_before_those_for_all(db: apsw.Connection) -> None:
+def test_symbol_rule_overrides_general_rule(db: apsw.Connection) -> None:
     symbol, other = ensure(db), ensure(db, "XAUUSD")
     put(db, M1="1y")
     put(db, symbol, M1="2y", ticks="1d")
@@ -141,7 +141,7 @@ def test_a_symbols_rules_go_before_those_for_all(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "told"),
+    ("rules", "reason"),
     [
         ({"ticks": "1y"}, "ticks would be kept 1y and M1 only 3months"),
         ({"M1": "2y", "M5": "1y"}, "say M1=1y"),
@@ -150,12 +150,12 @@ def test_a_symbols_rules_go_before_those_for_all(db: apsw.Connection) -> None:
         ({"W1": "1y", "MN1": "6months"}, "say M5=1y M15=1y M30=1y H1=1y H4=1y D1=1y"),
     ],
 )
-def test_what_is_finer_may_not_be_kept_longer(
-    db: apsw.Connection, rules: dict[str, str], told: str
+def test_finer_timeframe_may_not_be_kept_longer(
+    db: apsw.Connection, rules: dict[str, str], reason: str
 ) -> None:
-    with pytest.raises(BadPeriod, match=told):
+    with pytest.raises(BadPeriod, match=reason):
         put(db, **rules)
-    assert retention_rules.read_rules(db) == dict.fromkeys(WHATS, FOREVER) | DEFAULTS
+    assert retention_rules.read_rules(db) == dict.fromkeys(SUBJECTS, FOREVER) | DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -168,20 +168,20 @@ def test_what_is_finer_may_not_be_kept_longer(
         dict.fromkeys(("M1", "M5", "M15", "M30", "H1"), "1y"),
     ],
 )
-def test_what_is_coarser_may_be_kept_longer(db: apsw.Connection, rules: dict[str, str]) -> None:
+def test_coarser_timeframe_may_be_kept_longer(db: apsw.Connection, rules: dict[str, str]) -> None:
     put(db, **rules)
     kept = retention_rules.read_rules(db)
     assert {what: kept[what].name for what in rules} == rules
 
 
-def test_a_symbols_own_rule_may_not_contradict_the_general_ones(db: apsw.Connection) -> None:
+def test_symbol_rule_may_not_contradict_general_rules(db: apsw.Connection) -> None:
     symbol = ensure(db)
     put(db, M5="1y")
     with pytest.raises(BadPeriod, match="M1 of EURUSD would be kept 2y"):
         put(db, symbol, M1="2y")
 
 
-def test_months_and_days_never_leave_minutes_longer_than_what_is_made_of_them(
+def test_cutoffs_of_months_and_days_stay_ordered(
     db: apsw.Connection,
 ) -> None:
     put(db, M1="91d", M5="3months")
@@ -192,16 +192,16 @@ def test_months_and_days_never_leave_minutes_longer_than_what_is_made_of_them(
 
 
 @pytest.mark.parametrize("text", ["Ticks", "5m", "M5", "5", "1h", "D"])
-def test_what_a_rule_is_for_is_spelled_as_anywhere(text: str) -> None:
-    assert retention_rules.parse_subject(text) in WHATS
+def test_subject_accepts_every_spelling_of_timeframe(text: str) -> None:
+    assert retention_rules.parse_subject(text) in SUBJECTS
 
 
-def test_what_a_rule_is_for_must_be_there() -> None:
+def test_unknown_subject_is_refused() -> None:
     with pytest.raises(BadParameter, match="unknown timeframe"):
         retention_rules.parse_subject("M7")
 
 
-def test_a_write_is_remembered_by_its_days_and_the_hour(db: apsw.Connection) -> None:
+def test_write_records_received_days_and_hour(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(2, 1.9, 1), now=NOW + 100)
     assert marks(db) == ([], [(2, 0), (1, 0)])
     write(db, "EURUSD", "M1", minutes(2, 1.9, 1), now=NOW + 4000)
@@ -212,27 +212,27 @@ def test_a_write_is_remembered_by_its_days_and_the_hour(db: apsw.Connection) -> 
     assert marks(db) == ([], [(2, HOUR), (1, 0)])
 
 
-def test_a_row_older_than_kept_marks_an_empty_day_as_imported(db: apsw.Connection) -> None:
+def test_row_past_retention_records_backdated_day(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(100), now=NOW - 50 * DAY)
     assert marks(db)[0] == []
     done = write(db, "EURUSD", "M1", minutes(201, 200.5, 99.9, 100, 90, 0), now=NOW)
     assert marks(db)[0] == [(0, 201)]
-    assert done.imported == (TODAY - 201 * DAY,)
+    assert done.backdated == (TODAY - 201 * DAY,)
     write(db, "EURUSD", "D1", [((TODAY - 300 * DAY, TODAY - 299 * DAY), FLAT)], now=NOW)
     assert marks(db)[0] == [(0, 201)]
 
 
-def test_ticks_have_their_own_days(db: apsw.Connection) -> None:
+def test_ticks_have_separate_backdated_days(db: apsw.Connection) -> None:
     symbol = ensure(db)
     times = [(TODAY - days * DAY) * 1000 for days in (9, 8, 6)]
     columns = ticks.Ticks(times, *[[1.0] * 3] * 3, [0.0] * 3, [6] * 3)
     with connection.transaction(db):
         done = ticks.write_ticks(db, symbol, columns, now=NOW)
     assert marks(db) == ([(31, 9), (31, 8)], [(9, 0), (8, 0), (6, 0)])
-    assert done.imported == (TODAY - 9 * DAY, TODAY - 8 * DAY)
+    assert done.backdated == (TODAY - 9 * DAY, TODAY - 8 * DAY)
 
 
-def test_imported_days_are_listed_while_they_hold_something(db: apsw.Connection) -> None:
+def test_backdated_days_are_listed_while_they_have_rows(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(400, 399, 200), now=NOW)
     symbol = symbols.read(db, "EURUSD")
     first, last = TODAY - 400 * DAY, TODAY - 200 * DAY
@@ -246,10 +246,10 @@ def test_imported_days_are_listed_while_they_hold_something(db: apsw.Connection)
     ]
 
 
-def test_imported_days_are_counted_as_they_are_listed_whether_or_not_they_hold_anything(
+def test_backdated_days_are_counted_also_without_rows(
     db: apsw.Connection,
 ) -> None:
-    """Until a prune has forgotten those that do not."""
+    """Until a prune deletes the records of those without."""
     write(db, "EURUSD", "M1", minutes(400, 399, 200), now=NOW)
     write(db, "OTHER", "M1", minutes(500), now=NOW)
     symbol = symbols.read(db, "EURUSD")
@@ -271,7 +271,7 @@ def test_imported_days_are_counted_as_they_are_listed_whether_or_not_they_hold_a
     assert backdated_days.count_backdated(db, symbol, NOW) == []
 
 
-def test_nothing_is_remembered_of_a_deleted_symbol(db: apsw.Connection) -> None:
+def test_sweep_removes_day_records_of_deleted_symbol(db: apsw.Connection) -> None:
     write(db, "EURUSD", "M1", minutes(200), now=NOW)
     symbol = symbols.read(db, "EURUSD")
     put(db, symbol, M1="1y")

@@ -1,4 +1,4 @@
-"""`GET /api/v1/candles`: whole answers, pages both ways, tags, and a sentence for every mistake."""
+"""`/api/v1/candles`: answers, pages in both directions, tags, refusals; export; deletion."""
 
 import base64
 import gzip
@@ -21,11 +21,11 @@ PATH = "/api/v1/candles"
 
 @pytest.fixture(autouse=True)
 def _filled(hours: Path) -> None:
-    """Every test here asks about the same three days."""
+    """Every test reads the same three days."""
 
 
 def ask(client: FlaskClient, **parameters: Any) -> dict[str, Any]:
-    """Return the answer to a question that must succeed."""
+    """Return the answer to a request that must succeed."""
     names = {name.rstrip("_"): value for name, value in parameters.items()}
     response = client.get(PATH, query_string={"symbol": "EUR_USD", **names})
     assert response.status_code == 200, response.data
@@ -34,8 +34,7 @@ def ask(client: FlaskClient, **parameters: Any) -> dict[str, Any]:
     return answer
 
 
-def test_the_newest_candles_come_without_from(client: FlaskClient, hours: Path) -> None:
-    """All fields of the answer, compared whole."""
+def test_newest_candles_are_listed_without_from(client: FlaskClient, hours: Path) -> None:
     epoch, change = connection.read_state(connection.connect(hours, readonly=True))
     assert ask(client, tf="1d", limit=2) | {"next_cursor": ""} == {
         "symbol": "EUR_USD",
@@ -54,10 +53,9 @@ def test_the_newest_candles_come_without_from(client: FlaskClient, hours: Path) 
 
 @pytest.mark.parametrize("tf", ["H1", "H2", "H4"])
 @pytest.mark.parametrize("clock", ["UTC", "Europe/Athens", "nyclose", "+01:00"])
-def test_pages_in_both_directions_hold_the_same_candles(
+def test_pages_forward_and_backward_hold_the_same_candles(
     client: FlaskClient, tf: str, clock: str
 ) -> None:
-    """No candle is missing or doubled where pages meet."""
     whole = ask(client, tf=tf, clock=clock, limit=10_000)["candles"]
     assert whole
     for start in ({}, {"from_": 0}):
@@ -77,23 +75,20 @@ def test_pages_in_both_directions_hold_the_same_candles(
         assert [candle for page in ordered for candle in page] == whole
 
 
-def test_a_range_holds_every_candle_that_starts_in_it_from_its_full_bucket(
+def test_range_holds_every_candle_that_starts_in_it_from_its_full_bucket(
     client: FlaskClient,
 ) -> None:
-    """The bucket reaches beyond `to`; one that began before `from` is not in the answer."""
     found = ask(client, tf="H4", from_=MONDAY + 1, to=MONDAY + 4 * 3600 + 1)["candles"]
     assert found == [[MONDAY + 4 * 3600, 4.0, 7.0, 4.0, 7.0, 26.0]]
 
 
-def test_no_data_in_range_is_an_empty_answer(client: FlaskClient) -> None:
-    """Nothing is invented, and it is no error."""
+def test_range_without_data_is_an_empty_answer(client: FlaskClient) -> None:
     assert ask(client, tf="H1", to=MONDAY)["candles"] == []
     assert ask(client, tf="W1", from_=MONDAY + 3 * DAY, clock="nyclose")["candles"] == []
     assert ask(client, tf="H1", from_=99_999_999_999)["candles"] == []
 
 
-def test_a_blank_is_read_as_the_plus_it_was(client: FlaskClient) -> None:
-    """What an unescaped `+` in a URL becomes."""
+def test_unescaped_plus_in_clock_is_read_as_plus(client: FlaskClient) -> None:
     response = client.get(f"{PATH}?symbol=EUR_USD&tf=H1&clock=America/New_York+07:00&limit=1")
     assert response.status_code == 200
     assert response.json is not None
@@ -101,13 +96,11 @@ def test_a_blank_is_read_as_the_plus_it_was(client: FlaskClient) -> None:
 
 
 def test_times_may_be_iso_8601(client: FlaskClient) -> None:
-    """Without an offset it is UTC."""
     for text in ("2024-12-31", "2024-12-31T00:00:00Z", "2024-12-31T02:00:00 02:00", "1735603200"):
         assert ask(client, tf="H1", from_=text, limit=1)["candles"][0][0] == MONDAY + DAY
 
 
-def test_the_forming_candle_is_named_until_its_bucket_ends(client: FlaskClient) -> None:
-    """By the server's clock."""
+def test_forming_candle_is_named_until_its_bucket_ends(client: FlaskClient) -> None:
     with freeze_time("2025-01-01T23:59:59Z"):
         assert ask(client, tf="D1")["forming"] == MONDAY + 2 * DAY
         assert ask(client, tf="D1", to=MONDAY + DAY)["forming"] is None
@@ -115,7 +108,7 @@ def test_the_forming_candle_is_named_until_its_bucket_ends(client: FlaskClient) 
         assert ask(client, tf="D1")["forming"] is None
 
 
-def test_an_unchanged_answer_is_304(client: FlaskClient, hours: Path) -> None:
+def test_unchanged_answer_is_304(client: FlaskClient, hours: Path) -> None:
     """The tag changes with the symbol, the format and the end of the forming candle."""
     question = f"{PATH}?symbol=EUR_USD&tf=D1"
     with freeze_time("2025-01-01T12:00:00Z"):
@@ -137,8 +130,7 @@ def test_an_unchanged_answer_is_304(client: FlaskClient, hours: Path) -> None:
         assert client.get(question, headers={"If-None-Match": tag}).status_code == 200
 
 
-def test_csv_is_sent_to_who_accepts_it(client: FlaskClient) -> None:
-    """The same header as the exported files."""
+def test_csv_is_sent_if_accepted(client: FlaskClient) -> None:
     response = client.get(f"{PATH}?symbol=EUR_USD&tf=D1&limit=1", headers={"Accept": "text/csv"})
     assert response.content_type == "text/csv; charset=utf-8"
     assert response.text == (
@@ -146,8 +138,7 @@ def test_csv_is_sent_to_who_accepts_it(client: FlaskClient) -> None:
     )
 
 
-def test_a_large_answer_is_compressed_for_who_takes_it(client: FlaskClient) -> None:
-    """And only then."""
+def test_large_answer_is_compressed_if_accepted(client: FlaskClient) -> None:
     question = f"{PATH}?symbol=EUR_USD&tf=H1"
     plain = client.get(question)
     packed = client.get(question, headers={"Accept-Encoding": "gzip"})
@@ -166,11 +157,11 @@ def test_a_large_answer_is_compressed_for_who_takes_it(client: FlaskClient) -> N
         ("symbol=EUR_USD&tf=H1&tf=H4", "tf is given 2 times"),
         ("symbol=EUR_USD&tf=H1&clock=Europe/Atlantis", "unknown clock"),
         ("symbol=EUR_USD&tf=H1&clock=%2B14:01", "unknown clock"),
-        ("symbol=EUR_USD&tf=H1&limit=0", "limit must be a whole number from 1 to 10000"),
-        ("symbol=EUR_USD&tf=H1&limit=10001", "limit must be a whole number from 1 to 10000"),
-        ("symbol=EUR_USD&tf=H1&limit=-1", "limit must be a whole number from 1 to 10000"),
-        ("symbol=EUR_USD&tf=H1&limit=1e3", "limit must be a whole number from 1 to 10000"),
-        ("symbol=EUR_USD&tf=H1&limit=%D9%A3", "limit must be a whole number from 1 to 10000"),
+        ("symbol=EUR_USD&tf=H1&limit=0", "limit must be a whole number from 1 to 10,000"),
+        ("symbol=EUR_USD&tf=H1&limit=10001", "limit must be a whole number from 1 to 10,000"),
+        ("symbol=EUR_USD&tf=H1&limit=-1", "limit must be a whole number from 1 to 10,000"),
+        ("symbol=EUR_USD&tf=H1&limit=1e3", "limit must be a whole number from 1 to 10,000"),
+        ("symbol=EUR_USD&tf=H1&limit=%D9%A3", "limit must be a whole number from 1 to 10,000"),
         ("symbol=EUR_USD&tf=H1&from=1735516800000", "milliseconds?"),
         ("symbol=EUR_USD&tf=H1&from=-1735516800000", "milliseconds?"),
         ("symbol=EUR_USD&tf=H1&from=2024-13-01", "bad time '2024-13-01'"),
@@ -187,10 +178,9 @@ def test_a_large_answer_is_compressed_for_who_takes_it(client: FlaskClient) -> N
         ),
     ],
 )
-def test_a_bad_parameter_is_refused_with_a_sentence(
+def test_bad_parameter_is_refused_with_a_sentence(
     client: FlaskClient, query: str, sentence: str
 ) -> None:
-    """Nothing is clamped or guessed."""
     response = client.get(f"{PATH}?{query}")
     assert response.status_code == 400
     assert response.content_type == "application/problem+json"
@@ -200,16 +190,14 @@ def test_a_bad_parameter_is_refused_with_a_sentence(
     assert sentence in problem["detail"]
 
 
-def test_a_cursor_of_another_query_is_refused(client: FlaskClient) -> None:
-    """A page of something else would look like data."""
+def test_cursor_of_another_query_is_refused(client: FlaskClient) -> None:
     cursor = ask(client, tf="H1", limit=5)["next_cursor"]
     for other in ("tf=H4", "tf=H1&from=0", "tf=H1&clock=EET", "tf=H1&to=1735599999"):
         response = client.get(f"{PATH}?symbol=EUR_USD&{other}&cursor={cursor}")
         assert response.status_code == 400, other
 
 
-def test_an_unknown_symbol_is_404(client: FlaskClient) -> None:
-    """Whatever its name looks like."""
+def test_unknown_symbol_is_404(client: FlaskClient) -> None:
     for name in (
         "NOPE",
         "'; DROP TABLE candle; --",
@@ -224,15 +212,13 @@ def test_an_unknown_symbol_is_404(client: FlaskClient) -> None:
         assert response.json["type"] == "symbol_unknown"
 
 
-def test_a_symbol_is_found_in_any_case(client: FlaskClient) -> None:
-    """And answered by the name it has."""
+def test_symbol_is_found_in_any_case(client: FlaskClient) -> None:
     response = client.get(f"{PATH}?symbol=eur_usd&tf=H1")
     assert response.json is not None
     assert response.json["symbol"] == "EUR_USD"
 
 
 def test_export_sends_the_whole_range(client: FlaskClient) -> None:
-    """More than a page of candles would."""
     response = client.get("/api/v1/export?symbol=EUR_USD&tf=H1&format=csv&from=1735516800")
     lines = response.text.splitlines()
     assert lines[0] == "time,open,high,low,close,volume"
@@ -252,7 +238,6 @@ def test_export_sends_the_whole_range(client: FlaskClient) -> None:
     ],
 )
 def test_export_refuses_before_it_streams(client: FlaskClient, query: str, status: int) -> None:
-    """A refusal is a problem document, never a file."""
     response = client.get(f"/api/v1/export?{query}")
     assert response.status_code == status
     assert response.content_type == "application/problem+json"
@@ -261,18 +246,16 @@ def test_export_refuses_before_it_streams(client: FlaskClient, query: str, statu
 @pytest.mark.parametrize("tf", ["M1", "H1", "H2", "W1", "MN1"])
 @pytest.mark.parametrize("clock", ["UTC", "Europe/Athens"])
 @pytest.mark.parametrize("time", ["-99999999999", "0001-01-01", "9999-12-31", "99999999999"])
-def test_times_far_from_any_candle_are_an_empty_answer_or_all(
+def test_times_far_from_any_candle_cause_no_error(
     client: FlaskClient, tf: str, clock: str, time: str
 ) -> None:
-    """And no arithmetic breaks on them."""
     for query in ({"from_": time}, {"to": time}, {"from_": time, "to": time}):
         assert len(ask(client, tf=tf, clock=clock, **query)["candles"]) <= 72
 
 
 @pytest.mark.parametrize("place", [2**63, -(2**63) - 1, 10**30, -(10**11), None, True, 1.5, "1"])
 @pytest.mark.parametrize("tf", ["H1", "MN1"])
-def test_a_forged_cursor_is_refused(client: FlaskClient, tf: str, place: object) -> None:
-    """Well-formed, of this very query, and leading nowhere."""
+def test_forged_cursor_is_refused(client: FlaskClient, tf: str, place: object) -> None:
     text = json.dumps(["EUR_USD", tf, "UTC", None, None, place]).encode()
     cursor = base64.urlsafe_b64encode(text).decode().rstrip("=")
     response = client.get(f"{PATH}?symbol=EUR_USD&tf={tf}&cursor={cursor}")
@@ -282,14 +265,15 @@ def test_a_forged_cursor_is_refused(client: FlaskClient, tf: str, place: object)
 
 
 def delete(client: FlaskClient, path: Path, query: str) -> tuple[int, Any]:
-    """Delete as an admin; return the status and what was answered."""
+    """Delete as an admin; return status and answer."""
     headers = {"X-API-Key": make_key(path, "admin")}
     answer = client.delete(f"/api/v1/candles?symbol=EUR_USD&{query}", headers=headers)
     return answer.status_code, answer.json
 
 
-def test_a_range_is_deleted_and_what_overlaps_is_named(client: FlaskClient, hours: Path) -> None:
-    """What was derived from it follows."""
+def test_delete_removes_a_range_and_names_overlapping_candles(
+    client: FlaskClient, hours: Path
+) -> None:
     query = f"from={MONDAY + 1800}&to={MONDAY + 4 * 3600}"
     warning = "the H1 of 2024-12-30T00:00:00Z lies only partly in the range and stays"
     told = {"deleted": 3, "ticks": 0, "change": 2, "warnings": [warning]}
@@ -304,6 +288,7 @@ def test_a_range_is_deleted_and_what_overlaps_is_named(client: FlaskClient, hour
 @pytest.mark.parametrize(
     "query", ["", "from=0", "to=9", "from=9&to=8", "from=0&to=1&tf=M7", "from=0&to=99999999999999"]
 )
-def test_a_range_to_delete_has_two_ends(client: FlaskClient, hours: Path, query: str) -> None:
-    """Nobody deletes all by forgetting one."""
+def test_delete_requires_both_ends_of_the_range(
+    client: FlaskClient, hours: Path, query: str
+) -> None:
     assert delete(client, hours, query)[0] == 400

@@ -1,4 +1,4 @@
-"""`/api/v1/gaps`: the minutes that are missing, as a pump asks for them."""
+"""`/api/v1/gaps`: missing minutes of a symbol."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ ROUTE = "/api/v1/gaps?symbol=DAX"
 
 @pytest.fixture
 def holes(db_path: Path) -> list[dict[str, object]]:
-    """Twenty Mondays of an hour each, two of which lack some of it: told as the route tells."""
+    """Twenty Mondays of one hour, two of them with gaps; the gaps as the route answers them."""
     missing = {2: range(10, 30), 17: range(50, 60)}
     told: list[dict[str, object]] = []
     for week in range(20):
@@ -33,18 +33,16 @@ def holes(db_path: Path) -> list[dict[str, object]]:
     return told
 
 
-def test_a_whole_range_is_told(client: FlaskClient, holes: list[dict[str, object]]) -> None:
-    """Under the symbol's own name, however it was asked for."""
+def test_gaps_of_a_range_are_listed(client: FlaskClient, holes: list[dict[str, object]]) -> None:
     response = client.get(f"/api/v1/gaps?symbol=dax&from={MONDAY}&to=2025-12-01T00:00:00Z")
     assert (response.status_code, response.content_type) == (200, "application/json")
     assert response.headers["Cache-Control"] == "private, no-cache"
     assert response.json == {"gaps": holes}
 
 
-def test_without_from_twelve_weeks_are_told(
+def test_gaps_of_twelve_weeks_are_listed_without_from(
     client: FlaskClient, holes: list[dict[str, object]]
 ) -> None:
-    """Back from now, from what the range ends at, or from the newest M1 where that is older."""
     assert client.get(ROUTE).json == {"gaps": holes[1:]}
     to = MONDAY + 10 * WEEK
     assert client.get(f"{ROUTE}&to={to}").json == {"gaps": holes[:1]}
@@ -52,10 +50,9 @@ def test_without_from_twelve_weeks_are_told(
         assert client.get(ROUTE).json == {"gaps": []}
 
 
-def test_an_outage_that_lasts_is_told_up_to_now(
+def test_current_outage_is_a_gap_up_to_now(
     client: FlaskClient, holes: list[dict[str, object]]
 ) -> None:
-    """As long as it is not so long that the symbol has ended."""
     opens = MONDAY + 20 * WEEK + OPENS
     lasting = {"symbol": "DAX", "from": opens, "to": opens + 7 * MINUTE, "minutes": 7}
     with freeze_time(clocks.format_instant(opens + 7 * MINUTE + 59)):
@@ -66,10 +63,9 @@ def test_an_outage_that_lasts_is_told_up_to_now(
         assert client.get(f"{ROUTE}&from={opens - DAY}").json == {"gaps": []}
 
 
-def test_many_gaps_are_sent_in_pieces(
+def test_gaps_sent_in_pieces_are_the_same_json(
     client: FlaskClient, holes: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one gap each, which together are the same JSON."""
     monkeypatch.setattr(gaps, "PIECE_GAPS", 1)
     pieces = [*client.get(f"{ROUTE}&from=0").iter_encoded()]
     assert len(pieces) == len(holes) + 1
@@ -77,16 +73,14 @@ def test_many_gaps_are_sent_in_pieces(
 
 
 @pytest.mark.usefixtures("hours")
-def test_a_symbol_without_minutes_has_none(client: FlaskClient) -> None:
-    """It has hours alone."""
+def test_symbol_without_m1_has_no_gaps(client: FlaskClient) -> None:
     assert client.get("/api/v1/gaps?symbol=EUR_USD&from=2024-12-01").json == {"gaps": []}
 
 
 @pytest.mark.parametrize("query", ["&from=9999999999", "&to=1000", "&from=5&to=5", "&from=-1&to=0"])
-def test_a_range_outside_of_what_is_held_has_none(
+def test_range_without_data_has_no_gaps(
     client: FlaskClient, holes: list[dict[str, object]], query: str
 ) -> None:
-    """Nor is it an error."""
     response = client.get(ROUTE + query)
     assert (response.status_code, response.json) == (200, {"gaps": []})
 
@@ -106,10 +100,9 @@ def test_a_range_outside_of_what_is_held_has_none(
         ("symbol=DAX&from=2&from=3", 400, "from is given 2 times"),
     ],
 )
-def test_bad_questions_are_refused(
+def test_bad_parameters_of_gaps_are_refused(
     client: FlaskClient, holes: list[dict[str, object]], query: str, status: int, detail: str
 ) -> None:
-    """As a problem document, whole."""
     response = client.get(f"/api/v1/gaps?{query}")
     assert (response.status_code, response.content_type) == (status, "application/problem+json")
     assert response.json is not None

@@ -1,4 +1,4 @@
-"""Tests of gfil/web/health.py: alive, and ready or why not."""
+"""`/healthz` and `/readyz`: alive, and ready or the reasons."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ MONDAY = 1735516800  # 2024-12-30T00:00Z
 
 
 def problems(client: FlaskClient, path: str = "/readyz") -> list[str]:
-    """What is wrong, told in the shape of every error, and nothing of where on the machine."""
+    """The problems of a 503 answer, which names no path of the machine."""
     answer = client.get(path)
     assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
     assert answer.json is not None
@@ -40,33 +40,32 @@ def problems(client: FlaskClient, path: str = "/readyz") -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz?stale=0", "/readyz?stale=1"])
-def test_a_sound_server_is_alive_and_ready(settings: Settings, path: str) -> None:
-    """To anybody, also through a proxy."""
+def test_sound_server_is_alive_and_ready(settings: Settings, path: str) -> None:
     for client in (client_with(settings, "key"), client_with(settings, None, loopback=True)):
         answer = client.get(path, headers={"X-Forwarded-For": "203.0.113.9"})
         assert (answer.status_code, answer.json) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("stale", ["2", "yes", "-1", "1&stale=1"])
-def test_stale_is_0_or_1(client: FlaskClient, stale: str) -> None:
+def test_stale_must_be_a_flag(client: FlaskClient, stale: str) -> None:
     assert client.get(f"/readyz?stale={stale}").status_code == 400
 
 
-def test_on_a_disk_that_cannot_be_read_it_is_not_ready(settings: Settings) -> None:
+def test_unreadable_database_is_not_ready(settings: Settings) -> None:
     client = client_with(settings, "public")
     pool = client.application.extensions["pool"]
     other = connection.connect(settings.db)
     with mounted() as disk:
-        pool.give(pool.take())  # one that has read nothing but the schema
+        pool.release(pool.acquire())  # one that has read nothing but the schema
         disk.fault = lambda op: broken() if op.kind == "read" else None
         assert problems(client) == ["the database cannot be read"]
         disk.fault = None
         assert client.get("/readyz").status_code == 200
-        pool.take().close()
+        pool.acquire().close()
     other.close()
 
 
-def test_without_a_database_it_is_not_ready(settings: Settings) -> None:
+def test_missing_database_is_not_ready(settings: Settings) -> None:
     client = client_with(settings, "public")
     settings.db.rename(settings.db.with_suffix(".away"))
     assert problems(client) == ["the database cannot be read"]
@@ -76,26 +75,22 @@ def test_without_a_database_it_is_not_ready(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no database" * 1000])
-def test_with_anything_else_in_its_place_it_is_not_ready(
-    settings: Settings, content: bytes
-) -> None:
+def test_foreign_file_is_not_ready(settings: Settings, content: bytes) -> None:
     for path in settings.db.parent.glob(settings.db.name + "*"):
         path.unlink()
     settings.db.write_bytes(content)
     assert problems(client_with(settings, "public")) == ["the database cannot be read"]
 
 
-def test_below_the_floor_of_the_disk_it_is_not_ready(settings: Settings) -> None:
-    """Reading goes on."""
+def test_disk_below_its_floor_is_not_ready(settings: Settings) -> None:
     client = client_with(replace(settings, min_free_mb=1_000_000_000), "public")
     assert problems(client) == [
-        "nothing is taken in: less than GFIL_MIN_FREE_MB (1000000000 MB) is free"
+        "nothing is stored: less than GFIL_MIN_FREE_MB (1,000,000,000 MB) is free"
     ]
     assert client.get("/api/v1/symbols").status_code == 200
 
 
-def test_a_disk_that_failed_makes_it_not_ready_until_the_check(settings: Settings) -> None:
-    """Reading goes on."""
+def test_failed_disk_is_not_ready_until_the_check(settings: Settings) -> None:
     app = create_app(settings)
     client, writer = app.test_client(), app.extensions["writer"]
     writer.failstop.join(lambda: None)  # as in a worker: a fresh one has to check
@@ -110,7 +105,7 @@ def test_a_disk_that_failed_makes_it_not_ready_until_the_check(settings: Setting
 
 @pytest.fixture
 def quiet(db_path: Path) -> Path:
-    """Two symbols that trade on Mondays around noon; on the ninth one of them is late."""
+    """Two symbols that trade on Mondays around noon; on the ninth Monday one is late."""
     for name, late_s in (("FRESH", 0), ("LATE", 3600)):
         for week in range(9):
             length = 120 if week < 8 else 120 - late_s // 60
@@ -119,9 +114,7 @@ def quiet(db_path: Path) -> Path:
     return db_path
 
 
-def test_stale_symbols_are_counted_where_that_is_asked_for(
-    client: FlaskClient, quiet: Path
-) -> None:
+def test_stale_symbols_are_counted_with_stale_1(client: FlaskClient, quiet: Path) -> None:
     def at(seconds: int) -> str:
         return clocks.format_instant(MONDAY + 8 * WEEK + 12 * 3600 + seconds)
 

@@ -1,4 +1,4 @@
-"""`/api/v1/symbols` and `/api/v1/symbols/S`: read, changed, deleted."""
+"""`/api/v1/symbols`: list, show, update and delete symbols."""
 
 from pathlib import Path
 from typing import Any
@@ -38,18 +38,15 @@ FACTS = {
 }
 
 
-def test_no_symbols_is_an_empty_list(client: FlaskClient) -> None:
-    """As in a database just made."""
+def test_empty_database_lists_no_symbols(client: FlaskClient) -> None:
     assert client.get("/api/v1/symbols").json == {"symbols": []}
 
 
-def test_the_list_tells_the_newest_price(client: FlaskClient, hours: Path) -> None:
-    """Every field, compared whole."""
+def test_list_has_the_newest_price_of_each_symbol(client: FlaskClient, hours: Path) -> None:
     assert client.get("/api/v1/symbols").json == {"symbols": [FACTS]}
 
 
-def test_one_symbol_tells_what_is_held_of_it(client: FlaskClient, hours: Path) -> None:
-    """Found in any case; kept on each clock that is its own."""
+def test_symbol_lists_its_stored_ranges(client: FlaskClient, hours: Path) -> None:
     db = connection.connect(hours)
     with connection.transaction(db):
         symbol = symbols.read(db, "EUR_USD")
@@ -80,8 +77,7 @@ def test_one_symbol_tells_what_is_held_of_it(client: FlaskClient, hours: Path) -
     }
 
 
-def test_the_newest_tick_is_told(client: FlaskClient, db_path: Path) -> None:
-    """As it came, and the price that counts as the last one."""
+def test_symbol_has_its_newest_tick(client: FlaskClient, db_path: Path) -> None:
     time_msc = MONDAY * 1000 + 1
     tick = {"symbol": "T", "time_msc": time_msc, "bid": 1.5, "ask": 1.75}
     older = tick | {"time_msc": time_msc - 1, "bid": 9}
@@ -93,16 +89,14 @@ def test_the_newest_tick_is_told(client: FlaskClient, db_path: Path) -> None:
     assert {name: told[name] for name in expected} == expected
 
 
-def test_an_unknown_symbol_is_404(client: FlaskClient, hours: Path) -> None:
-    """As a problem document."""
+def test_unknown_symbol_is_404(client: FlaskClient, hours: Path) -> None:
     response = client.get("/api/v1/symbols/NOPE")
     assert (response.status_code, response.content_type) == (404, "application/problem+json")
 
 
-def test_a_symbol_is_stale_after_ten_minutes_in_which_it_usually_trades(
+def test_symbol_is_stale_after_ten_minutes_of_normal_trading(
     client: FlaskClient, db_path: Path
 ) -> None:
-    """The night between does not count."""
     from gfil import timeframes
     from gfil.store.candles.write import CandleColumns
 
@@ -141,17 +135,14 @@ def test_a_symbol_is_stale_after_ten_minutes_in_which_it_usually_trades(
 
 
 def change(client: FlaskClient, secret: str, facts: Any, name: str = "EUR_USD") -> tuple[int, Any]:
-    """Send facts; return the status and what was answered."""
+    """Send settings; return status and answer."""
     given = {"data": facts} if isinstance(facts, bytes) else {"json": facts}
     headers = {"X-API-Key": secret}
     answer = client.patch(f"/api/v1/symbols/{name}", headers=headers, **given)
     return answer.status_code, answer.json
 
 
-def test_facts_are_set_and_unset_and_the_answer_is_the_symbol(
-    client: FlaskClient, hours: Path
-) -> None:
-    """The same facts again change nothing."""
+def test_settings_are_set_and_unset(client: FlaskClient, hours: Path) -> None:
     secret = make_key(hours, "admin")
     facts = {"description": "Euro", "digits": 5, "base": "E", "quote": "U", "price": "mid"}
     status, told = change(client, secret, facts | {"clock": "nyclose"}, "eur_usd")
@@ -166,10 +157,9 @@ def test_facts_are_set_and_unset_and_the_answer_is_the_symbol(
 
 
 @pytest.mark.parametrize("facts", [{"clock": "nyclose"}, {"price": "bid", "digits": 3}])
-def test_clock_and_price_are_for_admins(
+def test_clock_and_price_need_the_scope_admin(
     client: FlaskClient, hours: Path, facts: dict[str, Any]
 ) -> None:
-    """A key that may write sets the rest."""
     secret = make_key(hours)
     status, told = change(client, secret, facts)
     assert (status, told["type"]) == (403, "forbidden")
@@ -187,26 +177,25 @@ def test_clock_and_price_are_for_admins(
     ],
     ids=str,
 )
-def test_bad_facts_are_refused(client: FlaskClient, hours: Path, facts: Any) -> None:
-    """And nothing is set."""
+def test_bad_settings_are_refused_and_nothing_is_set(
+    client: FlaskClient, hours: Path, facts: Any
+) -> None:
     before = client.get("/api/v1/symbols/EUR_USD").json
     status, told = change(client, make_key(hours, "admin"), facts)
     assert (status, told["status"]) == (400, 400)
     assert client.get("/api/v1/symbols/EUR_USD").json == before
 
 
-def test_what_is_unknown_cannot_be_changed_or_deleted(client: FlaskClient, hours: Path) -> None:
-    """404, as for reading."""
+def test_unknown_symbol_cannot_be_changed_or_deleted(client: FlaskClient, hours: Path) -> None:
     secret = make_key(hours, "admin")
     assert change(client, secret, {"digits": 3}, "NOPE")[0] == 404
     answer = client.delete("/api/v1/symbols/NOPE", headers={"X-API-Key": secret})
     assert answer.status_code == 404
 
 
-def test_a_deleted_symbol_is_gone_at_once_and_its_rows_soon_after(
+def test_deleted_symbol_is_gone_at_once_and_its_rows_soon_after(
     client: FlaskClient, hours: Path
 ) -> None:
-    """The answer counts what was stored; a job removes the rows."""
     epoch = client.get("/api/v1/candles?symbol=EUR_USD&tf=H1").json["epoch"]  # type: ignore[index]
     answer = client.delete(
         "/api/v1/symbols/eur_usd", headers={"X-API-Key": make_key(hours, "admin")}
@@ -228,7 +217,7 @@ def sweep(app: Flask) -> None:
         job.run()
 
 
-def test_a_worker_that_ends_leaves_rows_of_a_deleted_symbol_to_others(
+def test_stopping_worker_leaves_deleted_rows_to_other_workers(
     client: FlaskClient, hours: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(symbols_over_http, "SWEEP_ROWS", 10)

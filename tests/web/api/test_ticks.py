@@ -1,4 +1,4 @@
-"""Tests of `GET /api/v1/ticks`."""
+"""`GET /api/v1/ticks`: ranges, pages in both directions, refusals."""
 
 import random
 from pathlib import Path
@@ -19,7 +19,7 @@ START = 1_700_006_400
 
 @pytest.fixture
 def stored(db_path: Path) -> list[Tick]:
-    """Ticks of ten minutes, many to a millisecond, in the database."""
+    """Ticks of ten minutes, several in each millisecond."""
     rng = random.Random(3)
     moments = sorted(START * 1000 + rng.randrange(200) * 3000 for _ in range(300))
     given = [(moment, float(place), 500.5, 0.0, 0.0, 6) for place, moment in enumerate(moments)]
@@ -38,7 +38,7 @@ def ask(client: FlaskClient, query: str) -> dict[str, Any]:
     return answer
 
 
-def test_a_range_is_answered_whole(client: FlaskClient, stored: list[Tick]) -> None:
+def test_ticks_of_a_range_are_listed(client: FlaskClient, stored: list[Tick]) -> None:
     whole = [list(tick) for tick in stored]
     assert ask(client, "&limit=1000")["ticks"] == whole
     part = ask(client, f"&from={START + 60}&to={START + 120}&limit=100000")
@@ -50,10 +50,9 @@ def test_a_range_is_answered_whole(client: FlaskClient, stored: list[Tick]) -> N
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 299, 300])
 @pytest.mark.parametrize("piece", [1, 64, 5000])
-def test_pages_either_way_are_the_whole(
+def test_tick_pages_forward_and_backward_hold_the_same_ticks(
     client: FlaskClient, stored: list[Tick], monkeypatch: pytest.MonkeyPatch, limit: int, piece: int
 ) -> None:
-    """Also where a page ends within a millisecond, and is read in pieces."""
     monkeypatch.setattr(ticks, "PIECE_TICKS", piece)
     for start, until in (("", START + 500), (f"&from={START + 30}", START + 500)):
         pages: list[list[Any]] = []
@@ -84,7 +83,7 @@ def test_pages_either_way_are_the_whole(
         ("symbol=EURUSD&cursor=WyJPVEhFUiIsbnVsbCxudWxsLDEsMF0", 400),
     ],
 )
-def test_what_cannot_be_answered_is_refused(
+def test_bad_parameters_of_ticks_are_refused(
     client: FlaskClient, stored: list[Tick], query: str, status: int
 ) -> None:
     response = client.get(f"/api/v1/ticks?{query}")

@@ -1,4 +1,4 @@
-"""Uploads of candles and ticks: what is stored, what is refused, and in which words."""
+"""Uploads of candles and ticks: stored rows, refusals and their sentences."""
 
 import gzip
 from dataclasses import replace
@@ -25,7 +25,7 @@ FIRST_HOUR = [[START // 3600 * 3600, 1.0, 1.9, 0.9, 1.00002, 4.5]]
 
 
 class Pump:
-    """A program with a key that may write."""
+    """A client with a key of the scope write."""
 
     def __init__(self, client: FlaskClient, secret: str) -> None:
         self.client = client
@@ -48,25 +48,24 @@ class Pump:
 
 
 OLD = (
-    "1 day older than kept, 2023-11-14 to 2023-11-14: "
-    "imported, only `gfil prune --imported` removes them"
+    "1 day older than the retention, 2023-11-14 to 2023-11-14: "
+    "kept as imported until `gfil prune --imported`"
 )
 
 
 @pytest.fixture
 def pump(client: FlaskClient, db_path: Path) -> Pump:
-    """One with the scope `write`."""
+    """A pump with the scope write."""
     return Pump(client, make_key(db_path))
 
 
 def count(**counts: int) -> dict[str, int]:
-    """Return all seven counts, 0 where not given."""
+    """Return all seven counts, 0 unless given."""
     names = ("inserted", "updated", "unchanged", "kept", "duplicates", "rejected")
     return {"rows": sum(counts.values())} | {name: counts.get(name, 0) for name in names}
 
 
-def test_candles_are_stored_and_derived_and_the_answer_counts_them(pump: Pump) -> None:
-    """In the names of files' imports, without a file."""
+def test_candles_are_stored_derived_and_counted(pump: Pump) -> None:
     status, told = pump.post(CANDLES, LINES)
     assert (status, told) == (
         200,
@@ -78,8 +77,7 @@ def test_candles_are_stored_and_derived_and_the_answer_counts_them(pump: Pump) -
     assert pump.candles("H1") == FIRST_HOUR
 
 
-def test_the_same_rows_again_change_nothing_and_say_so(pump: Pump) -> None:
-    """Not even the change number."""
+def test_repeated_rows_change_nothing(pump: Pump) -> None:
     pump.post(CANDLES, LINES)
     _, told = pump.post(CANDLES, LINES)
     assert told | count(unchanged=3) == told
@@ -102,15 +100,13 @@ def test_the_same_rows_again_change_nothing_and_say_so(pump: Pump) -> None:
         ("&clock=+02:00", b"%d,1,2,1,2,5\n" % (START + 7200)),  # a + that nobody escaped
     ],
 )
-def test_any_format_is_read(pump: Pump, query: str, body: Any) -> None:
-    """As the query says, or as the content tells."""
+def test_every_format_is_read(pump: Pump, query: str, body: Any) -> None:
     status, told = pump.post(CANDLES + query, body)
     assert (status, told["inserted"]) == (200, 1), told
     assert pump.candles() == [[START, 1.0, 2.0, 1.0, 2.0, 5.0]]
 
 
-def test_columns_tell_symbol_and_timeframe(pump: Pump) -> None:
-    """Then the query need not."""
+def test_columns_name_symbol_and_timeframe(pump: Pump) -> None:
     body = (
         b"symbol,tf,time,open,high,low,close\nA+B,M1,%d,1,2,1,2\nC,H1,1699999200,1,2,1,2\n" % START
     )
@@ -119,8 +115,7 @@ def test_columns_tell_symbol_and_timeframe(pump: Pump) -> None:
     assert pump.candles(symbol="A+B") == [[START, 1.0, 2.0, 1.0, 2.0, 0.0]]
 
 
-def test_bad_rows_are_named_and_stop_no_good_one(pump: Pump) -> None:
-    """By line and reason."""
+def test_bad_rows_are_named_and_good_rows_stored(pump: Pump) -> None:
     status, told = pump.post(CANDLES, LINES + b"junk\n%d,1,1,1,nan,1\n" % (START + 180))
     assert status == 200
     assert told | count(inserted=3, rejected=2) == told
@@ -128,8 +123,7 @@ def test_bad_rows_are_named_and_stop_no_good_one(pump: Pump) -> None:
     assert told["errors"][0] == {"row": 5, "reason": "missing_field", "text": "junk"}
 
 
-def test_with_abort_one_bad_row_refuses_all(pump: Pump) -> None:
-    """The refusal has the counts."""
+def test_abort_refuses_all_rows_for_one_bad_row(pump: Pump) -> None:
     status, told = pump.post(f"{CANDLES}&on_error=abort", LINES + b"junk\n")
     assert (status, told["type"]) == (422, "refused")
     assert told | count(rejected=4) == told
@@ -137,8 +131,7 @@ def test_with_abort_one_bad_row_refuses_all(pump: Pump) -> None:
     assert pump.candles() == []
 
 
-def test_fill_leaves_stored_candles_alone(pump: Pump) -> None:
-    """Only what is missing comes in."""
+def test_fill_keeps_stored_candles(pump: Pump) -> None:
     pump.post(CANDLES, LINES)
     other = LINES.replace(b"1.9", b"1.8") + b"%d,1,1,1,1,1\n" % (START + 180)
     _, told = pump.post(f"{CANDLES}&mode=fill", other)
@@ -146,8 +139,7 @@ def test_fill_leaves_stored_candles_alone(pump: Pump) -> None:
     assert pump.candles()[0][2] == 1.9
 
 
-def test_a_dry_run_tells_and_stores_nothing(pump: Pump) -> None:
-    """What was recognised, beside the counts."""
+def test_dry_run_reports_and_stores_nothing(pump: Pump) -> None:
     status, told = pump.post(f"{CANDLES}&dry_run=1", LINES, Idempotency_Key="1")
     assert (status, told["dry_run"], told["spacing"]) == (200, True, "1 minute")
     assert told | count(inserted=3) == told
@@ -171,16 +163,15 @@ REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "a bad mode": ("?symbol=X&tf=M1&mode=replace", LINES, 400, "mode must be one of"),
     "a bad flag": ("?symbol=X&tf=M1&dry_run=yes", LINES, 400, "dry_run must be one of"),
     "two symbols": ("?symbol=X&symbol=Y&tf=M1", LINES, 400, "symbol is given 2 times"),
-    "nothing": ("?symbol=X&tf=M1", b"", 400, "there is nothing in it"),
+    "nothing": ("?symbol=X&tf=M1", b"", 400, "the input is empty"),
     "prose": ("?symbol=X&tf=M1", b"Dear server,\n", 400, "columns can name its cells"),
     "ticks": ("?symbol=X&tf=M1", tick_lines("X", 1), 400, "/api/v1/ticks"),
-    "JSON broken off": ("?symbol=X&tf=M1", b"[[%d,1,2,1,2,5],[17" % START, 400, "breaks off"),
+    "JSON broken off": ("?symbol=X&tf=M1", b"[[%d,1,2,1,2,5],[17" % START, 400, "truncated"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_understood_is_refused(pump: Pump, case: str) -> None:
-    """In one sentence, with parameters named as they are called here."""
+def test_wrong_upload_is_refused_with_a_sentence(pump: Pump, case: str) -> None:
     query, body, status, words = REFUSED[case]
     answered, told = pump.post(f"/api/v1/candles{query}", body)
     assert answered == status, told
@@ -189,23 +180,31 @@ def test_what_cannot_be_understood_is_refused(pump: Pump, case: str) -> None:
     assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
 
 
-def test_force_tf_stores_what_contradicts(pump: Pump) -> None:
-    """As the user insists."""
+def test_refusal_quotes_the_body_unchanged(pump: Pump) -> None:
+    """Option names inside a user's text are not reworded."""
+    _, told = pump.post("/api/v1/candles?symbol=X&tf=M1", b"run --force-tf --dry-run\n")
+    assert "the input begins with 'run --force-tf --dry-run'; columns can name" in told["detail"]
+
+
+def test_refusal_names_its_parameter(pump: Pump) -> None:
+    _, told = pump.post("/api/v1/candles?symbol=X", LINES)
+    assert (told["type"], told["parameter"]) == ("bad_parameter", "tf")
+
+
+def test_force_tf_stores_rows_of_another_spacing(pump: Pump) -> None:
     rows = [[START + 120 * n, 1, 1, 1, 1, 1] for n in range(0, 400, 20)]
     assert pump.post("/api/v1/candles?symbol=X&tf=M1", rows)[0] == 422
     status, told = pump.post("/api/v1/candles?symbol=X&tf=M1&force_tf=1", rows)
     assert (status, told["inserted"]) == (200, 20)
 
 
-def test_a_symbol_in_another_case_is_refused(pump: Pump) -> None:
-    """Or charts would be split."""
+def test_symbol_in_another_case_is_refused(pump: Pump) -> None:
     pump.post(CANDLES, LINES)
     status, told = pump.post("/api/v1/candles?symbol=eurusd&tf=M1", LINES)
     assert (status, told["type"]) == (409, "symbol_case")
 
 
-def test_large_uploads_go_in_batches_and_use_no_key(pump: Pump) -> None:
-    """What is sent twice changes nothing twice anyway; all or nothing is for small ones."""
+def test_large_upload_is_stored_in_batches_without_idempotency(pump: Pump) -> None:
     body = candle_lines(230_000)
     status, told = pump.post(f"{CANDLES}&on_error=abort", body)
     assert (status, told["type"]) == (413, "too_large")
@@ -221,12 +220,11 @@ def test_large_uploads_go_in_batches_and_use_no_key(pump: Pump) -> None:
     status, told = pump.post("/api/v1/candles?symbol=J&tf=M1", broken.encode())
     assert (status, told["detail"]) == (
         400,
-        "it breaks off in the middle; 240000 rows before are stored",
+        "the body is truncated; 240,000 rows before are stored",
     )
 
 
-def test_so_many_uploads_at_once(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others are told to come back; small ones always have room."""
+def test_too_many_uploads_at_once_are_busy(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = BoundedSemaphore(1)
     taken.acquire()
     for places in ("_medium", "_large"):
@@ -241,19 +239,15 @@ def test_so_many_uploads_at_once(pump: Pump, monkeypatch: pytest.MonkeyPatch) ->
     assert pump.post(CANDLES, candle_lines(40_000))[0] == 200
 
 
-def test_an_upload_has_a_limit(settings: Settings, db_path: Path) -> None:
-    """That of the setting for candles, 8 MB for ticks; the answer names it."""
+def test_upload_beyond_its_limit_is_refused(settings: Settings, db_path: Path) -> None:
     pump = Pump(create_app(replace(settings, max_upload_mb=1)).test_client(), make_key(db_path))
-    for path, limit, size in ((CANDLES, 1 << 20, 1_100_000), (TICKS, 8 << 20, 8_500_000)):
+    for path, limit, size in ((CANDLES, 1_000_000, 1_000_001), (TICKS, 8_000_000, 8_000_001)):
         for body in (b" " * size, gzip.compress(b" " * size)):
             status, told = pump.post(path, body)
             assert (status, told["type"], told["limit_bytes"]) == (413, "too_large", limit)
 
 
-def test_nothing_is_taken_in_when_the_disk_is_nearly_full(
-    settings: Settings, db_path: Path
-) -> None:
-    """Reading goes on."""
+def test_upload_is_refused_when_the_disk_is_nearly_full(settings: Settings, db_path: Path) -> None:
     client = create_app(replace(settings, min_free_mb=10**9)).test_client()
     pump = Pump(client, make_key(db_path))
     for path, body in ((CANDLES, LINES), (TICKS, tick_lines("X", 1))):
@@ -262,8 +256,7 @@ def test_nothing_is_taken_in_when_the_disk_is_nearly_full(
     assert client.get("/api/v1/symbols").json == {"symbols": []}
 
 
-def test_ticks_are_stored_and_the_answer_says_how_far(pump: Pump) -> None:
-    """Exactly the names of the contract."""
+def test_ticks_are_stored_and_the_answer_names_the_last(pump: Pump) -> None:
     body = tick_lines("EURUSD", 700)
     last = START * 1000 + 69_900
     told = {"rows": 700, "inserted": 700, "duplicates": 0, "rejected": 0, "reasons": {}}
@@ -292,30 +285,27 @@ def test_ticks_are_stored_and_the_answer_says_how_far(pump: Pump) -> None:
         ),
     ],
 )
-def test_ticks_come_in_every_format(pump: Pump, query: str, body: Any) -> None:
-    """On the clock of the query or of the body."""
+def test_ticks_are_read_in_every_format(pump: Pump, query: str, body: Any) -> None:
     status, told = pump.post(TICKS + query, body)
     assert (status, told.get("last")) == (200, {"X": START * 1000}), told
 
 
 @pytest.mark.parametrize("body", [{"ticks": []}, {"ticks": [], "clock": "nyclose"}])
-def test_no_ticks_are_fine(pump: Pump, body: Any) -> None:
-    """A pump that has nothing new."""
+def test_empty_tick_batch_is_accepted(pump: Pump, body: Any) -> None:
     nothing = {"rows": 0, "inserted": 0, "duplicates": 0, "rejected": 0, "reasons": {}}
     nothing |= {"errors": [], "warnings": [], "last": {}, "change": 0}
     assert pump.post(TICKS, body) == (200, nothing)
 
 
-def test_a_dry_run_of_ticks_stores_nothing(pump: Pump) -> None:
-    """And tells how far they reach, as that of candles."""
+def test_dry_run_of_ticks_stores_nothing(pump: Pump) -> None:
     status, told = pump.post(f"{TICKS}?dry_run=1", tick_lines("X", 5))
     assert (status, told["inserted"], told["dry_run"]) == (200, 5, True)
     assert [*told["first"]] == [*told["last"]] == ["utc", "clock"]
     assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
 
 
-def test_a_write_ends_its_read_first(pump: Pump, db_path: Path) -> None:
-    """A snapshot held while a body arrives, or others write, would hold up the checkpoints."""
+def test_upload_releases_its_read_snapshot(pump: Pump, db_path: Path) -> None:
+    """A snapshot held while a body arrives would hold up checkpoints."""
     pump.post(CANDLES, LINES)
     db = connection.connect(db_path)
     busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
@@ -323,17 +313,55 @@ def test_a_write_ends_its_read_first(pump: Pump, db_path: Path) -> None:
     assert busy == 0
 
 
-def test_an_unknown_parameter_stores_nothing(pump: Pump) -> None:
-    """As the command line spells it, or a typo."""
+def test_upload_with_unknown_parameter_stores_nothing(pump: Pump) -> None:
     for query in ("&dry-run=1", "&on-error=abort", "&clok=nyclose"):
         status, told = pump.post(f"{CANDLES}{query}", LINES)
         assert (status, told["type"]) == (400, "bad_parameter")
     assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
 
 
-def test_rows_before_the_first_good_one_do_not_hide_it(pump: Pump) -> None:
-    """Whatever stands in the array first is a refused row."""
+def test_bad_rows_before_the_first_good_row_do_not_hide_it(pump: Pump) -> None:
     good = b'{"symbol":"X","time_msc":1700000040000,"bid":1,"ask":2}'
     for bad in (b"null", b"1", b'"x"', b"{}", b"[1]"):
         status, told = pump.post(TICKS, b'{"ticks":[' + bad + b"," + good + b"]}")
         assert (status, told["rows"], told["rejected"]) == (200, 2, 1), bad
+
+
+TYPED_BODIES = {
+    "ticks": (
+        TICKS,
+        {"ticks": [{"symbol": "GOLDA", "time_msc": START * 1000, "bid": 1, "ask": 2}]},
+    ),
+    "a tick without a price": (TICKS, {"symbol": "GOLDA", "ticks": [[START, 0, 0], [START, 1, 2]]}),
+    "a tick with a null": (TICKS, {"symbol": "GOLDA", "ticks": [[START, None, 2], [START, 1, 2]]}),
+    "candles": (
+        "/api/v1/candles?symbol=GOLDA&tf=M1",
+        [[START, 1, 2, 1, 2, 5], [START + 60, 1, 0, 1, 2, 5]],
+    ),
+    "refused with abort": (
+        "/api/v1/candles?symbol=GOLDA&tf=M1&on_error=abort",
+        {"candles": [[START, 1, 2, 1, 2, 5], [START + 60, 1, 0, 1, 2, 5]]},
+    ),
+    "unknown symbol": (TICKS, {"ticks": [[START, 1, 2]]}),
+}
+
+
+@pytest.mark.parametrize("case", TYPED_BODIES)
+def test_json_content_type_gives_the_answer_of_the_general_way(pump: Pump, case: str) -> None:
+    """A body of type application/json takes the direct way, one without a type does not."""
+    path, body = TYPED_BODIES[case]
+    data = orjson.dumps(body)
+    direct = pump.post(path, data, Content_Type="application/json")
+    path, data = path.replace("GOLDA", "GOLDB"), data.replace(b"GOLDA", b"GOLDB")
+    general = pump.post(path, data)
+    change = {"change": direct[1]["change"]} if "change" in direct[1] else {}
+    text = orjson.dumps(general[1] | change).replace(b"GOLDB", b"GOLDA")
+    assert (direct[0], direct[1]) == (general[0], orjson.loads(text))
+
+
+def test_repeated_json_body_gets_the_stored_answer(pump: Pump) -> None:
+    path, body = TYPED_BODIES["ticks"]
+    headers = {"Content_Type": "application/json", "Idempotency_Key": "k1"}
+    first = pump.post(path, orjson.dumps(body), **headers)
+    assert first[1]["inserted"] == 1
+    assert pump.post(path, orjson.dumps(body), **headers) == first

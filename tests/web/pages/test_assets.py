@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from gfil.config import ROOT
-from gfil.web.pages import chart
+from gfil.web.pages import assets
 
 CHART_GZIPPED_BYTES_MAX = 110_000  # page, scripts and styles; 62,000 are lightweight-charts
 OVERVIEW_GZIPPED_BYTES_MAX = 25_000
@@ -16,7 +16,7 @@ IMPORT = re.compile(r"""^\s*(?:import|export)\b[^;]*?from\s+'([^']+)'|^import\s+
 
 
 def versioned(name: str) -> str:
-    return f"/static/{chart.assets().version}/{name}"
+    return f"/static/{assets.read_assets().version}/{name}"
 
 
 def test_asset_with_current_version_is_cached_for_a_year(client: FlaskClient) -> None:
@@ -62,7 +62,7 @@ def test_path_outside_assets_returns_404(client: FlaskClient, name: str) -> None
 
 def test_asset_url_of_missing_file_raises_lookup_error() -> None:
     with pytest.raises(LookupError, match=r"no file static/missing\.js"):
-        chart.asset("missing.js")
+        assets.asset_url("missing.js")
 
 
 def imported(name: str, seen: set[str] | None = None) -> set[str]:
@@ -72,17 +72,17 @@ def imported(name: str, seen: set[str] | None = None) -> set[str]:
         return seen
     seen.add(name)
     if "vendor/" not in name:
-        for found in IMPORT.findall(chart.assets().contents[name].body.decode()):
+        for found in IMPORT.findall(assets.read_assets().files[name].body.decode()):
             imported(urljoin(name, found[0] or found[1]), seen)
     return seen
 
 
 def test_chart_page_preloads_exactly_the_modules_it_imports() -> None:
-    assert set(chart.CHART_MODULES) == imported("chart/main.js")
+    assert set(assets.CHART_MODULES) == imported("chart/main.js")
 
 
 def test_every_module_is_loaded_by_a_page() -> None:
-    scripts = {name for name in chart.assets().contents if name.endswith((".js", ".mjs"))}
+    scripts = {name for name in assets.read_assets().files if name.endswith((".js", ".mjs"))}
     loaded = [imported(name) for name in ("chart/main.js", "pages/overview.js", "pages/status.js")]
     assert scripts == {"lib/theme.js"}.union(*loaded)
 
@@ -90,12 +90,12 @@ def test_every_module_is_loaded_by_a_page() -> None:
 def gzipped_bytes(client: FlaskClient, path: str, modules: set[str]) -> dict[str, int]:
     """Return the size of a page and of each asset that it loads."""
     loaded = {*modules, "lib/theme.js", "gfil.css", "favicon.svg"}
-    sizes = {name: len(chart.assets().contents[name].gzipped) for name in loaded}
+    sizes = {name: len(assets.read_assets().files[name].gzipped) for name in loaded}
     return {path: len(gzip.compress(client.get(path).data)), **sizes}
 
 
 def test_chart_page_stays_within_size_budget(client: FlaskClient, gold: None) -> None:
-    sizes = gzipped_bytes(client, "/chart/XAUUSD", set(chart.CHART_MODULES))
+    sizes = gzipped_bytes(client, "/chart/XAUUSD", set(assets.CHART_MODULES))
     assert sum(sizes.values()) <= CHART_GZIPPED_BYTES_MAX, sizes
 
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from freezegun import freeze_time
 
 from gfil.config import ROOT
-from gfil.web.pages import chart
+from gfil.web.pages.page import inline_json
 from tests.web.pages.conftest import MINUTES, MONDAY, NOON
 from tests.web.pages.markup import block, rows_of, text_of, words
 from tests.web.walks import store
@@ -126,7 +126,7 @@ def test_timeframe_links_and_clock_form_work_without_script(
 
 def test_inline_json_cannot_close_its_script_element() -> None:
     hostile = {"a": "</script><!-- & \u2028 \u2029 <script>"}
-    text = chart._inline(hostile)
+    text = inline_json(hostile)
     assert json.loads(text) == hostile
     assert not set("<>&\u2028\u2029") & set(text)
 

@@ -1,4 +1,4 @@
-"""`/status`: one line that says whether all is well, and what it rests on."""
+"""`/status`: problems, stored ranges, gaps, rates, sizes and maintenance runs."""
 
 import html
 import re
@@ -33,7 +33,7 @@ DONE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def ten_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """EURUSD: every minute of ten weeks and two days, but for 20 and, a week later, 420."""
+    """EURUSD: every minute of ten weeks and two days, except 20 and, a week later, 420."""
     path = tmp_path_factory.mktemp("status") / "gfil.db"
     connection.create(path)
     lost = {
@@ -46,7 +46,7 @@ def ten_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def minutes(db_path: Path, ten_weeks: Path) -> None:
-    """They are in the database, under an epoch of its own: nothing kept of another is taken."""
+    """The ten weeks in the database, under a new epoch, so that no cache entry fits."""
     source, target = connection.connect(ten_weeks), connection.connect(db_path)
     with target.backup("main", source, "main") as copying:
         copying.step()
@@ -76,7 +76,7 @@ def read(client: FlaskClient, path: str = "/status") -> str:
 
 
 def verdict(text: str) -> list[str]:
-    """The line at the top, and what is not well."""
+    """The headline and the problems."""
     section = text[text.index('class="health') : text.index("</section>")]
     return [words(found) for found in re.findall(r"<h1.*?</h1>|<li>.*?</li>", section, re.DOTALL)]
 
@@ -87,8 +87,7 @@ def part(text: str, name: str) -> str:
 
 
 @freeze_time(NOON)
-def test_an_empty_database_is_well(client: FlaskClient) -> None:
-    """Nobody backs up what is not there."""
+def test_empty_database_has_no_problems(client: FlaskClient) -> None:
     text = read(client)
     assert verdict(text) == ["No problems; the database is empty"]
     assert part(text, "symbols") == "Stored data No symbols yet. How to start"
@@ -97,10 +96,9 @@ def test_an_empty_database_is_well(client: FlaskClient) -> None:
 
 
 @freeze_time(NOON)
-def test_with_candles_up_to_now_and_every_night_done_all_is_well(
+def test_current_data_and_nightly_runs_have_no_problems(
     client: FlaskClient, db_path: Path, minutes: None
 ) -> None:
-    """And what was done is told, without the folders of the machine."""
     remember(db_path)
     text = read(client)
     assert verdict(text) == ["No problems"]
@@ -115,57 +113,53 @@ def test_with_candles_up_to_now_and_every_night_done_all_is_well(
 
 
 @freeze_time(NOON)
-def test_what_was_never_done_is_said_with_the_line_that_does_it(
+def test_missing_backup_and_doctor_are_problems_with_a_command(
     client: FlaskClient, minutes: None
 ) -> None:
-    """There is nothing to prune as far as anybody knows."""
     assert verdict(read(client)) == [
         "2 problems",
         "There is no backup scripts/gfil backup FOLDER --keep 14",
-        "The database was never checked scripts/gfil doctor --quick",
+        "The doctor never checked the database scripts/gfil doctor --quick",
     ]
 
 
 @freeze_time(NOON)
-def test_nights_that_were_missed_are_said(
+def test_missed_nightly_runs_are_problems(
     client: FlaskClient, db_path: Path, minutes: None
 ) -> None:
-    """Of each of the three."""
     remember(db_path, 2 * DAY + 60)
     assert verdict(read(client)) == [
         "3 problems",
         "The last backup was made 2 d ago scripts/gfil backup FOLDER --keep 14",
-        "What is old was pruned last 2 d ago scripts/gfil prune",
-        "The database was checked last 2 d ago scripts/gfil doctor --quick",
+        "The last prune ran 2 d ago scripts/gfil prune",
+        "The doctor last checked the database 2 d ago scripts/gfil doctor --quick",
     ]
 
 
 @freeze_time(NOON)
-def test_what_the_doctor_found_is_said_but_not_what_may_have_changed_since(
+def test_failed_doctor_checks_are_problems_unless_checked_here(
     client: FlaskClient, db_path: Path, minutes: None
 ) -> None:
-    """The page looks itself at the disk, the backup, the prune and what is stale."""
     checks = [
         {"name": "laws", "ok": False, "detail": "2 candles not what the base makes of them: …"},
         {"name": "disk", "ok": False, "detail": "1 MB free"},
-        {"name": "backup", "ok": False, "detail": "there is none"},
+        {"name": "backup", "ok": False, "detail": "no backup yet"},
         {"name": "file", "ok": False, "detail": "damaged: `gfil restore /var/copies/a b.db`"},
     ]
     remember(db_path, doctor={"ok": False, "quick": True, "checks": checks})
     text = read(client)
     assert verdict(text) == [
         "2 problems",
-        "The doctor found, laws: 2 candles not what the base makes of them: …",
-        "The doctor found, file: damaged: `gfil restore a b.db`",
+        "Doctor check laws failed: 2 candles not what the base makes of them: …",
+        "Doctor check file failed: damaged: `gfil restore a b.db`",
     ]
     assert "Doctor 60 min ago : problems found (quick check) laws problem: 2" in words(text)
 
 
 @freeze_time(NOON)
-def test_old_data_that_was_never_pruned_is_said_when_a_doctor_saw_it(
+def test_missing_prune_is_a_problem_if_the_doctor_says_so(
     client: FlaskClient, db_path: Path, minutes: None
 ) -> None:
-    """Until it has been."""
     checks = [{"name": "prune", "ok": False, "detail": "never done"}]
     db = connection.connect(db_path)
     with connection.transaction(db):
@@ -173,19 +167,18 @@ def test_old_data_that_was_never_pruned_is_said_when_a_doctor_saw_it(
         maintenance_runs.record_run(db, "doctor", {"ok": False, "checks": checks}, now=NOW)
     assert verdict(read(client)) == [
         "1 problem",
-        "What is older than it is kept was never pruned scripts/gfil prune",
+        "Data past its retention was never pruned scripts/gfil prune",
     ]
     db.close()
 
 
-def test_a_symbol_that_falls_silent_is_late_and_after_four_weeks_ended(
+def test_stale_symbol_is_late_and_ended_after_four_weeks(
     client: FlaskClient, db_path: Path, minutes: None
 ) -> None:
-    """Only the first is not well."""
     remember(db_path, -29 * DAY)
     with freeze_time("2025-03-12T03:00:20Z"):
         text = read(client)
-        assert verdict(text)[1] == "Nothing comes of EURUSD, though it usually does"
+        assert verdict(text)[1] == "EURUSD is stale: no data for 10 minutes of normal trading"
         assert "EURUSD stale, 3 h ago" in part(text, "symbols")
         assert "1 stale, 0 ended" in words(text)
     with freeze_time("2025-04-10T00:00:20Z"):
@@ -195,8 +188,7 @@ def test_a_symbol_that_falls_silent_is_late_and_after_four_weeks_ended(
 
 
 @freeze_time(NOON)
-def test_what_is_held_is_told_by_timeframe(client: FlaskClient, minutes: None) -> None:
-    """From the first to the start of the last candle."""
+def test_stored_ranges_are_shown_by_timeframe(client: FlaskClient, minutes: None) -> None:
     text = part(read(client), "symbols")
     assert "EURUSD now M1–D1 since 2024-12-30" in text
     assert "M1 2024-12-30 00:00 2025-03-11 23:59 M5 2024-12-30 00:00 2025-03-11 23:55" in text
@@ -204,8 +196,8 @@ def test_what_is_held_is_told_by_timeframe(client: FlaskClient, minutes: None) -
 
 
 @freeze_time(NOON)
-def test_gaps_are_drawn_a_cell_a_day_and_told_in_words(client: FlaskClient, minutes: None) -> None:
-    """Twelve weeks of which the first two hold nothing."""
+def test_gap_heatmap_has_a_cell_a_day_and_a_text(client: FlaskClient, minutes: None) -> None:
+    """Twelve weeks; the first two have no data."""
     text = read(client)
     paths = dict(re.findall(r'<path class="(\w+)" d="(M[^"]*)"', text))
     # The week of NOW is the last of twelve; MONDAY's is the second, for NOW is a Wednesday.
@@ -213,14 +205,11 @@ def test_gaps_are_drawn_a_cell_a_day_and_told_in_words(client: FlaskClient, minu
     assert paths["whole"].startswith(f"M{first} 14v-14h3v14zM{first + 4} 14")
     assert paths["whole"].count("M") == 10 * 7 + 2
     assert (paths["some"], paths["most"]) == (f"M{some} 14v-5h3v5z", f"M{most} 14v-14h3v14z")
-    assert "2 gaps, 7.33 h; the longest 7 h, 2025-02-03" in words(text)
+    assert "2 gaps, 7 h 20 min; the longest 7 h, 2025-02-03" in words(text)
 
 
 @freeze_time(NOON)
-def test_the_page_of_a_symbol_lists_its_gaps_newest_first(
-    client: FlaskClient, minutes: None
-) -> None:
-    """And what is kept how long."""
+def test_symbol_status_lists_gaps_newest_first(client: FlaskClient, minutes: None) -> None:
     text = read(client, "/status/eurusd")
     assert "2025-02-03 00:00 2025-02-03 07:00 7 h 2025-01-27 00:00 2025-01-27 00:20 20 min" in (
         part(text, "gaps")
@@ -230,33 +219,30 @@ def test_the_page_of_a_symbol_lists_its_gaps_newest_first(
     )
 
 
-def test_pictures_are_kept_for_some_minutes(client: FlaskClient, minutes: None) -> None:
-    """And drawn anew then."""
+def test_gap_heatmap_is_cached_for_five_minutes(client: FlaskClient, minutes: None) -> None:
     with freeze_time(NOON):
         read(client)
-        before = dict(gap_heatmap._kept)
+        before = dict(gap_heatmap._cache)
         read(client)
-        assert gap_heatmap._kept == before
+        assert gap_heatmap._cache == before
     with freeze_time("2025-03-12T00:06:20Z"):
         assert "3 gaps" in words(read(client))
 
 
 @freeze_time(NOON)
-def test_pictures_there_is_no_time_for_are_named_for_the_script(
+def test_heatmaps_beyond_the_time_limit_are_left_to_the_script(
     client: FlaskClient, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the page they are in."""
-    monkeypatch.setattr("gfil.web.pages.status.PICTURES_S", -1)
+    monkeypatch.setattr("gfil.web.pages.status.HEATMAPS_S", -1)
     write(db_path, "A#B", walk("ab", MONDAY, 60))
     assert 'data-heatmap-page="/status/A%23B"></span>' in read(client)
     assert client.get("/status/A%23B").text.count('class="heatmap"') == 1
 
 
 @freeze_time(NOON)
-def test_imported_days_past_their_retention_are_told(
+def test_backdated_days_past_their_retention_are_shown(
     client: FlaskClient, db_path: Path, minutes: None
 ) -> None:
-    """With what removes them."""
     db = connection.connect(db_path)
     euro = symbols.read(db, "EURUSD")
     days = [MONDAY - 400 * DAY, MONDAY - 399 * DAY, NOW - DAY]
@@ -274,10 +260,7 @@ def test_imported_days_past_their_retention_are_told(
 
 
 @freeze_time(NOON)
-def test_rates_and_latencies_are_those_of_the_hourly_figures(
-    client: FlaskClient, db_path: Path
-) -> None:
-    """Of the last hour, day, and 7 days."""
+def test_rates_and_latencies_come_from_hourly_stats(client: FlaskClient, db_path: Path) -> None:
     db = connection.connect(db_path)
     hour, took = NOW // HOUR * HOUR, hourly_stats.bucket_of(0.01)
     kept = [
@@ -296,14 +279,13 @@ def test_rates_and_latencies_are_those_of_the_hourly_figures(
 
 @pytest.mark.parametrize(("days", "told"), [(1.5, None), (10, "Disk full in 90 days")])
 @freeze_time(NOON)
-def test_when_the_disk_is_full_is_told_once_two_days_have_shown_how_the_file_grows(
+def test_days_until_disk_full_need_two_days_of_sizes(
     client: FlaskClient,
     db_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     days: float,
     told: str | None,
 ) -> None:
-    """From the sizes that the doctor keeps."""
     size = db_path.stat().st_size
     monkeypatch.setattr(free_space, "read_free_bytes", lambda path: 256_000_000 + 9 * size)
     sizes = [[NOW - int(days * DAY), 0]]
@@ -313,29 +295,26 @@ def test_when_the_disk_is_full_is_told_once_two_days_have_shown_how_the_file_gro
 
 
 @freeze_time(NOON)
-def test_a_disk_that_is_full_or_soon_will_be_is_not_well(
+def test_full_or_nearly_full_disk_is_a_problem(
     client: FlaskClient, db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where nothing is stored yet."""
     size = db_path.stat().st_size
     remember(db_path, doctor={**DONE["doctor"], "sizes": [[NOW - 4 * DAY, 0]]})
     monkeypatch.setattr(free_space, "read_free_bytes", lambda path: 256_000_000 + size)
     assert verdict(read(client))[1:] == ["The disk is full in 4 days"]
     monkeypatch.setattr(free_space, "read_free_bytes", lambda path: 1_000_000)
     assert verdict(read(client))[1:] == [
-        "The disk is nearly full: nothing is taken in until 256 MB are free"
+        "The disk is nearly full: uploads are refused until 256 MB are free"
     ]
 
 
-def test_it_counts_as_a_page(settings: Settings) -> None:
-    """And not as what a program reads."""
+def test_status_is_counted_as_a_page(settings: Settings) -> None:
     app = create_app(settings)
     app.test_client().get("/status")
-    assert {kind for _, kind, _, _ in app.extensions["figures"]._counts} == {"pages"}
+    assert {kind for _, kind, _, _ in app.extensions["hourly_stats"]._counts} == {"pages"}
 
 
-def test_an_unknown_symbol_is_refused_on_a_page(client: FlaskClient) -> None:
-    """In a plain sentence."""
+def test_status_of_unknown_symbol_is_an_error_page(client: FlaskClient) -> None:
     answer = client.get("/status/NOPE")
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
     assert "unknown symbol 'NOPE'" in words(answer.text)

@@ -1,4 +1,4 @@
-"""Tests of gfil/web/logs.py: which requests are logged, with what, and with which id."""
+"""Access log: which requests are logged, with which fields and request id."""
 
 import json
 import logging
@@ -18,7 +18,8 @@ from gfil.errors import BadRequest
 from gfil.store import api_keys
 from gfil.store.engine import connection
 from gfil.web.request import access_log, auth, metrics
-from gfil.web.request.scope import scope
+from gfil.web.request.parameters import text
+from gfil.web.request.route import route
 from tests.conftest import Server, wait_for
 
 
@@ -39,9 +40,8 @@ def keys(settings: Settings) -> dict[str, tuple[str, str]]:
 def app(settings: Settings) -> Flask:
     app = create_app(replace(settings, read="key"))
 
-    @app.post("/upload/<kind>")
-    @scope("write")
-    def upload(kind: str) -> str:
+    @route(app, "POST", "/upload/<kind>", scope="write", parameters=[text("x", "Any.")])
+    def upload(kind: str, x: str | None) -> str:
         if kind == "bad":
             raise BadRequest("cut short")
         if kind == "broken":
@@ -61,7 +61,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
-    """The facts of every request logged since the last look, without id and time."""
+    """The fields of every request logged since the last call, without id and time."""
     caplog.set_level(logging.INFO, "gfil")
 
     def read() -> list[dict[str, Any]]:
@@ -84,8 +84,7 @@ Logged = Callable[[], list[dict[str, Any]]]
 Keys = dict[str, tuple[str, str]]
 
 
-def test_a_good_request_leaves_no_line(client: FlaskClient, keys: Keys, logged: Logged) -> None:
-    """Nor does one that names what is not there."""
+def test_successful_request_is_not_logged(client: FlaskClient, keys: Keys, logged: Logged) -> None:
     header = {"X-API-Key": keys["write"][1]}
     assert client.get("/api/v1/symbols", headers=header).status_code == 200
     assert client.get("/api/v1/symbols/NONE", headers=header).status_code == 404
@@ -94,9 +93,7 @@ def test_a_good_request_leaves_no_line(client: FlaskClient, keys: Keys, logged: 
     assert logged() == []
 
 
-def test_who_is_refused_is_logged_with_the_id_of_the_key(
-    client: FlaskClient, keys: Keys, logged: Logged
-) -> None:
+def test_refused_key_is_logged_with_its_id(client: FlaskClient, keys: Keys, logged: Logged) -> None:
     client.get("/api/v1/symbols?key=" + keys["read"][1])
     client.post("/upload/good", headers={"X-API-Key": keys["read"][1]})
     for _ in range(11):
@@ -119,10 +116,10 @@ def test_who_is_refused_is_logged_with_the_id_of_the_key(
     assert [each["status"] for each in others] == [401] * 10 + [429]
 
 
-def test_a_write_that_fails_is_logged(client: FlaskClient, keys: Keys, logged: Logged) -> None:
+def test_failed_write_is_logged(client: FlaskClient, keys: Keys, logged: Logged) -> None:
     header = {"X-API-Key": keys["write"][1]}
     client.post("/upload/refused", headers=header)
-    client.post("/upload/bad?format=x", headers=header)
+    client.post("/upload/bad?x=1", headers=header)
     common = {"level": "WARNING", "method": "POST", "key": keys["write"][0]}
     assert logged() == [
         common | {"path": "/upload/refused", "status": 200, "refused": {"future": 2}},
@@ -130,7 +127,7 @@ def test_a_write_that_fails_is_logged(client: FlaskClient, keys: Keys, logged: L
     ]
 
 
-def test_what_nobody_thought_of_is_one_line_with_its_traceback(
+def test_internal_error_is_one_line_with_its_traceback(
     client: FlaskClient, keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:
     header = {"X-API-Key": keys["write"][1], "X-Request-ID": "mine-7"}
@@ -140,7 +137,7 @@ def test_what_nobody_thought_of_is_one_line_with_its_traceback(
         "type": "internal_error",
         "title": "Internal error",
         "status": 500,
-        "detail": "something went wrong; it is in the log",
+        "detail": "an internal error occurred; the log has the traceback",
         "request_id": "mine-7",
     }
     (record,) = (each for each in caplog.records if each.levelno >= logging.ERROR)
@@ -150,7 +147,7 @@ def test_what_nobody_thought_of_is_one_line_with_its_traceback(
     assert told == ("error", "request", "mine-7", "/upload/broken", 500)
 
 
-def test_a_slow_request_is_logged(
+def test_slow_request_is_logged(
     client: FlaskClient, keys: Keys, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access_log, "SLOW_S", 0.0)
@@ -158,12 +155,12 @@ def test_a_slow_request_is_logged(
     assert [(each["path"], each["status"]) for each in logged()] == [("/api/v1/symbols", 200)]
 
 
-def test_a_flood_of_refusals_does_not_fill_the_log(
+def test_lines_per_minute_are_limited(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left out is counted in the next minute; failures of the server are all told."""
+    """The next minute logs the number of omitted lines; server errors are always logged."""
     monkeypatch.setattr(access_log, "_allowance", access_log._Allowance())
-    monkeypatch.setattr(access_log, "LINES_A_MINUTE_MAX", 3)
+    monkeypatch.setattr(access_log, "LINES_PER_MINUTE_MAX", 3)
     with freeze_time("2026-01-01T00:00:00Z") as clock:
         for _ in range(10):
             client.get("/metrics")
@@ -177,12 +174,12 @@ def test_a_flood_of_refusals_does_not_fill_the_log(
 
 
 @pytest.mark.parametrize("sent", ["a", "A.b_c-9", "x" * 64])
-def test_a_request_id_is_kept(client: FlaskClient, sent: str) -> None:
+def test_request_id_of_the_client_is_kept(client: FlaskClient, sent: str) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": sent}).headers["X-Request-ID"] == sent
 
 
 @pytest.mark.parametrize("sent", ["", "x" * 65, "a b", "a;b", "é", "<x>", "gfil_" + "a" * 52])
-def test_one_that_is_none_is_replaced(client: FlaskClient, sent: str) -> None:
+def test_invalid_request_id_is_replaced(client: FlaskClient, sent: str) -> None:
     made = {
         client.get("/healthz", headers={"X-Request-ID": sent}).headers["X-Request-ID"]
         for _ in range(2)
@@ -191,14 +188,13 @@ def test_one_that_is_none_is_replaced(client: FlaskClient, sent: str) -> None:
     assert all(len(each) == 16 and each.isalnum() for each in made)
 
 
-def test_every_kind_of_answer_has_an_id(client: FlaskClient) -> None:
+def test_every_kind_of_answer_has_a_request_id(client: FlaskClient) -> None:
     for path in ("/", "/nothing", "/api/v1/symbols", "/readyz", "/login"):
         assert "X-Request-ID" in client.get(path).headers
     assert "X-Request-ID" in client.open("/healthz", method="BREW").headers
 
 
-def test_a_secret_is_nowhere(server: Callable[..., Server]) -> None:
-    """Wherever a key is put, by its owner or by mistake: no log, metric or error page has it."""
+def test_secret_is_in_no_log_metric_or_error_page(server: Callable[..., Server]) -> None:
     own = server(GFIL_READ="key")
     db = connection.connect(own.db)
     with connection.transaction(db):

@@ -1,4 +1,4 @@
-"""Who may read: the setting, the loopback default, and what a proxy in front changes."""
+"""Authorisation: scopes, GFIL_READ, the loopback default, proxies, cookies, throttling."""
 
 import resource
 import signal
@@ -8,36 +8,40 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
 from freezegun import freeze_time
-from werkzeug.test import TestResponse
 
 from gfil import create_app
 from gfil.config import Settings
 from gfil.store import api_keys, symbols
 from gfil.store.engine import connection
-from gfil.web.request import auth, metrics
+from gfil.web.request import auth
+from gfil.web.request.route import find_route
+from tests.web.conftest import client_with
 
 PATHS = ("/api/v1/symbols", "/api/v1/symbols/X", "/api/v1/candles", "/api/v1/export")
-NOW = 1_700_000_000
-
-
-def client_with(settings: Settings, read: str | None, *, loopback: bool = False) -> FlaskClient:
-    """Return a client of an application with this rule for reading."""
-    return create_app(replace(settings, read=read, loopback=loopback)).test_client()
 
 
 def test_every_route_declares_its_scope(settings: Settings) -> None:
-    """One that does not is closed, and fails here."""
     app = create_app(settings)
-    for rule in app.url_map.iter_rules():
-        scope = getattr(app.view_functions[rule.endpoint], "scope", None)
-        assert scope in ("open", "key", "read", "write", "admin"), rule.rule
+    with app.app_context():
+        for rule in app.url_map.iter_rules():
+            declared = find_route(rule.endpoint)
+            assert declared, rule.rule
+            assert declared.scope in ("open", "key", "read", "write", "admin"), rule.rule
+
+
+def test_view_without_a_declaration_is_refused_to_every_key(
+    settings: Settings, secrets: dict[str, str]
+) -> None:
+    app = create_app(settings)
+    app.add_url_rule("/undeclared", "undeclared", lambda: "open to all")
+    client = app.test_client()
+    assert client.get("/undeclared").status_code == 401
+    assert client.get("/undeclared", headers={"X-API-Key": secrets["admin"]}).status_code == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_public_reading_needs_no_key_and_any_other_rule_does(settings: Settings, path: str) -> None:
-    """Also where the setting is not made and `serve` did not start the process."""
+def test_reading_needs_a_key_unless_public(settings: Settings, path: str) -> None:
     assert client_with(settings, "public").get(path).status_code not in (401, 403)
     for rule in ("key", None):
         response = client_with(settings, rule).get(path)
@@ -49,16 +53,16 @@ def test_public_reading_needs_no_key_and_any_other_rule_does(settings: Settings,
     "headers",
     [{"Authorization": "Bearer nonsense"}, {"X-API-Key": "nonsense"}, {"Authorization": "Basic x"}],
 )
-def test_a_wrong_key_is_never_taken_for_none(settings: Settings, headers: dict[str, str]) -> None:
-    """Even where nobody needs one."""
+def test_wrong_key_is_401_even_if_reading_is_public(
+    settings: Settings, headers: dict[str, str]
+) -> None:
     response = client_with(settings, "public").get("/api/v1/symbols", headers=headers)
     assert response.status_code == 401
     assert next(iter(headers.values())) not in response.text
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
-def test_on_loopback_its_own_machine_reads(settings: Settings, host: str) -> None:
-    """With the setting unset."""
+def test_loopback_reads_without_a_key_if_unset(settings: Settings, host: str) -> None:
     client = client_with(settings, None, loopback=True)
     assert client.get("/api/v1/symbols", headers={"Host": host}).status_code == 200
 
@@ -75,10 +79,8 @@ def test_on_loopback_its_own_machine_reads(settings: Settings, host: str) -> Non
         {"Host": "127.0.0.1.example.com:8000"},
     ],
 )
-def test_behind_a_proxy_nothing_is_public_by_accident(
-    settings: Settings, headers: dict[str, str]
-) -> None:
-    """The refusal names the setting that decides."""
+def test_proxied_request_is_refused_if_unset(settings: Settings, headers: dict[str, str]) -> None:
+    """The refusal names GFIL_READ."""
     client = client_with(settings, None, loopback=True)
     response = client.get("/api/v1/symbols", headers=headers)
     assert response.status_code == 403
@@ -86,29 +88,15 @@ def test_behind_a_proxy_nothing_is_public_by_accident(
     assert "GFIL_READ" in response.json["detail"]
 
 
-@pytest.fixture
-def secrets(settings: Settings) -> dict[str, str]:
-    """A key of each scope, one that has expired and one that is revoked."""
-    made = {}
-    db = connection.connect(settings.db)
-    with connection.transaction(db):
-        for scope in api_keys.SCOPES:
-            _, made[scope] = api_keys.create(db, scope, scope, now=NOW)
-        _, made["expired"] = api_keys.create(db, "e", "admin", now=NOW, expires=NOW + 1)
-        revoked, made["revoked"] = api_keys.create(db, "r", "admin", now=NOW)
-        api_keys.revoke(db, revoked.id, now=NOW)
-    db.close()
-    return made
-
-
-def test_every_route_opens_to_the_keys_of_its_scope_only(
+def test_every_route_accepts_the_keys_of_its_scope_only(
     settings: Settings, secrets: dict[str, str], subtests: pytest.Subtests
 ) -> None:
-    """The route table against every kind of key, with and without a proxy's header."""
+    """The route table against every kind of key, through a proxy."""
     app = create_app(replace(settings, read="key"))
     bad = {"none": None, "wrong": "gfil_aaaaaaaa_" + "A" * 43}
     for rule in app.url_map.iter_rules():
-        scope = app.view_functions[rule.endpoint].scope  # type: ignore[attr-defined]
+        declared = app.view_functions[rule.endpoint].route  # type: ignore[attr-defined]
+        scope = declared.scope
         path = rule.rule.replace("<path:name>", "x").replace("<name>", "X")
         path = path.replace("<symbol>", "X").replace("<version>", "0")
         for method in (rule.methods or set()) - {"OPTIONS"}:
@@ -125,7 +113,7 @@ def test_every_route_opens_to_the_keys_of_its_scope_only(
                     elif scope == "open":
                         assert status not in (401, 403, 500)
                     elif kind not in api_keys.SCOPES:
-                        to_login = rule.endpoint.startswith(metrics.PAGES) and kind == "none"
+                        to_login = declared.is_page and kind == "none"
                         assert status == (303 if to_login else 401)
                     elif scope != "key" and not ranks(kind, scope):
                         assert status == 403
@@ -134,15 +122,14 @@ def test_every_route_opens_to_the_keys_of_its_scope_only(
 
 
 def ranks(scope: str, needed: str) -> bool:
-    """Say whether one scope is the other, or a wider one."""
+    """Say whether a scope includes another."""
     return api_keys.SCOPES.index(scope) >= api_keys.SCOPES.index(needed)
 
 
 @pytest.mark.parametrize("scope", api_keys.SCOPES)
-def test_metrics_take_any_key_and_none_is_refused(
+def test_metrics_need_a_key_of_any_scope(
     settings: Settings, secrets: dict[str, str], scope: str
 ) -> None:
-    """Even where everybody may read."""
     for rule, loopback in (("public", False), ("key", False), (None, True)):
         client = client_with(settings, rule, loopback=loopback)
         assert client.get("/metrics").status_code == 401
@@ -151,10 +138,9 @@ def test_metrics_take_any_key_and_none_is_refused(
 
 
 @pytest.mark.parametrize("style", ["Bearer {}", "bearer {}", None])
-def test_a_key_comes_in_either_header(
+def test_key_is_read_from_either_header_and_never_from_the_url(
     settings: Settings, secrets: dict[str, str], style: str | None
 ) -> None:
-    """And never in a URL."""
     client = client_with(settings, "key")
     secret = secrets["read"]
     headers = {"Authorization": style.format(secret)} if style else {"X-API-Key": secret}
@@ -162,8 +148,7 @@ def test_a_key_comes_in_either_header(
     assert client.get(f"/api/v1/symbols?key={secret}").status_code == 401
 
 
-def test_the_day_of_use_is_remembered(settings: Settings, secrets: dict[str, str]) -> None:
-    """Once a day is enough."""
+def test_day_of_use_is_recorded_once_a_day(settings: Settings, secrets: dict[str, str]) -> None:
     client = client_with(settings, "key")
     with freeze_time("2026-03-04T05:06:07Z"):
         client.get("/api/v1/symbols", headers={"X-API-Key": secrets["write"]})
@@ -174,10 +159,9 @@ def test_the_day_of_use_is_remembered(settings: Settings, secrets: dict[str, str
     assert keys["read"].last_used is None
 
 
-def test_bad_keys_are_throttled_and_a_good_one_never(
+def test_invalid_keys_are_throttled_and_valid_keys_never(
     settings: Settings, secrets: dict[str, str]
 ) -> None:
-    """From one address; after a minute it may try again."""
     auth._bad_keys.clear()
     client = client_with(settings, "key")
     wrong = {"X-API-Key": "wrong"}
@@ -192,104 +176,17 @@ def test_bad_keys_are_throttled_and_a_good_one_never(
         assert client.get("/api/v1/symbols", headers=wrong).status_code == 401
 
 
-def log_in(client: FlaskClient, secret: str, **extra: str) -> TestResponse:
-    """Send the form of the login page."""
-    return client.post("/login", data={"key": secret, **extra})
-
-
-def test_a_login_cookie_reads_and_dies_with_its_key(
-    settings: Settings, secrets: dict[str, str]
-) -> None:
-    """Pages send who has none to the form, which leads back."""
-    client = client_with(settings, "key")
-    sent_on = client.get("/chart/X?tf=H4")
-    assert sent_on.status_code == 303
-    assert sent_on.location == "/login?next=%2Fchart%2FX%3Ftf%3DH4"
-    assert client.get("/login").status_code == 200
-    done = log_in(client, secrets["read"], next="/chart/X?tf=H4")
-    assert (done.status_code, done.location) == (303, "/chart/X?tf=H4")
-    cookie = done.headers["Set-Cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=Lax" in cookie
-    assert "Secure" not in cookie
-    assert secrets["read"] not in cookie
-    assert client.get("/api/v1/symbols").status_code == 200
-    db = connection.connect(settings.db)
-    with connection.transaction(db):
-        api_keys.revoke(db, secrets["read"][5:13], now=NOW)
-    assert client.get("/api/v1/symbols").status_code == 401
-
-
-def test_log_out_takes_the_cookie_away(settings: Settings, secrets: dict[str, str]) -> None:
-    """The key itself stays valid."""
-    client = client_with(settings, "key")
-    log_in(client, secrets["admin"])
-    assert client.get("/").status_code == 200
-    assert client.post("/logout").status_code == 303
-    assert client.get("/").status_code == 303
-
-
-def test_the_cookie_is_secure_behind_a_trusted_proxy_with_tls(
-    settings: Settings, secrets: dict[str, str]
-) -> None:
-    """Whose scheme is believed because GFIL_PROXIES says so."""
-    client = create_app(replace(settings, read="key", proxies=1)).test_client()
-    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
-    done = client.post("/login", data={"key": secrets["read"]}, headers=headers)
-    assert "Secure" in done.headers["Set-Cookie"]
-
-
-@pytest.mark.parametrize("key", ["", "nonsense", "expired", "revoked"])
-def test_a_key_that_is_not_valid_does_not_log_in(
-    settings: Settings, secrets: dict[str, str], key: str
-) -> None:
-    """And is not shown again."""
-    auth._bad_keys.clear()
-    client = client_with(settings, "key")
-    refused = log_in(client, secrets.get(key, key))
-    assert refused.status_code == 401
-    assert "Set-Cookie" not in refused.headers
-    assert secrets.get(key, "gfil_") not in refused.text.replace("scripts/gfil", "")
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"key=" + b"x" * 4092, 401),
-        (b"key=" + b"x" * 4093, 413),
-        (b"&".join([b"a=b"] * 10), 401),
-        (b"&".join([b"a=b"] * 11), 400),
-        (b"key=\xff", 400),
-        (b"key=%ff", 400),
-        (b"\0", 401),
-    ],
-)
-def test_a_form_is_small_and_plain(settings: Settings, body: bytes, status: int) -> None:
-    """Anybody may send one."""
-    auth._bad_keys.clear()
-    assert client_with(settings, "key").post("/login", data=body).status_code == status
-
-
-@pytest.mark.parametrize(
-    "place", ["//evil.example", "https://evil.example", "/\\evil", "x", "/a\nb"]
-)
-def test_login_leads_nowhere_else(settings: Settings, secrets: dict[str, str], place: str) -> None:
-    """Only to a path of this server."""
-    assert log_in(client_with(settings, "key"), secrets["read"], next=place).location == "/"
-
-
-def test_forged_cookies_count_for_nothing(settings: Settings, secrets: dict[str, str]) -> None:
-    """Signed by another secret, or not at all."""
+def test_forged_cookie_is_ignored(settings: Settings, secrets: dict[str, str]) -> None:
     client = client_with(settings, "key")
     other = client_with(replace(settings, secret="x" * 40), "key")
-    cookie = log_in(other, secrets["admin"]).headers["Set-Cookie"].split(";")[0].split("=", 1)[1]
+    done = other.post("/login", data={"key": secrets["admin"]})
+    cookie = done.headers["Set-Cookie"].split(";")[0].split("=", 1)[1]
     for value in (cookie, '"zg4au2gf"', "", "\x00"):
         client.set_cookie("gfil_key", value)
         assert client.get("/api/v1/symbols").status_code == 401
 
 
-def test_the_secret_is_made_once_and_readable_by_its_owner_only(settings: Settings) -> None:
-    """Beside the database."""
+def test_cookie_secret_is_made_once_with_mode_600(settings: Settings) -> None:
     made = {auth._read_secret.__wrapped__(settings.db) for _ in range(3)}
     assert len(made) == 1
     path = settings.db.with_suffix(".secret")
@@ -297,14 +194,12 @@ def test_the_secret_is_made_once_and_readable_by_its_owner_only(settings: Settin
     assert [each.name for each in path.parent.glob(".*")] == []
 
 
-def test_health_and_assets_are_open(settings: Settings) -> None:
-    """A load balancer has no key."""
+def test_health_is_open(settings: Settings) -> None:
     client = client_with(settings, "key")
     assert client.get("/healthz").json == {"status": "ok"}
 
 
-def test_what_is_not_there_is_a_problem_document(settings: Settings) -> None:
-    """Of the one shape that every error has."""
+def test_missing_route_is_a_problem_document(settings: Settings) -> None:
     client = client_with(settings, "public")
     for response, status in (
         (client.get("/nothing"), 404),
@@ -318,8 +213,7 @@ def test_what_is_not_there_is_a_problem_document(settings: Settings) -> None:
     assert "GET" in client.post("/healthz").headers["Allow"]
 
 
-def test_without_a_database_reading_is_503_and_health_answers(settings: Settings) -> None:
-    """The sentence says what to do."""
+def test_missing_database_is_503_and_health_answers(settings: Settings) -> None:
     client = client_with(replace(settings, db=settings.db.with_name("none.db")), "public")
     response = client.get("/api/v1/symbols")
     assert response.status_code == 503
@@ -328,8 +222,7 @@ def test_without_a_database_reading_is_503_and_health_answers(settings: Settings
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_damaged_database_is_503_and_no_traceback(settings: Settings, hours: Path) -> None:
-    """The detail says that the database is meant, and health still answers."""
+def test_damaged_database_is_503_without_traceback(settings: Settings, hours: Path) -> None:
     db = connection.connect(hours)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     db.close()
@@ -343,10 +236,9 @@ def test_a_damaged_database_is_503_and_no_traceback(settings: Settings, hours: P
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_key_reads_though_its_day_of_use_cannot_be_written(
+def test_key_reads_if_its_day_of_use_cannot_be_stored(
     settings: Settings, secrets: dict[str, str]
 ) -> None:
-    """Reading goes on whatever is wrong with writing."""
     holder = connection.connect(settings.db)
     client = client_with(settings, "key")
     with connection.transaction(holder):
@@ -359,7 +251,7 @@ def test_a_key_reads_though_its_day_of_use_cannot_be_written(
 
 @contextmanager
 def files_limited_to(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size`, as on a full disk."""
+    """Limit the size of every file of this process, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -370,21 +262,7 @@ def files_limited_to(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-@pytest.mark.parametrize("origin", ["http://[", "null", "https://evil.example", "localhost", ""])
-def test_a_form_of_another_origin_does_not_log_in(
-    settings: Settings, secrets: dict[str, str], origin: str
-) -> None:
-    """Whatever stands in the header."""
-    headers = {"Origin": origin}
-    client = client_with(settings, "key")
-    response = client.post("/login", data={"key": secrets["read"]}, headers=headers)
-    assert response.status_code == 403
-    own = {"Origin": "http://localhost"}
-    assert client.post("/login", data={"key": secrets["read"]}, headers=own).status_code == 303
-
-
-def test_a_database_that_takes_the_place_of_another_is_seen(settings: Settings) -> None:
-    """Connections to a file that is gone are not kept."""
+def test_replaced_database_file_is_noticed(settings: Settings) -> None:
     client = client_with(settings, "public")
     db = connection.connect(settings.db)
     with connection.transaction(db):

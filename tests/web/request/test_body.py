@@ -1,4 +1,4 @@
-"""Bodies: their length, their packing, their limits, and how long they may take."""
+"""Request bodies: length, compression, limits and deadlines."""
 
 import gzip
 import io
@@ -28,14 +28,14 @@ TEXT = b"time,open\n" * 100
 
 @pytest.fixture
 def app(settings: Settings) -> Flask:
-    """The application, whose requests are made by hand."""
+    """An application for requests made by hand."""
     return create_app(settings)
 
 
 def receive(
     app: Flask, body: bytes, limit_mb: int = 20, deadline_s: float = 60, **environ: Any
 ) -> list[bytes]:
-    """Return the pieces of a body as a route gets them."""
+    """Return the pieces of a body as a route receives them."""
     given = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)} | environ
     with (
         app.test_request_context("/", method="POST", environ_overrides=given),
@@ -61,15 +61,14 @@ PACKED = {
 
 
 @pytest.mark.parametrize("way", PACKED)
-def test_a_body_is_unpacked(app: Flask, way: str) -> None:
-    """Whether it says how it is packed or not."""
+def test_body_is_decompressed(app: Flask, way: str) -> None:
     body, environ = PACKED[way]
     assert b"".join(receive(app, body, **environ)) == TEXT
 
 
 REFUSED: dict[str, tuple[bytes, dict[str, str], type[GfilError]]] = {
     "shorter than it says": (TEXT, {"CONTENT_LENGTH": "1001"}, BadRequest),
-    "a length that is none": (TEXT, {"CONTENT_LENGTH": "1e3"}, BadRequest),
+    "a length that is no whole number": (TEXT, {"CONTENT_LENGTH": "1e3"}, BadRequest),
     "gzip cut": (gzip.compress(TEXT)[:-1], {}, BadRequest),
     "gzip damaged": (gzip.compress(TEXT)[:-8] + bytes(8), {}, BadRequest),
     "gzip and more": (gzip.compress(TEXT) + b"more", {}, BadRequest),
@@ -87,8 +86,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, str], type[GfilError]]] = {
 
 
 @pytest.mark.parametrize("way", REFUSED)
-def test_a_body_is_refused(app: Flask, way: str) -> None:
-    """With the status that fits."""
+def test_wrong_body_is_refused_with_its_status(app: Flask, way: str) -> None:
     body, environ, kind = REFUSED[way]
     with pytest.raises(GfilError) as refused:
         receive(app, body, **environ)
@@ -98,16 +96,15 @@ def test_a_body_is_refused(app: Flask, way: str) -> None:
         assert "20 MB" in refused.value.detail
 
 
-def test_the_limit_itself_is_allowed(app: Flask) -> None:
-    """Packed or not."""
+def test_body_of_exactly_the_limit_is_allowed(app: Flask) -> None:
     whole = bytes(MB)
     assert b"".join(receive(app, whole, 1)) == whole
     assert b"".join(receive(app, gzip.compress(whole), 1)) == whole
 
 
 @pytest.mark.parametrize(("size", "is_small"), [(SMALL_BYTES, True), (SMALL_BYTES + 1, False)])
-def test_eight_megabytes_are_small(app: Flask, size: int, is_small: bool) -> None:
-    """Announced, in chunks, or packed: what it is unpacked decides."""
+def test_body_of_8_mb_is_small(app: Flask, size: int, is_small: bool) -> None:
+    """The decompressed size decides."""
     for body, environ in (
         (bytes(size), {}),
         (bytes(size), {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}),
@@ -122,8 +119,7 @@ def test_eight_megabytes_are_small(app: Flask, size: int, is_small: bool) -> Non
             assert sum(map(len, received)) == size
 
 
-def test_what_the_reader_left_is_still_counted(app: Flask) -> None:
-    """A body that is cut short says so, also if nobody wanted its end."""
+def test_unread_rest_of_a_body_is_checked(app: Flask) -> None:
     given = {"CONTENT_LENGTH": str(10 * MB), "wsgi.input": io.BytesIO(bytes(9 * MB))}
     with (
         app.test_request_context("/", method="POST", environ_overrides=given),
@@ -134,10 +130,10 @@ def test_what_the_reader_left_is_still_counted(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(("key", "places"), [("a key", 4), (None, 2)])
-def test_bodies_leave_threads_for_all_else(
+def test_bodies_leave_threads_for_other_requests(
     settings: Settings, key: str | None, places: int
 ) -> None:
-    """Half of them at most are at bodies, and those of strangers take no place of the others."""
+    """Half of the threads at most; requests without a key have places of their own."""
     app = create_app(replace(settings, threads=8))
 
     def begin(key: str | None, until: ExitStack) -> None:
@@ -158,17 +154,17 @@ def test_bodies_leave_threads_for_all_else(
 
 @pytest.fixture
 def wire() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends of a connection."""
+    """Both ends of a connected socket."""
     ours, theirs = socket.socketpair()
     yield ours, theirs
     ours.close()
     theirs.close()
 
 
-def test_a_body_that_drips_is_ended(
+def test_slow_body_is_ended_and_answered(
     app: Flask, wire: tuple[socket.socket, socket.socket], eventually: Callable[..., Any]
 ) -> None:
-    """A byte now and then keeps a socket awake for ever; the answer can still be sent."""
+    """A byte now and then keeps the socket from timing out."""
     ours, theirs = wire
     stream = GunicornBody(LengthReader(SocketUnreader(ours), 1000))
     failed: list[GfilError] = []
@@ -182,12 +178,12 @@ def test_a_body_that_drips_is_ended(
 
     reader = threading.Thread(target=read)
     reader.start()
-    watcher = app.extensions["bodies"]
+    guard = app.extensions["slow_body_guard"]
 
     def drip() -> bool:
         with suppress(BrokenPipeError):
             theirs.send(b"x")
-        watcher.end_slow()
+        guard.end_slow()
         return not reader.is_alive()
 
     eventually(drip, "the end of the body")
@@ -197,20 +193,19 @@ def test_a_body_that_drips_is_ended(
     assert theirs.recv(10) == b"answer"
 
 
-def test_a_body_that_stops_is_ended_by_its_socket(
+def test_stopped_body_is_ended_by_the_socket_timeout(
     app: Flask, wire: tuple[socket.socket, socket.socket]
 ) -> None:
-    """The server's timeout on the socket."""
     ours, theirs = wire
     theirs.send(b"x" * 10)
     ours.settimeout(0.05)
     stream = GunicornBody(LengthReader(SocketUnreader(ours), 1000))
-    with pytest.raises(TooSlow, match="stopped coming: 0 bytes of 1000"):
+    with pytest.raises(TooSlow, match="stopped arriving: 0 of 1,000 bytes arrived"):
         receive(app, bytes(1000), **{"wsgi.input": stream, "gunicorn.socket": ours})
 
 
-def test_the_deadline_grows_with_what_came() -> None:
-    """500 MB over a slow line take hours, and may; what the store takes does not count."""
+def test_deadline_grows_with_the_received_bytes() -> None:
+    """500 MB over a slow line take hours; time of the store does not count."""
     environ = {"CONTENT_LENGTH": str(500 * MB), "wsgi.input": io.BytesIO(bytes(MB))}
     source = request_body._Source(environ, request_body.DEADLINE_S)
     pieces = iter(source)
@@ -223,8 +218,7 @@ def test_the_deadline_grows_with_what_came() -> None:
     assert source.is_late(now + waits_s + 1)
 
 
-def test_no_wait_counts_twice_whenever_the_watcher_looks() -> None:
-    """Forty seconds of sixty are in time, also in between one statement and the next."""
+def test_no_wait_counts_twice_whenever_the_guard_runs() -> None:
     looks: list[bool] = []
 
     class Looked(request_body._Source):

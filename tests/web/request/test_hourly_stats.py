@@ -1,4 +1,4 @@
-"""Tests of gfil/web/figures.py: counted in memory, stored once, lost by no failure."""
+"""Hourly stats: counted in memory, stored once, kept after a failed flush."""
 
 import time
 from datetime import UTC, datetime
@@ -10,12 +10,12 @@ from freezegun import freeze_time
 
 from gfil import create_app
 from gfil.config import Settings
-from gfil.server.gunicorn_conf import LAST_WORDS_S
+from gfil.server.gunicorn_conf import FLUSH_S
 from gfil.store import hourly_stats
 from gfil.store.engine import connection
 from gfil.web.request import metrics
-from gfil.web.request.hourly_stats import Figures
-from gfil.web.request.scope import scope
+from gfil.web.request.hourly_stats import HourlyCounts
+from gfil.web.request.route import route
 from tests.conftest import limit_s, wait_for
 from tests.web.request.test_auth import files_limited_to
 
@@ -29,12 +29,12 @@ def app(settings: Settings) -> Flask:
 
 
 def flush(app: Flask, now: float = HOUR) -> None:
-    counted: Figures = app.extensions["figures"]
+    counted: HourlyCounts = app.extensions["hourly_stats"]
     counted.flush(app.extensions["writer"], now)
 
 
 def stored(app: Flask, start: float = 0) -> dict[str, tuple[int, dict[str, int], dict[str, int]]]:
-    """Requests, rows and reasons of each kind that has any."""
+    """Requests, rows and reasons of each kind with counts."""
     db = connection.connect(app.config["SETTINGS"].db, readonly=True)
     _, found = hourly_stats.summarise(db, start, HOUR + DAY)
     db.close()
@@ -45,7 +45,7 @@ def stored(app: Flask, start: float = 0) -> dict[str, tuple[int, dict[str, int],
     }
 
 
-def test_good_answers_to_readers_count_and_others_do_not(app: Flask) -> None:
+def test_successful_reads_are_counted_and_others_not(app: Flask) -> None:
     client = app.test_client()
     for path in ("/", "/api/v1/symbols", "/api/v1/symbols", "/chart/NONE", "/healthz", "/login"):
         client.get(path)
@@ -53,9 +53,8 @@ def test_good_answers_to_readers_count_and_others_do_not(app: Flask) -> None:
     assert stored(app) == {"pages": (1, {}, {}), "reads": (2, {}, {})}
 
 
-def test_a_request_that_brings_rows_is_one_of_their_kind(app: Flask) -> None:
-    @app.post("/upload")
-    @scope("open")
+def test_upload_is_counted_under_the_kind_of_its_rows(app: Flask) -> None:
+    @route(app, "POST", "/upload", scope="open")
     def upload() -> str:
         for _ in range(2):
             metrics.count_rows("candles", {"updated": 4, "rejected": 1}, {"low_high": 1})
@@ -67,7 +66,7 @@ def test_a_request_that_brings_rows_is_one_of_their_kind(app: Flask) -> None:
     assert stored(app) == {"candles": (1, rows, {"low_high": 2})}
 
 
-def test_what_is_stored_is_not_stored_again(app: Flask) -> None:
+def test_flushed_counts_are_not_stored_again(app: Flask) -> None:
     app.test_client().get("/")
     for _ in range(3):
         flush(app)
@@ -77,14 +76,13 @@ def test_what_is_stored_is_not_stored_again(app: Flask) -> None:
     db.close()
 
 
-def test_a_minute_without_requests_writes_nothing(app: Flask) -> None:
+def test_flush_without_counts_writes_nothing(app: Flask) -> None:
     before = app.config["SETTINGS"].db.stat().st_mtime_ns
     flush(app)
     assert app.config["SETTINGS"].db.stat().st_mtime_ns == before
 
 
-def test_what_cannot_be_stored_now_is_stored_with_the_next(app: Flask) -> None:
-    """On a disk that takes nothing more; afterwards the file is checked before it is written."""
+def test_failed_flush_is_stored_by_the_next(app: Flask) -> None:
     app.test_client().get("/")
     with files_limited_to(0):
         flush(app)
@@ -94,21 +92,21 @@ def test_what_cannot_be_stored_now_is_stored_with_the_next(app: Flask) -> None:
     assert stored(app) == {"pages": (2, {}, {})}
 
 
-def test_a_worker_that_ends_waits_no_longer_for_the_lock_than_it_may(app: Flask) -> None:
+def test_stopping_worker_waits_for_the_lock_with_a_limit(app: Flask) -> None:
     app.test_client().get("/")
     other = connection.connect(app.config["SETTINGS"].db)
     with connection.transaction(other):
         app.extensions["jobs"].start()
         began = time.monotonic()
         app.extensions["jobs"].stop()
-        assert time.monotonic() - began < limit_s(LAST_WORDS_S)
+        assert time.monotonic() - began < limit_s(FLUSH_S)
     other.close()
     assert stored(app) == {}
     flush(app)
     assert stored(app) == {"pages": (1, {}, {})}
 
 
-def test_figures_outlast_a_database_that_was_away(app: Flask) -> None:
+def test_counts_survive_a_missing_database(app: Flask) -> None:
     path: Path = app.config["SETTINGS"].db
     app.test_client().get("/")
     path.rename(path.with_suffix(".away"))
@@ -119,7 +117,7 @@ def test_figures_outlast_a_database_that_was_away(app: Flask) -> None:
     assert stored(app) == {"pages": (1, {}, {})}
 
 
-def test_hours_are_told_apart_and_old_ones_go(app: Flask) -> None:
+def test_counts_are_kept_by_hour_and_old_hours_dropped(app: Flask) -> None:
     client = app.test_client()
     for hour, times in ((0, 1), (1, 2), (31 * 24, 4)):
         with freeze_time(datetime.fromtimestamp(HOUR + hour * 3600, UTC)):
@@ -134,7 +132,7 @@ def test_hours_are_told_apart_and_old_ones_go(app: Flask) -> None:
     assert stored(app, 0) == stored(app, HOUR + 31 * DAY)
 
 
-def test_the_counts_of_two_workers_add_up(settings: Settings) -> None:
+def test_counts_of_two_workers_add_up(settings: Settings) -> None:
     for app in (create_app(settings), create_app(settings)):
         app.test_client().get("/")
         flush(app)

@@ -1,4 +1,4 @@
-"""Tests of gfil/web/metrics.py in one process: what is counted, under which labels."""
+"""Metrics of one process: counters, labels and gauges of a scrape."""
 
 import struct
 from collections.abc import Iterator
@@ -15,8 +15,9 @@ from gfil import create_app, prometheus_dir
 from gfil.config import Settings
 from gfil.store import api_keys, maintenance_runs
 from gfil.store.engine import connection
+from gfil.web.api.metrics import describe
 from gfil.web.request import metrics
-from gfil.web.request.scope import scope
+from gfil.web.request.route import route
 from tests.test_prometheus_dir import DAMAGED, ENTRY
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -38,7 +39,7 @@ def app(settings: Settings) -> Flask:
 
 @pytest.fixture
 def key(settings: Settings) -> dict[str, str]:
-    """The header of a key that may do all."""
+    """The header of a key of the scope admin."""
     db = connection.connect(settings.db)
     with connection.transaction(db):
         _, secret = api_keys.create(db, "all", "admin", now=1_700_000_000)
@@ -47,7 +48,7 @@ def key(settings: Settings) -> dict[str, str]:
 
 
 class Growth:
-    """How much samples have grown since this was made: all tests of a process count together."""
+    """Growth of samples since this object was made: the tests of a process share the counters."""
 
     def __init__(self, app: Flask, key: dict[str, str]) -> None:
         self._client, self._key = app.test_client(), key
@@ -69,7 +70,7 @@ def growth(app: Flask, key: dict[str, str]) -> Growth:
     return Growth(app, key)
 
 
-def test_each_answer_counts_under_its_route_and_class(
+def test_answer_is_counted_under_its_route_and_class(
     app: Flask, key: dict[str, str], growth: Growth
 ) -> None:
     client = app.test_client()
@@ -81,14 +82,14 @@ def test_each_answer_counts_under_its_route_and_class(
     requests = {"name": "gfil_requests_total", "method": "GET"}
     assert growth(**requests, route="/api/v1/symbols", status="2xx") == 3
     assert growth(**requests, route="/api/v1/symbols", status="4xx") == 1
-    assert growth(**requests, route="/api/v1/symbols/<name>", status="4xx") == 3
+    assert growth(**requests, route="/api/v1/symbols/<symbol>", status="4xx") == 3
     assert growth(**requests, route="/chart/<symbol>", status="4xx") == 3
     assert growth("gfil_read_seconds_count", kind="reads") == 3
     assert growth("gfil_read_seconds_bucket", kind="reads", le="+Inf") == 3
     assert growth("gfil_read_seconds_count", kind="pages") == 0
 
 
-def test_what_clients_think_of_makes_no_labels(app: Flask, growth: Growth) -> None:
+def test_unknown_paths_and_methods_make_no_labels(app: Flask, growth: Growth) -> None:
     before = len(growth._before)
     client = app.test_client()
     for number in range(30):
@@ -99,11 +100,10 @@ def test_what_clients_think_of_makes_no_labels(app: Flask, growth: Growth) -> No
     assert len(growth._scrape()) <= before + 4
 
 
-def test_rows_count_by_outcome_and_reason(settings: Settings, key: dict[str, str]) -> None:
+def test_rows_are_counted_by_outcome_and_reason(settings: Settings, key: dict[str, str]) -> None:
     app = create_app(replace(settings, read="key"))
 
-    @app.post("/upload")
-    @scope("open")
+    @route(app, "POST", "/upload", scope="open")
     def upload() -> str:
         counts = {"rows": 10, "inserted": 7, "duplicates": 0, "rejected": 3}
         metrics.count_rows("ticks", counts, {"future": 2, "low_high": 1})
@@ -122,7 +122,7 @@ def test_rows_count_by_outcome_and_reason(settings: Settings, key: dict[str, str
     assert growth("gfil_ingest_seconds_count", kind="candles") == 0
 
 
-def test_the_sizes_are_those_of_the_files(app: Flask, key: dict[str, str]) -> None:
+def test_sizes_are_those_of_the_files(app: Flask, key: dict[str, str]) -> None:
     path: Path = app.config["SETTINGS"].db
     db = connection.connect(path)
     db.execute("CREATE TABLE filler (x); DROP TABLE filler")
@@ -141,8 +141,8 @@ def broken(db_path: Path) -> Iterator[apsw.Connection]:
     db.close()
 
 
-def test_what_is_sure_to_come_begins_at_0(app: Flask, key: dict[str, str]) -> None:
-    """So that a rate over its first growth is right."""
+def test_known_series_start_at_0(app: Flask, key: dict[str, str]) -> None:
+    """Otherwise a rate misses the first growth."""
     shown = {(name, labels) for name, labels in Growth(app, key)._before}
     for kind in ("ticks", "candles"):
         assert ("gfil_ingest_seconds_count", frozenset({("kind", kind)})) in shown
@@ -151,21 +151,22 @@ def test_what_is_sure_to_come_begins_at_0(app: Flask, key: dict[str, str]) -> No
     assert ("gfil_checkpoints_total", frozenset({("result", "failed")})) in shown
 
 
-def test_what_sqlite_complains_of_counts(broken: apsw.Connection, growth: Growth) -> None:
+def test_sqlite_errors_are_counted(broken: apsw.Connection, growth: Growth) -> None:
     with pytest.raises(apsw.SQLError):
         broken.execute("SELEC")
     assert growth("gfil_sqlite_errors_total", code="SQLITE_ERROR") == 1
     with pytest.raises(apsw.ConstraintError):
         broken.execute("INSERT INTO store (id, epoch, change) VALUES (2, '', 0)")
     constraint = {"code": "SQLITE_CONSTRAINT_CHECK"}
-    assert growth("gfil_sqlite_errors_total", **constraint) == 0  # told to whoever tried it
+    # A constraint is an error of the caller, not of SQLite.
+    assert growth("gfil_sqlite_errors_total", **constraint) == 0
 
 
 NAMELESS = pytest.param(struct.pack(ENTRY, 40, 0, 4, b"what", 0.0, 0.0), id="no name of a count")
 
 
 @pytest.mark.parametrize("content", [*DAMAGED, NAMELESS])
-def test_what_is_in_sound_files_is_told_where_others_are_damaged(
+def test_damaged_metric_file_does_not_hide_sound_ones(
     app: Flask,
     key: dict[str, str],
     tmp_path: Path,
@@ -174,7 +175,6 @@ def test_what_is_in_sound_files_is_told_where_others_are_damaged(
 ) -> None:
     folder = tmp_path / "counts"
     folder.mkdir()
-    (folder / prometheus_dir.LOCK).touch()
     sound = MmapedDict(str(folder / "counter_11.db"))
     sound.write_value(mmap_key("sound", "sound_total", ["a"], ["b"], ""), 3.0, 0.0)
     sound.close()
@@ -187,14 +187,12 @@ def test_what_is_in_sound_files_is_told_where_others_are_damaged(
 def test_every_metric_of_a_scrape_is_described(app: Flask, key: dict[str, str]) -> None:
     families = text_string_to_metric_families(app.test_client().get("/metrics", headers=key).text)
     shown = {(each.name, each.type, each.documentation) for each in families}
-    described = {
-        (name.removesuffix("_total"), kind, text) for name, kind, _, text in metrics.describe()
-    }
+    described = {(name.removesuffix("_total"), kind, text) for name, kind, _, text in describe()}
     assert shown == described
 
 
 @pytest.mark.parametrize("name", ["prune", "backup"])
-def test_when_it_was_pruned_and_backed_up_stands_in_the_database(
+def test_time_of_prune_and_backup_is_read_from_the_database(
     app: Flask, key: dict[str, str], settings: Settings, name: maintenance_runs.Name
 ) -> None:
     def read() -> float:
