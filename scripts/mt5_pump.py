@@ -926,7 +926,7 @@ class TickSender:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/candle_sender.py
-# Sending candles: the history of a symbol, its new M1, and the M1 that GFIL lacks.
+# Send candles: backfill of a symbol's history, its new M1, and the M1 missing in GFIL.
 
 TIMEFRAME_S = {"M1": MINUTE_S, "H1": HOUR_S, "D1": DAY_S}  # sent of a history, finest first
 CANDLE_FIELDS = ("open", "high", "low", "close", "tick_volume")

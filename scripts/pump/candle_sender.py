@@ -1,4 +1,4 @@
-"""Sending candles: the history of a symbol, its new M1, and the M1 that GFIL lacks."""
+"""Send candles: backfill of a symbol's history, its new M1, and the M1 missing in GFIL."""
 
 import os
 from collections.abc import Callable, Iterator

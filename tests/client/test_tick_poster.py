@@ -15,7 +15,7 @@ from gfil.store import api_keys
 from gfil.store.engine import connection
 from tests import gate
 from tests.conftest import Server
-from tests.gate import HANG_UP, LOSE, PASS
+from tests.faulty_proxy import HANG_UP, LOSE, PASS
 
 FIRST_MSC = 1709251200000
 

@@ -20,7 +20,7 @@ from gfil.store import api_keys
 from gfil.store.engine import connection
 from tests import gate
 from tests.conftest import Server, clean_environment, wait_for
-from tests.gate import HANG_UP, LOSE, PASS
+from tests.faulty_proxy import HANG_UP, LOSE, PASS
 
 SAMPLES = ROOT / "tests/data"
 CSV, MT5 = SAMPLES / "TESTFX_ticks.csv", SAMPLES / "TESTFX_ticks_mt5.csv"

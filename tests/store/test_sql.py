@@ -131,5 +131,5 @@ def test_full_scan_is_detected(filled: apsw.Connection) -> None:
 
 def test_newest_page_is_read_without_sort(filled: apsw.Connection) -> None:
     """The hot path: the primary key has the order of the page."""
-    for name in ("read.READ_NEWEST", "read.READ_OLDEST", "rollup_query.READ_RANGE"):
+    for name in ("read.READ_NEWEST", "read.READ_OLDEST", "rollup_on_demand.READ_RANGE"):
         assert not any("TEMP B-TREE" in step for step in plan(filled, STATEMENTS[name]))

@@ -1,6 +1,6 @@
 """CSV with a header that names its columns, or with columns stated by the user."""
 
-from gfil.ingest.detect.csv_header import name_cells, read_words
+from gfil.ingest.detect.header_names import name_cells, read_words
 from gfil.ingest.detect.sniff import (
     SEPARATORS,
     Format,

@@ -1,6 +1,6 @@
 """Dukascopy CSV: a header with `Gmt time`, timestamps such as `08.05.2017 00:00:00.000`."""
 
-from gfil.ingest.detect.csv_header import name_cells, read_words
+from gfil.ingest.detect.header_names import name_cells, read_words
 from gfil.ingest.detect.sniff import Format, Sniff, of_header
 
 NAME = "dukascopy"

@@ -1,6 +1,6 @@
 """MetaTrader 5 bar export: `<DATE> <TIME> <OPEN> …`; TIME may be missing."""
 
-from gfil.ingest.detect.csv_header import name_cells, read_words
+from gfil.ingest.detect.header_names import name_cells, read_words
 from gfil.ingest.detect.sniff import SEPARATORS, Format, Sniff, of_header
 
 NAME = "mt5"

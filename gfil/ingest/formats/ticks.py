@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gfil.ingest.detect.csv_header import name_tick_cells, read_words
+from gfil.ingest.detect.header_names import name_tick_cells, read_words
 from gfil.ingest.detect.json_sniff import is_row, is_tick, read_opening, read_sample
 from gfil.ingest.detect.sniff import SEPARATORS, Format, Sniff, of_header
 from gfil.ingest.formats.json_rows import name_columns, text_of

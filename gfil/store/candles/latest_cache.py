@@ -9,7 +9,7 @@ import apsw
 from gfil.clocks import Clock
 from gfil.store import change_log
 from gfil.store.candles import read
-from gfil.store.candles.rollup_query import Candle
+from gfil.store.candles.rollup_on_demand import Candle
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe

@@ -7,7 +7,7 @@ import apsw
 from gfil.clocks import TIME_MAX, TIME_MIN, Clock
 from gfil.store import cursors
 from gfil.store.candles import latest_cache, read
-from gfil.store.candles.rollup_query import Candle
+from gfil.store.candles.rollup_on_demand import Candle
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import Timeframe

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import apsw
 
 from gfil.clocks import TIME_MAX, TIME_MIN, UTC, Clock
-from gfil.store.candles import extent, rollup_query
+from gfil.store.candles import extent, rollup_on_demand
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, Timeframe
@@ -64,7 +64,7 @@ def read_candles(
         if not forward:
             found.reverse()
     else:
-        found = rollup_query.read_rolled_up(
+        found = rollup_on_demand.read_rolled_up(
             db, symbol, timeframe, clock, first, last, limit + 1, forward
         )
     if len(found) <= limit:

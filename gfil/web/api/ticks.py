@@ -131,4 +131,6 @@ def post_ticks(**given: Any) -> Response:
 def _describe(report: Report) -> dict[str, Any]:
     facts = report.as_json()
     answer = {name: facts[name] for name in ANSWER} | {"last": report.last_ticks}
-    return answer | report.recognised | {"change": report.change}
+    # A dry run names its first and last row; without a row `last` stays the empty object.
+    recognised = {name: value for name, value in report.recognised.items() if value is not None}
+    return answer | recognised | {"change": report.change}

@@ -8,7 +8,7 @@ import orjson
 from gfil.clocks import Bucket
 from gfil.store import symbols
 from gfil.store.candles import read
-from gfil.store.candles.rollup_query import Candle
+from gfil.store.candles.rollup_on_demand import Candle
 from gfil.store.change_log import LogEntry
 from gfil.store.symbols import SERIES_PER_SYMBOL, Symbol
 from gfil.timeframes import CHAIN

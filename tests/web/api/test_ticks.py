@@ -1,4 +1,4 @@
-"""`GET /api/v1/ticks`: ranges, pages in both directions, refusals."""
+"""`GET` and `POST /api/v1/ticks`: ranges, pages, refusals; stored ticks and their answers."""
 
 import random
 from pathlib import Path
@@ -11,10 +11,14 @@ from flask.testing import FlaskClient
 
 from gfil.store.engine import connection
 from gfil.web.api import ticks
+from tests.faults.sockets import START as POSTED
+from tests.faults.sockets import tick_lines
 from tests.oracle.candles import Tick
 from tests.store.model import write_ticks
+from tests.web.api.pump import OLD, Pump
 
 START = 1_700_006_400
+TICKS = "/api/v1/ticks"
 
 
 @pytest.fixture
@@ -88,3 +92,63 @@ def test_bad_parameters_of_ticks_are_refused(
 ) -> None:
     response = client.get(f"/api/v1/ticks?{query}")
     assert (response.status_code, response.mimetype) == (status, "application/problem+json")
+
+
+def test_ticks_are_stored_and_the_answer_names_the_last(pump: Pump) -> None:
+    body = tick_lines("EURUSD", 700)
+    last = POSTED * 1000 + 69_900
+    told = {"rows": 700, "inserted": 700, "duplicates": 0, "rejected": 0, "reasons": {}}
+    told |= {"errors": [], "warnings": [], "last": {"EURUSD": last}, "change": 1}
+    assert pump.post(TICKS, body) == (200, told | {"warnings": [f"EURUSD ticks: {OLD}"]})
+    assert [candle[5] for candle in pump.candles()] == [600, 100]
+    assert pump.post(TICKS, body) == (200, told | {"inserted": 0, "duplicates": 700})
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("", {"ticks": [{"symbol": "X", "time_msc": POSTED * 1000, "bid": 1, "ask": 2}]}),
+        ("?symbol=X", [{"time_msc": POSTED * 1000, "bid": 1, "ask": 2}]),
+        ("?symbol=X", b'{"time_msc":%d000,"bid":1,"ask":2}\n' % POSTED),
+        ("?symbol=X", b"time_msc,bid,ask\n%d000,1,2\n" % POSTED),
+        ("?symbol=X", b"time,bid,ask\n%d,1,2\n" % POSTED),
+        ("?symbol=X", b"<DATE>\t<TIME>\t<BID>\t<ASK>\n2023.11.14\t22:14:00.000\t1\t2\n"),
+        ("?symbol=X&clock=%2B02:00", b"time_msc,bid,ask\n%d000,1,2\n" % (POSTED + 7200)),
+        (
+            "",
+            {
+                "clock": "+02:00",
+                "ticks": [{"symbol": "X", "time_msc": (POSTED + 7200) * 1000, "bid": 1, "ask": 2}],
+            },
+        ),
+    ],
+)
+def test_ticks_are_read_in_every_format(pump: Pump, query: str, body: Any) -> None:
+    status, told = pump.post(TICKS + query, body)
+    assert (status, told.get("last")) == (200, {"X": POSTED * 1000}), told
+
+
+@pytest.mark.parametrize("body", [{"ticks": []}, {"ticks": [], "clock": "nyclose"}])
+def test_empty_tick_batch_is_accepted(pump: Pump, body: Any) -> None:
+    nothing = {"rows": 0, "inserted": 0, "duplicates": 0, "rejected": 0, "reasons": {}}
+    nothing |= {"errors": [], "warnings": [], "last": {}, "change": 0}
+    assert pump.post(TICKS, body) == (200, nothing)
+
+
+def test_dry_run_of_ticks_without_rows_answers_an_empty_last(pump: Pump) -> None:
+    status, told = pump.post(f"{TICKS}?dry_run=1", {"ticks": []})
+    assert (status, told["rows"], told["last"]) == (200, 0, {})
+
+
+def test_dry_run_of_ticks_stores_nothing(pump: Pump) -> None:
+    status, told = pump.post(f"{TICKS}?dry_run=1", tick_lines("X", 5))
+    assert (status, told["inserted"], told["dry_run"]) == (200, 5, True)
+    assert [*told["first"]] == [*told["last"]] == ["utc", "clock"]
+    assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
+
+
+def test_bad_rows_before_the_first_good_row_do_not_hide_it(pump: Pump) -> None:
+    good = b'{"symbol":"X","time_msc":1700000040000,"bid":1,"ask":2}'
+    for bad in (b"null", b"1", b'"x"', b"{}", b"[1]"):
+        status, told = pump.post(TICKS, b'{"ticks":[' + bad + b"," + good + b"]}")
+        assert (status, told["rows"], told["rejected"]) == (200, 2, 1), bad

@@ -1,4 +1,4 @@
-"""Uploads of candles and ticks: stored rows, refusals and their sentences."""
+"""`POST /api/v1/candles` and the rules of every upload: stored rows, refusals, their sentences."""
 
 import gzip
 from dataclasses import replace
@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 import pytest
-from flask.testing import FlaskClient
 
 from gfil import create_app
 from gfil.config import Settings
@@ -16,47 +15,13 @@ from gfil.store.engine import connection
 from gfil.web.api import uploads
 from tests.faults.senders import make_key
 from tests.faults.sockets import START, candle_lines, tick_lines
+from tests.web.api.pump import OLD, Pump
 
 MINUTE = 60
 CANDLES = "/api/v1/candles?symbol=EURUSD&tf=M1"
 TICKS = "/api/v1/ticks"
 LINES = candle_lines(3)
 FIRST_HOUR = [[START // 3600 * 3600, 1.0, 1.9, 0.9, 1.00002, 4.5]]
-
-
-class Pump:
-    """A client with a key of the scope write."""
-
-    def __init__(self, client: FlaskClient, secret: str) -> None:
-        self.client = client
-        self.headers = {"X-API-Key": secret}
-
-    def post(
-        self, path: str, body: bytes | str | Any, **headers: str
-    ) -> tuple[int, dict[str, Any]]:
-        """Send a body, JSON unless it is bytes; return the status and the JSON of the answer."""
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = self.client.post(path, data=data, headers=self.headers | named)
-        assert answer.json is not None
-        return answer.status_code, answer.json
-
-    def candles(self, tf: str = "M1", symbol: str = "EURUSD") -> list[Any]:
-        """Return what is stored."""
-        answer = self.client.get(f"/api/v1/candles?symbol={symbol}&tf={tf}&limit=10000")
-        return (answer.json or {}).get("candles", [])
-
-
-OLD = (
-    "1 day older than the retention, 2023-11-14 to 2023-11-14: "
-    "kept as imported until `gfil prune --imported`"
-)
-
-
-@pytest.fixture
-def pump(client: FlaskClient, db_path: Path) -> Pump:
-    """A pump with the scope write."""
-    return Pump(client, make_key(db_path))
 
 
 def count(**counts: int) -> dict[str, int]:
@@ -256,54 +221,6 @@ def test_upload_is_refused_when_the_disk_is_nearly_full(settings: Settings, db_p
     assert client.get("/api/v1/symbols").json == {"symbols": []}
 
 
-def test_ticks_are_stored_and_the_answer_names_the_last(pump: Pump) -> None:
-    body = tick_lines("EURUSD", 700)
-    last = START * 1000 + 69_900
-    told = {"rows": 700, "inserted": 700, "duplicates": 0, "rejected": 0, "reasons": {}}
-    told |= {"errors": [], "warnings": [], "last": {"EURUSD": last}, "change": 1}
-    assert pump.post(TICKS, body) == (200, told | {"warnings": [f"EURUSD ticks: {OLD}"]})
-    assert [candle[5] for candle in pump.candles()] == [600, 100]
-    assert pump.post(TICKS, body) == (200, told | {"inserted": 0, "duplicates": 700})
-
-
-@pytest.mark.parametrize(
-    ("query", "body"),
-    [
-        ("", {"ticks": [{"symbol": "X", "time_msc": START * 1000, "bid": 1, "ask": 2}]}),
-        ("?symbol=X", [{"time_msc": START * 1000, "bid": 1, "ask": 2}]),
-        ("?symbol=X", b'{"time_msc":%d000,"bid":1,"ask":2}\n' % START),
-        ("?symbol=X", b"time_msc,bid,ask\n%d000,1,2\n" % START),
-        ("?symbol=X", b"time,bid,ask\n%d,1,2\n" % START),
-        ("?symbol=X", b"<DATE>\t<TIME>\t<BID>\t<ASK>\n2023.11.14\t22:14:00.000\t1\t2\n"),
-        ("?symbol=X&clock=%2B02:00", b"time_msc,bid,ask\n%d000,1,2\n" % (START + 7200)),
-        (
-            "",
-            {
-                "clock": "+02:00",
-                "ticks": [{"symbol": "X", "time_msc": (START + 7200) * 1000, "bid": 1, "ask": 2}],
-            },
-        ),
-    ],
-)
-def test_ticks_are_read_in_every_format(pump: Pump, query: str, body: Any) -> None:
-    status, told = pump.post(TICKS + query, body)
-    assert (status, told.get("last")) == (200, {"X": START * 1000}), told
-
-
-@pytest.mark.parametrize("body", [{"ticks": []}, {"ticks": [], "clock": "nyclose"}])
-def test_empty_tick_batch_is_accepted(pump: Pump, body: Any) -> None:
-    nothing = {"rows": 0, "inserted": 0, "duplicates": 0, "rejected": 0, "reasons": {}}
-    nothing |= {"errors": [], "warnings": [], "last": {}, "change": 0}
-    assert pump.post(TICKS, body) == (200, nothing)
-
-
-def test_dry_run_of_ticks_stores_nothing(pump: Pump) -> None:
-    status, told = pump.post(f"{TICKS}?dry_run=1", tick_lines("X", 5))
-    assert (status, told["inserted"], told["dry_run"]) == (200, 5, True)
-    assert [*told["first"]] == [*told["last"]] == ["utc", "clock"]
-    assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
-
-
 def test_upload_releases_its_read_snapshot(pump: Pump, db_path: Path) -> None:
     """A snapshot held while a body arrives would hold up checkpoints."""
     pump.post(CANDLES, LINES)
@@ -318,13 +235,6 @@ def test_upload_with_unknown_parameter_stores_nothing(pump: Pump) -> None:
         status, told = pump.post(f"{CANDLES}{query}", LINES)
         assert (status, told["type"]) == (400, "bad_parameter")
     assert pump.client.get("/api/v1/symbols").json == {"symbols": []}
-
-
-def test_bad_rows_before_the_first_good_row_do_not_hide_it(pump: Pump) -> None:
-    good = b'{"symbol":"X","time_msc":1700000040000,"bid":1,"ask":2}'
-    for bad in (b"null", b"1", b'"x"', b"{}", b"[1]"):
-        status, told = pump.post(TICKS, b'{"ticks":[' + bad + b"," + good + b"]}")
-        assert (status, told["rows"], told["rejected"]) == (200, 2, 1), bad
 
 
 TYPED_BODIES = {
