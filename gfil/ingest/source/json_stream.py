@@ -11,7 +11,7 @@ from gfil.ingest.source.byte_stream import ByteStream
 from gfil.ingest.source.lines import LINE_BYTES_MAX, may_be_overlong
 
 _OUTSIDE = re.compile(rb'["\[\]{},]')
-_INSIDE = re.compile(rb'"|\\.', re.DOTALL)  # inside a string
+_STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)  # from inside a string to its end
 _BETWEEN = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
 _PARTNER = {b"}": b"{", b"]": b"["}
 _CLOCK = b'"clock"'
@@ -61,6 +61,9 @@ class _Between:
         self._data = data
         self._from = 0
         self._boundary = (-1, -1)
+        self._inside_from = 0
+        self._quote: int | None = None
+        self._backslashes = len(data) - len(data.rstrip(b"\\"))  # at the end of the data
 
     def find(self, at: int) -> tuple[int, int]:
         """Return the first likely boundary from `at` on: end of one element, start of the next.
@@ -72,6 +75,21 @@ class _Between:
             none = (len(self._data), len(self._data))
             self._from, self._boundary = at, match.span() if match else none
         return self._boundary
+
+    def find_quote(self, at: int) -> int:
+        """Return the position of the quote that ends the string around `at`, or the data's length.
+
+        Searches from later positions of the same string reuse the answer: a string without an end
+        is scanned once, not once for each element in it.
+        """
+        if self._quote is None or not self._inside_from <= at <= self._quote:
+            match = _STRING_REST.match(self._data, at)
+            self._inside_from, self._quote = at, match.end() - 1 if match else len(self._data)
+        return self._quote
+
+    def ends_in_escape(self, at: int) -> bool:
+        """Return whether the data ends in half an escape, inside the string at `at`."""
+        return min(self._backslashes, len(self._data) - at) % 2 == 1
 
 
 class _Splitter:
@@ -198,16 +216,19 @@ class _ElementEnd:
         self._escaped = False
         opened = at
         while not self.broken:
-            match = (_INSIDE if self._inside else _OUTSIDE).search(data, at)
+            if self._inside:
+                quote = between.find_quote(at)
+                if quote == len(data):
+                    self._escaped = between.ends_in_escape(at)
+                    return -1
+                self._inside, at = False, quote + 1
+                self.suspect = self.suspect or between.find(opened)[1] < quote
+                continue
+            match = _OUTSIDE.search(data, at)
             if match is None:
-                self._escaped = self._inside and at < len(data) and data.endswith(b"\\")
                 return -1
             token, at = match[0], match.end()
-            if self._inside:
-                self._inside = token != b'"'
-                if not self._inside and not self.suspect:
-                    self.suspect = between.find(opened)[1] < at - 1
-            elif token == b'"':
+            if token == b'"':
                 self._inside, opened = True, at
             elif token in (b"{", b"["):
                 self.broken = self._open[-1:] == [b"{"] and not _follows_a_colon(data, at - 1)
