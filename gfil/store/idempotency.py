@@ -43,7 +43,7 @@ class KeyReused(GfilError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"the Idempotency-Key {name[:64]!r} came with another query or body in the last 24 h: "
-            "nothing was stored"
+            "nothing was changed"
         )
 
 

@@ -167,7 +167,7 @@ def test_invalid_replay_posts_nothing(
 
 
 def test_missing_symbol_names_the_option() -> None:
-    with pytest.raises(BadParameter, match="symbol names it"):
+    with pytest.raises(BadParameter, match="name it with symbol"):
         replay.run([csv(0)], Options(), Recorder(), Pace())
 
 

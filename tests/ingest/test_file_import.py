@@ -54,7 +54,7 @@ def test_refused_file_does_not_stop_the_others(put: Put, tmp_path: Path) -> None
     sources = [put("A_M1.csv"), put("B.csv"), put("C_M1.csv", b"hello\n"), put("D_M1.csv", BAD)]
     outcome = load_all(path, *sources)
     assert outcome.failures == [
-        f"{sources[1]}: the timeframe is unknown, --tf names it: "
+        f"{sources[1]}: the timeframe is unknown: name it with --tf; "
         "rows are 1 minute apart, like those of M1",
         f"{sources[2]}: unknown format: the input begins with 'hello'; "
         "--columns can name its cells",

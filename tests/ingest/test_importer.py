@@ -220,10 +220,11 @@ class TestSymbolAndTimeframe:
             (
                 ROWS,
                 {},
-                "the timeframe is unknown, tf names it: rows are 1 minute apart, like those of M1",
+                "the timeframe is unknown: name it with tf; "
+                "rows are 1 minute apart, like those of M1",
             ),
-            (HEADER + b"".join(minutes(1)), {}, "the timeframe is unknown, tf names it"),
-            (ROWS, {"timeframe": M1}, "the symbol is unknown, symbol names it"),
+            (HEADER + b"".join(minutes(1)), {}, "the timeframe is unknown: name it with tf"),
+            (ROWS, {"timeframe": M1}, "the symbol is unknown: name it with symbol"),
         ],
     )
     def test_missing_symbol_or_timeframe_is_an_error(

@@ -292,7 +292,7 @@ def test_abort_refuses_settled_ticks(db: apsw.Connection) -> None:
             "these are candles, not ticks: .* /api/v1/candles",
         ),
         (HEADER, {"timeframe": M1}, BadParameter, "these are ticks, which have no timeframe"),
-        (HEADER + b"5,1,2,0,0,6\n", {}, BadParameter, "the symbol is unknown, symbol names it"),
+        (HEADER + b"5,1,2,0,0,6\n", {}, BadParameter, "the symbol is unknown: name it with symbol"),
     ],
 )
 def test_wrong_options_for_ticks_are_errors(

@@ -49,10 +49,10 @@ class AtomicWrite:
         """End the input."""
 
     def check(self) -> None:
-        """Refuse the whole request if a row is refused and `abort` is set.
+        """Check the rows before the transaction.
 
         Raises:
-            Refused: it is so.
+            Refused: a row is refused and `abort` is set.
         """
         if self._aborts:
             self._report.refuse_bad_rows()

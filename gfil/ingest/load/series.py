@@ -190,10 +190,10 @@ class SeriesSplitter:
 
     def _check_hint(self, table: RowTable) -> None:
         if not self._is_on_ticks and table.timeframe is None and self._hint.timeframe is None:
-            advice = f" names it{_suggest_timeframe(table.time)}"
-            raise BadParameter(("the timeframe is unknown, ", Option("tf"), advice))
+            advice = _suggest_timeframe(table.time)
+            raise BadParameter(("the timeframe is unknown: name it with ", Option("tf"), advice))
         if table.symbol is None and self._hint.symbol is None:
-            raise BadParameter(("the symbol is unknown, ", Option("symbol"), " names it"))
+            raise BadParameter(("the symbol is unknown: name it with ", Option("symbol")))
 
     def _find_series(self, cells: Cells) -> Series | str:
         series = self._cache.get(cells)
@@ -259,4 +259,4 @@ def _suggest_timeframe(times: list[int]) -> str:
     timeframe = timeframe_check.find_timeframe(step) if step else None
     if step is None or timeframe is None:
         return ""
-    return f": rows are {timeframe_check.format_step(step)} apart, like those of {timeframe.name}"
+    return f"; rows are {timeframe_check.format_step(step)} apart, like those of {timeframe.name}"

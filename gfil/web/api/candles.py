@@ -42,10 +42,10 @@ bp = Blueprint("candles", __name__)
 
 LIMIT = integer("limit", "Largest number of candles of a page.", 1, LIMIT_MAX, LIMIT_DEFAULT)
 DELETE_FROM = instant(
-    *("from", "start", "Start of the range to delete."), required=True, example="2025-05-20"
+    "from", "start", "Start of the range to delete.", required=True, example="2025-05-20"
 )
 DELETE_TO = instant(
-    *("to", "stop", "End of the range to delete, exclusive."), required=True, example="2025-05-21"
+    "to", "stop", "End of the range to delete, exclusive.", required=True, example="2025-05-21"
 )
 ONLY_TF = Parameter(
     "tf",
@@ -152,7 +152,6 @@ def delete_candles(symbol: str, start: int, stop: int, tf: Timeframe | None) -> 
     repeated Idempotency-Key after a crash answers the total of both attempts.
     """
     check_range(start, stop)
-
     progress = idempotency.Progress()
 
     def add(db: apsw.Connection, part: Deleted) -> None:

@@ -16,15 +16,7 @@ from gfil.store.engine import connection
 from gfil.timeframes import Timeframe
 from gfil.web.api import schemas
 from gfil.web.request.connections import read_db
-from gfil.web.request.parameters import (
-    CLOCK,
-    FROM,
-    SYMBOL,
-    TF,
-    TO,
-    check_range,
-    choice,
-)
+from gfil.web.request.parameters import CLOCK, FROM, SYMBOL, TF, TO, check_range, choice
 from gfil.web.request.route import Content, route
 from gfil.web.request.schema import ANY, TEXT
 
@@ -35,9 +27,9 @@ CONTENT_TYPES = {
     "ndjson": "application/x-ndjson",
     "json": "application/json",
 }
-
-
-FORMAT = replace(choice("format", "Format of the file.", (*CONTENT_TYPES,), "csv"), argument="form")
+FORMAT = replace(
+    choice("format", "Format of the file.", tuple(CONTENT_TYPES), "csv"), argument="form"
+)
 
 
 @route(

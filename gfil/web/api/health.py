@@ -19,7 +19,6 @@ from gfil.web.request.route import Content, route
 
 bp = Blueprint("health", __name__)
 
-
 HEALTHY = Content(schemas.HEALTH, example=schemas.HEALTH_EXAMPLE)
 STALE = flag("stale", "Answer 503 while a symbol is stale.")
 

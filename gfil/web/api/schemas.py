@@ -71,13 +71,20 @@ CANDLE_ROW = component(
 )
 # An object: openapi-python-client generates broken code for an array beside another content type.
 CANDLE_BATCH = component(
-    "CandleBatch", open_record({"candles": array({"anyOf": [CANDLE_ROW, CANDLE]})})
+    "CandleBatch",
+    open_record(
+        {"symbol": TEXT, "tf": TEXT, "clock": TEXT}
+        | {"candles": array({"anyOf": [CANDLE_ROW, CANDLE]})},
+        *("symbol", "tf", "clock"),
+    ),
 )
 CANDLE_BATCH_EXAMPLE: dict[str, Any] = {
+    "symbol": "XAUUSD",
+    "tf": "H1",
     "candles": [
         {"time": 1747728000, "open": 3229.47, "high": 3231.1, "low": 3224.05, "close": 3226.9},
         {"time": 1747731600, "open": 3226.9, "high": 3230.2, "low": 3225.4, "close": 3229.8},
-    ]
+    ],
 }
 
 # Ticks

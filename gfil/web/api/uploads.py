@@ -96,7 +96,7 @@ ANY_FILE = Content(
     BINARY | {"description": "any format that the import reads: CSV, NDJSON, JSON; also as gzip"},
     "application/octet-stream",
 )
-ERRORS = (*(TooSlow, Conflict, TooLarge, UnsupportedEncoding, Refused, KeyReused, DiskFull),)
+ERRORS = (TooSlow, Conflict, TooLarge, UnsupportedEncoding, Refused, KeyReused, DiskFull)
 
 Describe = Callable[[Report], dict[str, Any]]
 

@@ -115,8 +115,8 @@ def test_dry_run_reports_and_stores_nothing(pump: Pump) -> None:
 
 
 REFUSED: dict[str, tuple[str, Any, int, str]] = {
-    "no symbol": ("?tf=M1", LINES, 400, "the symbol is unknown, symbol names it"),
-    "no timeframe": ("?symbol=X", LINES, 400, "the timeframe is unknown, tf names it"),
+    "no symbol": ("?tf=M1", LINES, 400, "the symbol is unknown: name it with symbol"),
+    "no timeframe": ("?symbol=X", LINES, 400, "the timeframe is unknown: name it with tf"),
     "another timeframe": ("?symbol=X&tf=D1", LINES, 422, "rows are 1 minute apart; tf says D1"),
     "a bad timeframe": ("?symbol=X&tf=M7", LINES, 400, "M7"),
     "a bad symbol": ("?symbol=a/b&tf=M1", LINES, 400, "bad symbol"),
