@@ -112,4 +112,4 @@ def parse(text: str) -> Timeframe:
 
 def chain_below(timeframe: Timeframe) -> tuple[Timeframe, ...]:
     """Return the materialised timeframes below this one, longest first."""
-    return tuple(kept for kept in reversed(CHAIN) if kept.seconds < timeframe.seconds)
+    return tuple(finer for finer in reversed(CHAIN) if finer.seconds < timeframe.seconds)

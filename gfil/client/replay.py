@@ -109,7 +109,7 @@ def run(
     Raises:
         UnknownFormat, BadParameter: as `importer.load`; or `to_now` without a speed.
         Stopped: the server refuses, is unreachable for too long, or the user interrupts; the detail
-            says how many ticks were accepted before.
+            counts the ticks that were accepted before.
     """
     if pace.to_now and pace.speed is None:
         raise BadParameter("--now needs a --speed other than max: only one tick can be now")

@@ -97,7 +97,7 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()  # a collection of every loaded module stops all threads for 25 ms
     jobs.start(worker, _failstop)
-    logs.say(logging.INFO, "worker_start", pid=worker.pid)
+    logs.log_event(logging.INFO, "worker_start", pid=worker.pid)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
@@ -112,7 +112,7 @@ def worker_exit(server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Keep the counters of a worker that ended or was killed."""
-    logs.say(logging.INFO, "worker_stop", pid=worker.pid)
+    logs.log_event(logging.INFO, "worker_stop", pid=worker.pid)
     try:
         prometheus_dir.mark_worker_dead(worker.pid)
     except Exception as error:  # an exception here would end the master

@@ -94,7 +94,7 @@ def test_range_without_data_has_no_gaps(
         (
             "symbol=DAX&to=1735516800000",
             400,
-            "bad time 1735516800000: milliseconds? UNIX seconds are asked for",
+            "bad time 1735516800000: milliseconds? use UNIX seconds",
         ),
         ("symbol=DAX&from=2&to=1", 400, "from is after to"),
         ("symbol=DAX&from=2&from=3", 400, "from is given 2 times"),
