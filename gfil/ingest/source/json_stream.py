@@ -1,4 +1,4 @@
-"""Pieces of JSON to the elements of one array of any length, in flat memory."""
+"""JSON stream: split one array of any length into its elements, in flat memory."""
 
 import re
 from collections.abc import Iterator
@@ -55,12 +55,15 @@ def read_elements(
 
 
 class _Between:
-    # Finds likely boundaries between two elements.
+    # Finds likely boundaries between two elements, and remembers where strings do not end: a search
+    # of every element to the end of the data would take quadratic time.
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._from = 0
         self._boundary = (-1, -1)
+        self.unclosed_from = len(data) + 1  # a string that begins here or later has no end
+        self.is_cut_escape = False  # the data ends with the backslash of such a string
 
     def find(self, at: int) -> tuple[int, int]:
         """Return the first likely boundary from `at` on: end of one element, start of the next.
@@ -198,9 +201,14 @@ class _ElementEnd:
         self._escaped = False
         opened = at
         while not self.broken:
+            if self._inside and at >= between.unclosed_from:
+                self._escaped = between.is_cut_escape
+                return -1
             match = (_INSIDE if self._inside else _OUTSIDE).search(data, at)
             if match is None:
                 self._escaped = self._inside and at < len(data) and data.endswith(b"\\")
+                if self._inside:
+                    between.unclosed_from, between.is_cut_escape = opened, self._escaped
                 return -1
             token, at = match[0], match.end()
             if self._inside:
