@@ -71,7 +71,7 @@ class Report:
         )
 
     def refuse(self, row: int, reason: str, text: str) -> None:
-        """Count a refused row; the first `ERRORS_MAX` are kept with their text."""
+        """Count a refused row; the first `ERRORS_MAX` stay in the report with their text."""
         self.rows += 1
         self.rejected += 1
         self.reasons[reason] += 1

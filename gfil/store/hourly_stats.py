@@ -30,7 +30,7 @@ class HourlyStat:
 
 
 def bucket_of(seconds: float) -> int:
-    """Return the bucket of a latency: the first with an upper bound not below it."""
+    """Return the bucket of a latency: the first with an upper bound of at least the latency."""
     if seconds <= 1e-6:
         return 0
     return min(math.ceil(BUCKETS_PER_DOUBLING * math.log2(1e6 * seconds)), BUCKET_MAX)

@@ -1,4 +1,4 @@
-"""Blocks of separated cells to typed columns: the whole block at once, else line by line."""
+"""CSV lines to typed columns: a whole block in one call, else line by line."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ def read_at_once(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
     """Return the rows of a block in which every line is regular.
 
     Raises:
-        ValueError, OverflowError, csv.Error: a line is irregular or must be read by itself.
+        ValueError, OverflowError, csv.Error: a line is irregular or must be read alone.
     """
     text, rows = block.text, block.text.count("\n") + 1
     if '"' in text:

@@ -64,7 +64,7 @@ def check(db: apsw.Connection) -> None:
     """Check a whole database that has no writers.
 
     Raises:
-        Unsound: it is damaged, or a derived candle differs from what its base makes.
+        Unsound: the database is damaged, or a derived candle differs from what its base makes.
     """
     if faults := find_damage(db):
         raise Unsound(f"damaged: {faults[0]}")
@@ -80,7 +80,7 @@ def find_mismatches(
 ) -> Iterator[Mismatch]:
     """Yield each materialised bucket of a symbol with `time >= since` that its base contradicts.
 
-    Each step is a short read of its own, so `db` must not be in a transaction. A symbol deleted
+    Each step is a separate short read, so `db` must not be in a transaction. A symbol deleted
     meanwhile has no mismatches.
     """
     for timeframe in CHAIN:
@@ -96,7 +96,7 @@ def find_mismatches(
 def _first_time(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, since: int
 ) -> int | None:
-    # A missing bucket has base candles all the same.
+    # The base counts too: it may have rows where the derived candle is missing.
     firsts = [
         extent.read_first_time_from(db, symbol.series(each.number), since)
         for each in CHAIN
@@ -225,7 +225,7 @@ def repair(
     """Derive mismatching buckets of one symbol and timeframe, and the candles above them, again.
 
     `mismatches` must be ascending. Each of the small transactions logs a change for live
-    subscribers. After each, `rest` is called with its duration, to let other writers in.
+    subscribers. `rest` is called after each transaction with its duration, to let other writers in.
     """
     for at in range(0, len(mismatches), REPAIR_BATCH_ROWS):
         for _, group in groupby(mismatches[at : at + REPAIR_BATCH_ROWS], key=_group_key):

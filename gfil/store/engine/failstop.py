@@ -15,7 +15,7 @@ from gfil.store.engine import connection, upgrade
 
 RETRY_S = 2.0
 SUCCESSOR_S = 10.0  # an ended process is replaced within this time
-CHUNK_BYTES = 64 * 1024  # SQLite's file layer accepts less than 128 KiB at once (os_unix.c)
+CHUNK_BYTES = 64 * 1024  # SQLite's file layer accepts less than 128 KiB in one call (os_unix.c)
 FAILED_AT, CLEARED, DAMAGED, NEWEST_START = range(4)
 
 log = logging.getLogger("gfil")

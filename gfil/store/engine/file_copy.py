@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 
 from gfil.errors import DiskFull
+from gfil.wording import format_size
 
 RESERVE_BYTES = 16_000_000  # stay free on the disk after a copy
 # Errors of a disk without room (a quota, a limit) that SQLite reports as I/O errors.
@@ -52,7 +53,7 @@ def write_copy(
     pages = db.pragma("page_count") - db.pragma("freelist_count")
     size_bytes = pages * db.pragma("page_size")
     if read_free_bytes(target.parent) < size_bytes + RESERVE_BYTES:
-        raise DiskFull(f"no room for a copy of {size_bytes // 1_000_000} MB at {target}")
+        raise DiskFull(f"no room for a copy of {format_size(size_bytes)} at {target}")
     part = target.with_name(target.name + PART)
     _remove(part)
     try:

@@ -111,9 +111,8 @@ class Writer:
             self.failstop.check(self.path)  # another process may have failed meanwhile
         except (DatabaseError, DiskFull, apsw.Error) as error:
             try:
-                self.failstop.record_failure(
-                    error, self.path
-                )  # at once: SQLite's lock is free already
+                # Before anything else: SQLite has already released its lock.
+                self.failstop.record_failure(error, self.path)
             finally:
                 self._close()
             raise
