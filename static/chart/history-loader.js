@@ -1,4 +1,4 @@
-// Loads more candles when the view comes near the first or the last candle held.
+// Backfill of the chart: loads more candles when the view nears the first or last loaded one.
 
 import { EpochChanged } from './candle-store.js';
 
