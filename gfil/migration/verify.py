@@ -264,7 +264,7 @@ def verifier(path: Path) -> Iterator[Verifier]:
             yield in_process
         return
     ours, theirs = Pipe()
-    # Forked, not spawned: it starts immediately and shares the memory of this process.
+    # Forked, not spawned: a fork starts immediately and shares the memory of this process.
     process = get_context("fork").Process(target=_serve, args=(path, ours, theirs), daemon=True)
     process.start()
     theirs.close()
@@ -323,7 +323,7 @@ class _InSubprocess:
 
 
 def _serve(path: Path, theirs: Connection, pipe: Connection) -> None:
-    # The second process: it ends when the pipe is closed, also if the first one was killed.
+    # The second process, which ends when the pipe is closed, also if the first one was killed.
     theirs.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, BrokenPipeError), closing(_InProcess(path)) as in_process:

@@ -73,7 +73,7 @@ def _allow_files(count: int) -> None:
 
 def when_ready(server: Any) -> None:
     """Set the socket timeouts and print the address of the server."""
-    # Accepted connections inherit them on Linux (socket(7)); gunicorn has no such setting.
+    # Accepted connections inherit the timeouts on Linux (socket(7)); gunicorn has no such setting.
     for listener in server.LISTENERS:
         for option, seconds in (
             (socket.SO_RCVTIMEO, RECEIVE_TIMEOUT_S),
@@ -203,5 +203,5 @@ def run(listener: socket.socket, database: Path, *, loopback: bool) -> NoReturn:
     except SystemExit as end:
         if os.getpid() == master and end.code:
             sys.exit(1)
-        raise  # in a worker: its status tells the master why it ended
+        raise  # in a worker: the exit status shows the master why the worker ended
     sys.exit(0)

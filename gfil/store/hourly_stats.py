@@ -45,7 +45,7 @@ SET count = count + excluded.count
 
 
 def add(db: apsw.Connection, stats: Iterable[HourlyStat]) -> None:
-    """Add counts to the hours they belong to; inside a transaction. It logs no change."""
+    """Add counts to the hours they belong to; inside a transaction. No change is logged."""
     db.executemany(ADD, [asdict(stat) for stat in stats])
 
 

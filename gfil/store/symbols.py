@@ -219,7 +219,7 @@ ORDER BY clock
 
 
 def stored_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
-    """Return the recorded clocks of a symbol: it has stored candles in their buckets, not UTC's."""
+    """Return the clocks, other than UTC, on which a symbol is recorded to have stored candles."""
     return [
         clocks.parse(name) for (name,) in connection.query_all(db, STORED_CLOCKS, {"id": symbol.id})
     ]

@@ -149,7 +149,7 @@ def _read_line(line: str, layout: ColumnLayout, sides: Sides) -> tuple[Any, ...]
     if layout.date is not None:
         stamp = f"{cells[layout.date]} {stamp}"
     symbol = "" if layout.symbol is None else cells[layout.symbol]
-    if layout.keeps_sides:  # also those of a refused row: the next row repeats them
+    if layout.keeps_sides:  # also the sides of a refused row, which the next row may repeat
         for name, index in zip(layout.kind.numbers, layout.numbers, strict=True):
             if name in SIDES and index is not None:
                 sides.record(symbol, name, cells[index])

@@ -16,6 +16,7 @@ from gfil.store.candles.rollup import BucketKey, Ohlcv
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, DAY, M1, Timeframe
+from gfil.wording import format_count
 
 DAY_MAX_S = 2 * DAY  # no bucket of the chain is longer, whatever its clock does
 STEP_S = {"M1": DAY, "H4": 364 * DAY, "D1": 2 * 364 * DAY}
@@ -69,7 +70,7 @@ def check(db: apsw.Connection) -> None:
     if faults := find_damage(db):
         raise Unsound(f"damaged: {faults[0]}")
     if orphans := find_orphans(db):
-        raise Unsound(f"rows of {len(orphans)} unknown symbol ids")
+        raise Unsound(f"rows of {format_count(len(orphans), 'unknown symbol id')}")
     for symbol in symbols.list_symbols(db):
         for mismatch in find_mismatches(db, symbol):
             raise Unsound(f"{mismatch.describe()} differs from what its base makes")

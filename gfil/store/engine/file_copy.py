@@ -71,7 +71,7 @@ def write_copy(
 
 
 def _remove(part: Path) -> None:
-    for end in ("-journal", "-wal", "-shm"):  # else SQLite applies it to the next copy
+    for end in ("-journal", "-wal", "-shm"):  # else SQLite applies the rest to the next copy
         part.with_name(part.name + end).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 

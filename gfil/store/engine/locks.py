@@ -20,7 +20,7 @@ def acquire(path: Path) -> int | None:
     try:
         fcntl.flock(
             file, fcntl.LOCK_EX | fcntl.LOCK_NB
-        )  # the kernel releases it when the process ends
+        )  # the kernel releases the lock when the process ends
     except OSError:
         os.close(file)
         return None

@@ -17,7 +17,7 @@ from gunicorn.http.errors import ParseException
 
 from gfil.errors import BadRequest, Busy, TooLarge, TooSlow, UnsupportedEncoding
 from gfil.web.request.connections import release_read_db
-from gfil.wording import MB, format_number
+from gfil.wording import MB, format_count, format_number
 
 CHUNK_BYTES = 256 * 1024
 SMALL_BYTES = 8 * MB  # a body up to this is held in memory and stored in one transaction
@@ -41,7 +41,11 @@ class BodyTooLarge(TooLarge):
 
     def __init__(self, limit_bytes: int, hint: str) -> None:
         is_large = limit_bytes >= MB
-        limit = f"{limit_bytes // MB:,} MB" if is_large else f"{limit_bytes:,} bytes"
+        limit = (
+            f"{format_number(limit_bytes // MB)} MB"
+            if is_large
+            else format_count(limit_bytes, "byte")
+        )
         super().__init__(f"the decompressed body is larger than {limit}: {hint}")
         self.limit_bytes = limit_bytes
 
