@@ -28,13 +28,13 @@ def read(pieces: ByteStream, layout: ColumnLayout, refuse: Refuse) -> Iterator[R
             block = Block(block.row + skipped, "\n".join(lines[skipped:]))
         before = dict(sides.known)
         try:
-            yield read_at_once(block, layout, sides)
+            yield read_block(block, layout, sides)
         except (ValueError, OverflowError, csv.Error):
             sides.known = before
             yield read_one_by_one(block, layout, refuse, sides)
 
 
-def read_at_once(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
+def read_block(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
     """Return the rows of a block in which every line is regular.
 
     Raises:

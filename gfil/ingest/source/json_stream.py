@@ -101,7 +101,7 @@ class _Splitter:
             return
         data = self.rest + piece
         if not self._skipping:
-            known, data = self._at_once(data)
+            known, data = self._parse_block(data)
             if known.values:
                 yield known
                 if b"}" not in data and b"]" not in data:
@@ -112,7 +112,7 @@ class _Splitter:
     def salvage(self) -> Iterator[JsonElements]:
         yield from self._one_by_one(self.rest, final=True)
 
-    def _at_once(self, data: bytes) -> tuple[JsonElements, bytes]:
+    def _parse_block(self, data: bytes) -> tuple[JsonElements, bytes]:
         cut = max(data.rfind(b"},"), data.rfind(b"],"))
         if cut >= 0 and not may_be_overlong(data[:cut], b"}", b"]"):
             try:
