@@ -276,7 +276,7 @@ def parse_instant(text: str) -> int:
     if re.fullmatch(r"-?[0-9]{1,18}", spelled):
         instant = int(spelled)
         if abs(instant) >= MILLISECONDS_FROM:
-            raise BadTime(f"bad time {spelled}: milliseconds? UNIX seconds are asked for")
+            raise BadTime(f"bad time {spelled}: milliseconds? use UNIX seconds")
         return instant
     try:
         moment = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", spelled))

@@ -57,11 +57,11 @@ class GfilError(Exception):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The names of the options that the sentence is about."""
+        """The names of the options in the sentence."""
         return tuple(part.name for part in self.parts if isinstance(part, Option))
 
     def append(self, text: str) -> None:
-        """Append to the sentence, for a caller that knows what became of the work."""
+        """Append to the sentence, for example a count of the work done before the error."""
         self.parts = (*self.parts, text)
         self.args = (self.detail,)
 
@@ -89,7 +89,7 @@ class BadParameter(BadRequest):
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """The name of the parameter, where one is to blame."""
+        """The name of the wrong parameter, if it is known."""
         name = self.parameter or next(iter(self.options), None)
         return {"parameter": name} if name else {}
 

@@ -44,7 +44,7 @@ def configure() -> None:
     _log.setLevel(logging.INFO)
 
 
-def say(level: int, event: str, error: BaseException | None = None, /, **facts: Any) -> None:
+def log_event(level: int, event: str, error: BaseException | None = None, /, **facts: Any) -> None:
     """Log an event with its facts, and the traceback of `error`.
 
     Without `configure` the line is plain text: the event and `name=value` pairs.

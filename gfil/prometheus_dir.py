@@ -33,14 +33,14 @@ def create() -> None:
     memory = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for left in memory.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # of another user, or already removed
-            if (held := _hold(left)) is not None:
+            if (lock := _lock(left)) is not None:
                 shutil.rmtree(left, ignore_errors=True)
-                os.close(held)
-    held = None
-    while held is None:  # another server that starts may have removed it before it was held
+                os.close(lock)
+    lock = None
+    while lock is None:  # another starting server may have removed the folder before it was locked
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=memory))
         with contextlib.suppress(OSError):
-            held = _hold(folder)
+            lock = _lock(folder)
     os.environ[VARIABLE] = str(folder)
 
 
@@ -51,10 +51,10 @@ def repair() -> None:
         folder = Path(name)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        _hold(folder)
+        _lock(folder)
 
 
-def _hold(folder: Path) -> int | None:
+def _lock(folder: Path) -> int | None:
     # The lock lasts as long as any process of the server, also after kill -9 or in another
     # container that shares the memory.
     opened = os.open(folder, os.O_RDONLY)

@@ -17,7 +17,7 @@ EPOCH_DAY = date(1970, 1, 1)
 class Timeframe(NamedTuple):
     """One timeframe.
 
-    `number` is the index in the table and the number in the database; it must never change.
+    `number` is the index in the table and in the database, and must never change.
     `seconds` is the nominal length of a bucket, 30 days for a month.
     """
 
@@ -112,4 +112,4 @@ def parse(text: str) -> Timeframe:
 
 def chain_below(timeframe: Timeframe) -> tuple[Timeframe, ...]:
     """Return the materialised timeframes below this one, longest first."""
-    return tuple(kept for kept in reversed(CHAIN) if kept.seconds < timeframe.seconds)
+    return tuple(finer for finer in reversed(CHAIN) if finer.seconds < timeframe.seconds)

@@ -15,7 +15,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 CLOSE, OPEN = 4 * 24 + 17, 6 * 24 + 17  # hours of the week in New York
 SHARE_USUAL = 0.25  # of the weeks with data: an hour that occurs less often is an exception
 SHARE_OPEN = 0.8  # of the weekend hours: a market with more of them never closes
-HOURS_MIN = 24  # fewer hours show no week
+HOURS_MIN = 24  # fewer hours do not show the week of a market
 OVER_MAX = 1  # hours of trading after the close: some feeds ignore summer time
 EDGES_MARGIN = 0.11  # tolerance for zones that change their clocks on other days
 

@@ -62,7 +62,7 @@ class ServerUnavailable(Exception):
 USAGE = """Send ticks and candles from a MetaTrader 5 terminal to GFIL, without a gap.
 
 The pump writes each tick to a spool on this disk before it sends the tick, and keeps the tick there
-until GFIL confirms that it is stored. After a crash or an outage the pump resumes by itself.
+until GFIL confirms that it is stored. After a crash or an outage the pump resumes automatically.
 
   pip install MetaTrader5 tzdata
   set GFIL_KEY=...           (from: scripts/gfil key create --name pump --scope write)
@@ -110,7 +110,9 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
     add("--key-file", type=Path, metavar="FILE", help="file with the key (default: GFIL_KEY)")
     add("--terminal", metavar="EXE", help="path of terminal64.exe, if there are several")
     add(
-        "--insecure", action="store_true", help="allow http to another machine: the key is in clear"
+        "--insecure",
+        action="store_true",
+        help="allow http to another machine: the key is sent unencrypted",
     )
 
 
@@ -163,19 +165,19 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/state_file.py
-# The state file: what survives a restart of the pump, next to the spool.
+# The state file: the progress of each symbol, read again at the next start.
 
 SAVE_EVERY_S = 5
 
 
 class StateFile:
-    """The file `state.json`: what the pump knows of each symbol, by its name in GFIL."""
+    """The file `state.json`: the progress of each symbol, by its name in GFIL."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._save_due = 0.0
         self.symbols: dict[str, dict[str, Any]] = {}
-        with suppress(OSError, ValueError):  # without the file GFIL says what it has
+        with suppress(OSError, ValueError):  # without the file, GFIL's rows decide
             self.symbols = dict(json.loads((folder / "state.json").read_text("utf-8")))
 
     def of(self, target: str) -> dict[str, Any]:
@@ -240,7 +242,7 @@ class Symbol:
     name: str  # in the terminal
     target: str  # in GFIL
     state: dict[str, Any]
-    cursor: Cursor | None  # None until GFIL has said what it has
+    cursor: Cursor | None  # None until GFIL has reported its newest tick
     recheck: Recheck | None = None
     is_resumed: bool = False  # the cursor fits what GFIL has stored
     is_at_end: bool = False  # the terminal has no newer tick
@@ -387,7 +389,7 @@ def warn_rarely(text: str, every_s: float = MINUTE_S, key: str = "") -> None:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/resume.py
-# Where the pump goes on: from what GFIL has stored, the state file and the spool.
+# Resume: where a started pump continues, by the rows in GFIL, the state file and the spool.
 
 M1_RESEND_S = 7 * DAY_S  # M1 sent again of a symbol that GFIL has and the state file lacks
 
@@ -395,7 +397,7 @@ M1_RESEND_S = 7 * DAY_S  # M1 sent again of a symbol that GFIL has and the state
 def resume_ticks(
     symbol: Symbol, stored: dict[str, Any] | None, spooled_msc: int, oldest_msc: int
 ) -> None:
-    """Set from where ticks are read; `stored` is what GFIL says of the symbol, if it has it."""
+    """Set where reading ticks starts; `stored` is the symbol in GFIL, None if GFIL lacks it."""
     state = symbol.state
     last_msc = (stored["last_tick_msc"] or 0) if stored else 0
     if last_msc < state.get("stored", 0):  # GFIL lost ticks, for example by a restore
@@ -405,12 +407,12 @@ def resume_ticks(
         symbol.is_at_end = False
     elif not symbol.is_resumed:
         symbol.cursor = Cursor(max(last_msc, oldest_msc, state.get("acked", 0), spooled_msc))
-        symbol.newest_wall = 0  # the guard used this machine's time so far, and now the server's
+        symbol.newest_wall = 0  # so far the guard compared with this machine's time
     symbol.is_resumed = True
 
 
 def resume_history(symbol: Symbol, stored: dict[str, Any] | None, is_forced: bool) -> None:
-    """Set from where candles are sent: all of them for a new symbol or with `--history`."""
+    """Set where sending candles starts: at the first one for a new symbol or with `--history`."""
     state = symbol.state
     if not stored or is_forced:
         state["history"] = "begun"
@@ -441,7 +443,7 @@ class Progress:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/server.py
-# GFIL as the pump sees it: requests over one connection that stays open.
+# HTTP client of GFIL: requests over one kept-alive connection.
 
 TIMEOUT_S = 30.0
 KEY_RETRY_S = 60
@@ -680,7 +682,7 @@ class Spool:
         for start in range(0, len(lines), BATCH_TICKS):
             part = lines[start : start + BATCH_TICKS]
             if self._file_ticks + len(part) > BATCH_TICKS:
-                self.seal()
+                self.close_batch()
             self._write_record(b"".join(part))
             self._file_ticks += len(part)
             self.tick_count += len(part)
@@ -703,7 +705,7 @@ class Spool:
         path = self._folder / f"{serial:013d}-{os.urandom(6).hex()}.ticks"
         return path.open("xb", buffering=0)
 
-    def seal(self) -> None:
+    def close_batch(self) -> None:
         """Close the batch that grows, so that the next ticks begin another; keep an empty file."""
         if self._file is not None and self._file.tell():
             self._file.close()
@@ -715,7 +717,7 @@ class Spool:
         if not self._paths:
             return None
         if len(self._paths) == 1:
-            self.seal()
+            self.close_batch()
         path = self._paths[0]
         lines, _ = _read_batch(path)
         return Batch(path.stem, lines)
@@ -725,7 +727,7 @@ class Spool:
         path = self._paths.popleft()
         self.size_bytes -= path.stat().st_size
         self.tick_count -= tick_count
-        with suppress(OSError):  # a virus scanner may hold it: the next start sends it again
+        with suppress(OSError):  # a virus scanner may lock it: the next start sends the batch again
             path.unlink()
 
 
@@ -926,7 +928,7 @@ class TickSender:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/candle_sender.py
-# Send candles: backfill of a symbol's history, its new M1, and the M1 missing in GFIL.
+# Candles to GFIL: backfill of the history, new M1, and M1 for the gaps of each symbol.
 
 TIMEFRAME_S = {"M1": MINUTE_S, "H1": HOUR_S, "D1": DAY_S}  # sent of a history, finest first
 CANDLE_FIELDS = ("open", "high", "low", "close", "tick_volume")
@@ -972,7 +974,7 @@ class CandleSender:
         self._pump_ticks = pump_ticks  # between two pages, so that a long history delays no tick
 
     def send_history(self, symbol: Symbol) -> None:
-        """Send M1 as far back as the terminal has them, before them H1, before those D1."""
+        """Backfill: send all M1 of the terminal, H1 before the first M1, D1 before the first H1."""
         if symbol.state["history"] == "done":
             return
         stop = LATEST
@@ -998,7 +1000,7 @@ class CandleSender:
             return
         start = symbol.state["sent"].get("M1", 0) - OVERLAP_S
         if self._is_cut(self._send_range(symbol, CandleRange("M1", start))):
-            symbol.state["history"] = "begun"  # M1 do not reach back far enough: send H1 and D1
+            symbol.state["history"] = "begun"  # M1 do not reach back far enough: backfill H1 and D1
 
     def fill_gaps(self, symbol: Symbol) -> None:
         """Send the M1 that GFIL reports as missing."""
@@ -1097,7 +1099,7 @@ def check(options: argparse.Namespace, terminal: Terminal, server: Server) -> No
     if is_live:
         candidates.append(_nearest_offset(newest_wall, server.now))
     for candidate in dict.fromkeys(candidates):
-        _print_verdict(candidate, newest_wall, is_live, server.now)
+        _print_clock(candidate, newest_wall, is_live, server.now)
     if is_live:
         print("Most brokers use nyclose: their day ends when New York's trading day ends.")
     else:
@@ -1133,17 +1135,17 @@ def _nearest_offset(newest_wall: int, now: float) -> str:
     return f"{sign}{hours:02}:{minutes:02}"
 
 
-def _print_verdict(candidate: str, newest_wall: int, is_live: bool, now: float) -> None:
+def _print_clock(candidate: str, newest_wall: int, is_live: bool, now: float) -> None:
     newest = BrokerClock(candidate).to_utc([newest_wall], 1, 0)[0] or 0
     age_s = int(now - newest)
     if age_s < -AHEAD_MAX_S or (is_live and age_s > AHEAD_MAX_S):
-        verdict = "no"
+        answer = "no"
     elif is_live:
-        verdict = "fits"
+        answer = "fits"
     else:
-        verdict = "perhaps"
+        answer = "perhaps"
     distance = f"{timedelta(seconds=abs(age_s))} {'old' if age_s >= 0 else 'ahead'}"
-    print(f"clock     {candidate:<24}{verdict:<9}the newest tick would be {distance}")
+    print(f"clock     {candidate:<24}{answer:<9}the newest tick would be {distance}")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1151,7 +1153,7 @@ def _print_verdict(candidate: str, newest_wall: int, is_live: bool, now: float) 
 # Reading ticks: from the terminal into the spool.
 
 TICK_FIELDS = ("time_msc", "bid", "ask", "last", "volume", "volume_real", "flags")
-WINDOW_S = 6 * HOUR_S  # of ticks read at once
+WINDOW_S = 6 * HOUR_S  # of ticks read in one call
 BACKLOG_BYTES = 32_000_000  # a larger spool is sent before older ticks are read
 RECHECK_AFTER_S = 60.0
 SILENCE_S = 120.0  # a terminal that was offline this long adds older ticks once it is back
@@ -1209,7 +1211,7 @@ class TickReader:
         try:
             self._spool.append(lines)
         except OSError as error:
-            self._spool.seal()  # the disk may hold a part of the last record
+            self._spool.close_batch()  # the disk may hold a part of the last record
             self._ticks_max = len(lines) // 2 or 1  # a smaller read may fit
             if len(lines) == 1:
                 warning = f"the spool is full ({error}): newer ticks stay in the terminal"
@@ -1293,7 +1295,7 @@ def _format_tick(target: str, time_msc: int, values: list[Any]) -> bytes:
 
 # --------------------------------------------------------------------------------------------------
 # scripts/pump/pump.py
-# The pump: one step reads new ticks, sends the spool, then does what is due of the rest.
+# The pump: each step reads new ticks, sends the spool, then runs the tasks that are due.
 
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 30.0
@@ -1362,11 +1364,11 @@ class Pump:
         return self._is_key_rejected or failures >= ONCE_ATTEMPTS
 
     def save(self) -> None:
-        """Save what survives a restart."""
+        """Save the state file."""
         self._state_file.save()
 
     def step(self) -> None:
-        """Read new ticks, and send what waits unless a retry is not due yet."""
+        """Read new ticks, and send the spool unless a retry is not due yet."""
         now = time.monotonic()
         sent_before = self.progress.ticks_sent
         self._reader.read()
@@ -1395,12 +1397,12 @@ class Pump:
         waiting = f"{self.spool.tick_count} ticks wait in the spool"
         warn_rarely(f"GFIL: {error.reason}; {waiting}", key="gfil")
         for symbol in self.symbols:
-            if symbol.cursor is None:  # GFIL has not said yet what it has
+            if symbol.cursor is None:  # GFIL has not reported its newest tick yet
                 symbol.cursor = Cursor(int(self._server.now - MINUTE_S) * 1000)
 
     def _send(self, deadline: float) -> None:
         if not self._is_resumed:
-            self._resume()  # before ticks create a symbol in GFIL, or hide that it lost some
+            self._resume()  # before new ticks create the symbol in GFIL, or hide lost ones
         self._tick_sender.send(deadline)
         if self.spool.tick_count:
             return

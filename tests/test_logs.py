@@ -71,7 +71,7 @@ def test_lines_contain_no_secret(text: str, caplog: pytest.LogCaptureFixture) ->
         line = orjson.dumps(line_of(made)).decode()
         assert "S3cr-t_" not in line
         assert "gfil_abcdefgh_" in line
-    logs.say(logging.ERROR, "event", ValueError(text), detail=text)
+    logs.log_event(logging.ERROR, "event", ValueError(text), detail=text)
     assert "S3cr-t_" not in caplog.records[-1].getMessage()
 
 
@@ -82,5 +82,5 @@ def test_text_of_a_client_stays_one_line_of_json(text: str) -> None:
 
 
 def test_line_without_a_server_is_plain_text(caplog: pytest.LogCaptureFixture) -> None:
-    logs.say(logging.WARNING, "request", status=401, path="/x%s", key=None)
+    logs.log_event(logging.WARNING, "request", status=401, path="/x%s", key=None)
     assert caplog.records[-1].getMessage() == "request status=401 path=/x%s"

@@ -119,8 +119,8 @@ def test_clocks_of_broker_files_are_found(
     data = gzip.decompress((shared_hours / f"{name}.gz").read_bytes())[:8_000_000]
     options = importer.Options(symbol="X", clock=clocks.parse(clock))
     hours = Counter[int]()
-    for piece in importer.read(None, [data], options, now=2e9, name=name).batches:
-        for _, _, rows in piece:
+    for batch in importer.read(None, [data], options, now=2e9, name=name).batches:
+        for _, _, rows in batch:
             hours.update(count_hours(rows.time))  # type: ignore[union-attr]
     judgement = fit_clocks(hours, clocks.parse(clock))
     assert (judgement.fits, next(iter(judgement.better), None)) == (fits, first)

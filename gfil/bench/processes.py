@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from gfil.config import ROOT, SETTINGS
 from gfil.errors import GfilError
+from gfil.wording import MB
 
 START_MAX_S = 30
 STOP_MAX_S = 30
@@ -26,7 +27,6 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 SMALL_MEMORY_BYTES = 1024**3
 WORKERS = 2
 _KIB = 1024
-_MB = 1_000_000
 
 SERVE = ("-m", "gfil", "serve", "--bind", "127.0.0.1:0")
 HELLO = (
@@ -191,7 +191,7 @@ def proportional_mb(process: subprocess.Popen[str]) -> float | None:
         ]
     except OSError:
         return None
-    return sum(sizes) * _KIB / _MB
+    return sum(sizes) * _KIB / MB
 
 
 def cpu_seconds(process: subprocess.Popen[str]) -> float:
@@ -226,7 +226,7 @@ def watch_growth_mb(process: subprocess.Popen[str]) -> Iterator[Growth]:
     def watch() -> None:
         while not ended.wait(POLL_S):
             for pid, size in _resident_kib(process).items():
-                grown = (size - before.get(pid, size)) * _KIB / _MB
+                grown = (size - before.get(pid, size)) * _KIB / MB
                 growth.mb = max(grown, growth.mb or 0)
 
     watcher = threading.Thread(target=watch)
@@ -286,5 +286,5 @@ def run(command: Sequence[str], database: Path, variables: Mapping[str, str] | N
         output, errors = process.communicate()
     after = os.times()
     cpu_s = sum(after[2:4]) - sum(before[2:4])  # of finished children, user and system
-    peak_mb = None if peak_kib is None else peak_kib * _KIB / _MB
+    peak_mb = None if peak_kib is None else peak_kib * _KIB / MB
     return Run(seconds, cpu_s, peak_mb, process.returncode, output, errors)

@@ -13,7 +13,7 @@ import apsw
 from gfil.bench.results import Goal, Result
 from gfil.bench.workspace import FULL, Sizes
 from gfil.config import VERSION
-from gfil.wording import format_number
+from gfil.wording import MB, format_number
 
 HEAD = ("row", "what", "result", "goal", "reached", "stretch", "reached", "notes")
 REACHED = {None: "", True: "yes", False: "no"}
@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "memory_mb": round(pages * page_bytes / 1_000_000),
+        "memory_mb": round(pages * page_bytes / MB),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "sqlite": apsw.sqlite_lib_version(),

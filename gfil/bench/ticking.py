@@ -13,6 +13,7 @@ from gfil.bench.processes import SERVE, Server, server, watch_growth_mb, whole_m
 from gfil.bench.results import Goal, Result, percentile
 from gfil.bench.workspace import ON_UTC, Workspace, add_key, fill, sync_ms
 from gfil.store.engine import connection
+from gfil.wording import MB
 
 NAMES = [f"TICK{number:02}" for number in range(30)]
 RATE = 60.0
@@ -72,7 +73,7 @@ def measure_upload(workspace: Workspace) -> Iterator[Result]:
             ticks, pages = _load_until(pool, measured, key, upload)
             answer, seconds = upload.result()
     counts = orjson.loads(answer)
-    size_mb = file.stat().st_size / 1e6
+    size_mb = file.stat().st_size / MB
     what = f"an upload of {size_mb:,.0f} MB CSV over HTTP"
     note = f"{counts['inserted']:,} of {rows:,} candles stored; {RATE:.0f} ticks/s during it"
     yield Result("upload", what, rows / seconds, "/s", note=note)

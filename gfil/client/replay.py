@@ -15,7 +15,7 @@ from gfil.ingest.parse.rows import NumberedTicks
 from gfil.ingest.report import ERRORS_MAX, Report
 from gfil.wording import format_count
 
-WINDOW_MSC = 250  # ticks due within it go in one request, sent when the last one is due
+WINDOW_MSC = 250  # ticks due within this time share a request, sent when the last tick is due
 BATCH_TICKS_MAX = 5000  # of overdue ticks
 SPEED_MAX = 1e6
 
@@ -26,8 +26,8 @@ Progress = Callable[[int, str], object]
 class Pace(NamedTuple):
     """Speed of a replay: a multiple of the original speed; None is as fast as the server accepts.
 
-    `to_now` shifts the times: the first tick is now, the others keep the distance they are posted
-    with.
+    `to_now` shifts the times: the first tick is now, the others keep their distances in time,
+    divided by the speed.
     """
 
     speed: float | None = 1.0
@@ -109,7 +109,7 @@ def run(
     Raises:
         UnknownFormat, BadParameter: as `importer.load`; or `to_now` without a speed.
         Stopped: the server refuses, is unreachable for too long, or the user interrupts; the detail
-            says how many ticks were accepted before.
+            counts the ticks that were accepted before.
     """
     if pace.to_now and pace.speed is None:
         raise BadParameter("--now needs a --speed other than max: only one tick can be now")

@@ -80,7 +80,7 @@ def _format_rules(periods: Mapping[str, Period]) -> str:
 @click.option("--imported", is_flag=True, help="Remove backdated days too.")
 @json_option
 def prune(dry_run: bool, imported: bool, as_json: bool) -> None:
-    """Remove rows past their retention and return the space; run it nightly from cron."""
+    """Remove rows past their retention and free their disk space; run this nightly from cron."""
     from gfil.maintenance import free_space
     from gfil.maintenance.prune import prune as run
     from gfil.migration import cleanup

@@ -39,7 +39,7 @@ STEP_MAX_S = float(MINUTE)  # limits the price jump after the machine was suspen
 SPREAD = 0.0001  # of the price
 STARTS_MAX = 5  # a feed that is killed this often is killed on purpose
 RESTART_S = 1.0
-LAST_LINE = b"ended\n"  # on stdout: the feed ended by itself
+LAST_LINE = b"ended\n"  # on stdout: the feed has logged its end
 
 
 def start(address: Sequence[Any], database: Path) -> None:
@@ -53,10 +53,10 @@ def _supervise(feed: "subprocess.Popen[bytes]", address: Sequence[Any], database
     for left in reversed(range(STARTS_MAX)):
         assert feed.stdout
         with feed.stdout:
-            if feed.stdout.read() == LAST_LINE:  # it has logged the reason
+            if feed.stdout.read() == LAST_LINE:  # the feed has logged the reason
                 return
         detail = f"the feed was killed and is {'restarted' if left else 'not restarted'}"
-        logs.say(logging.ERROR, "feed_stop", pid=feed.pid, detail=detail)
+        logs.log_event(logging.ERROR, "feed_stop", pid=feed.pid, detail=detail)
         time.sleep(RESTART_S)
         if left:
             feed = start_process(address, database, stdout=subprocess.PIPE)
@@ -169,9 +169,9 @@ def main(url: str, database: str, parent: str) -> NoReturn:
     try:
         run(tick_poster.parse_url(url, insecure=True), Path(database), int(parent))
     except Unauthorized:
-        logs.say(logging.INFO, "feed_stop", detail="a feed started later has taken over")
+        logs.log_event(logging.INFO, "feed_stop", detail="a feed started later has taken over")
     except (GfilError, apsw.Error) as error:
-        logs.say(logging.ERROR, "feed_stop", detail=str(error))
+        logs.log_event(logging.ERROR, "feed_stop", detail=str(error))
     sys.stdout.buffer.write(LAST_LINE)
     raise SystemExit(1)
 

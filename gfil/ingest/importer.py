@@ -68,9 +68,9 @@ def load(
 ) -> Report:
     """Read rows of any format from chunks of bytes, store them in batches, return the report.
 
-    `name` is the file name; it may hold symbol and timeframe. With `abort` the chunks are iterated
-    twice, first for the check; those of an iterator are held in memory. A dry run stores nothing
-    and reports what is recognised; it needs no database, and without one every good row counts as
+    `name` is the file name, which may contain symbol and timeframe. With `abort` the chunks are
+    iterated twice, first for the check; chunks of an iterator are stored in memory. A dry run
+    stores nothing and reports what is recognised; without a database every good row counts as
     inserted.
 
     Raises:

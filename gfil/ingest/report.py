@@ -12,7 +12,7 @@ from gfil.ingest.refusals import TEXT_MAX
 from gfil.store.candles import ticks, write
 from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import Timeframe
-from gfil.wording import format_count, format_list
+from gfil.wording import format_count, format_list, format_number
 
 ERRORS_MAX = 100  # refused rows that are reported in full
 WARNINGS_MAX = 20
@@ -71,7 +71,7 @@ class Report:
         )
 
     def refuse(self, row: int, reason: str, text: str) -> None:
-        """Count a refused row; the first `ERRORS_MAX` are kept with their text."""
+        """Count a refused row; the first `ERRORS_MAX` stay in the report with their text."""
         self.rows += 1
         self.rejected += 1
         self.reasons[reason] += 1
@@ -215,8 +215,12 @@ class Report:
 
 def describe_counts(counts: Mapping[str, int], reasons: Mapping[str, int]) -> str:
     """Return counts as one line without zeros: `7 rows: 6 inserted, 1 rejected (1 low_high)`."""
-    parts = [f"{count:,} {name}" for name, count in counts.items() if count and name != "rows"]
-    causes = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    parts = [
+        f"{format_number(count)} {name}"
+        for name, count in counts.items()
+        if count and name != "rows"
+    ]
+    causes = ", ".join(f"{format_number(count)} {reason}" for reason, count in reasons.items())
     line = format_count(counts["rows"], "row") + (": " if parts else "") + ", ".join(parts)
     return f"{line} ({causes})" if causes else line
 

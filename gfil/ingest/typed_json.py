@@ -19,7 +19,7 @@ from gfil.ingest.parse.rows import RowTable
 from gfil.ingest.report import Report
 from gfil.ingest.source.lines import LINE_BYTES_MAX, may_be_overlong
 
-BODY_BYTES_MAX = 1_000_000  # the values of a larger body take too much memory at once
+BODY_BYTES_MAX = 1_000_000  # the values of a larger body take too much memory
 HEAD_KEYS = {"symbol", "tf", "clock"}
 FORMAT_NAMES = {TICKS: "ticks", CANDLES: "json"}
 OPEN_KEYS = {*KEYS["open"]}

@@ -110,7 +110,7 @@ def _list(database: Path, folder: Path, ending: str = "") -> list[Path]:
 
 
 def _remove_unfinished(database: Path, folder: Path) -> None:
-    # Of backups that were killed: no other code removes them.
+    # Files of killed backups, which no other code removes.
     for path in _list(database, folder, rf"{re.escape(PART)}(-\w+)?"):
         path.unlink(missing_ok=True)
 

@@ -50,7 +50,7 @@ class Checkpointer:
         self._db: Connection | None = None
         self._identity: FileIdentity | None = None
         self._due = 0.0
-        self._copied: State | None = None  # of the WAL that has been copied completely
+        self._copied: State | None = None  # state of the WAL when it was last copied completely
 
     def run(self) -> None:
         """Checkpoint if this process is elected and the WAL has changed.

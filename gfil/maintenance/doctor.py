@@ -187,7 +187,7 @@ def _describe_mismatches(context: CheckContext, wrong: int, left: int, named: li
 
 
 def _find_mismatches(context: CheckContext, symbol: Symbol) -> Iterator[list[Mismatch]]:
-    # In batches: each is repaired before the candles that are derived from it are checked.
+    # In batches: each batch is repaired before the candles derived from it are checked.
     since = TIME_MIN
     if context.quick:
         latest = inventory.read_latest(context.db, symbol)

@@ -13,9 +13,9 @@ from gfil.errors import DiskFull
 from gfil.store.engine import file_copy
 from gfil.wording import MB
 
-BALLAST_BYTES = 32 * MB  # the write-ahead log can grow as large before it is checkpointed
+BALLAST_BYTES = 32 * MB  # the write-ahead log can grow as large between checkpoints
 BALLAST_SHARE = 4  # the ballast takes at most a quarter of the free space
-TIGHT_BYTES = 64 * MB  # below it a prune releases the ballast
+TIGHT_BYTES = 64 * MB  # with less free space a prune releases the ballast
 
 
 def read_free_bytes(database: Path) -> int:

@@ -35,9 +35,9 @@ Progress = Callable[[str], None]
 class Report:
     """Counts of a prune or of a dry run.
 
-    `rows` counts removed candles by timeframe, `ticks` removed ticks, `days` the days they were
-    on. `left` days stay because they received rows lately, `imported` ones because they are
-    backdated. `settled` candles stay although their base was removed.
+    `rows` counts removed candles by timeframe, `ticks` removed ticks, `days` the days of both.
+    `left` days stay because they received rows lately, `imported` days because they are backdated.
+    `settled` candles stay although their base was removed.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -105,7 +105,7 @@ def prune(
         progress(symbol.name)
         try:
             run.prune(symbol)
-        except SymbolUnknown:  # it was deleted meanwhile
+        except SymbolUnknown:  # deleted meanwhile
             continue
     if not dry_run:
         run.drop_expired()
@@ -120,7 +120,7 @@ class _Run:
     db: apsw.Connection
     report: Report
     now: int
-    until: int  # retention counts back from it
+    until: int  # the time that retention counts back from
     imported: bool
     dry_run: bool
     rest: Rest
@@ -169,7 +169,7 @@ class _Run:
             return None
         with self._transaction():
             target = self._target(symbol, name)
-            batch = self._find(target, start)  # again: its days may have received rows
+            batch = self._find(target, start)  # again: the days may have received rows
             result = removal.remove_batch(self.db, target, batch) if batch else PruneResult()
         if batch is None:
             return None

@@ -47,18 +47,18 @@ def run(source: Path, database: Path, *, now: float) -> Restored:
     """
     _check_source(source, database)
     database.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held, sqlite_errors.translate_errors(database):
-        if not held.enter_context(locks.hold(locks.checkpointer_path(database))):
+    with ExitStack() as stack, sqlite_errors.translate_errors(database):
+        if not stack.enter_context(locks.hold(locks.checkpointer_path(database))):
             raise InUse(database)
         database = database.resolve()  # a symbolic link stays a link
         _remove_second_names(database)
         successor = database.with_name(f"{database.name}.restoring")
         had_one = database.exists()
-        old = held.enter_context(file_swap.exclusive_access(database)) if had_one else None
-        held.callback(successor.unlink, missing_ok=True)
+        old = stack.enter_context(file_swap.exclusive_access(database)) if had_one else None
+        stack.callback(successor.unlink, missing_ok=True)
         change, revoked = _write_successor(source, successor, _read_revoked(old), now=int(now))
         _copy_owner(successor, database if had_one else database.parent)
-        held.enter_context(connection.exclusive_lock(database.parent))
+        stack.enter_context(connection.exclusive_lock(database.parent))
         if database.exists() != had_one:  # another process created one meanwhile
             raise InUse(database)
         kept = file_swap.swap(database, successor, _name_kept(database, now))

@@ -16,7 +16,7 @@ from gfil.migration.legacy_files import (
 )
 from gfil.migration.migrate import find_known
 from gfil.migration.report import BEFORE, NOT_YET, REFUSED, FileResult, MigrationReport
-from gfil.migration.verify import SEEN, BucketMarks
+from gfil.migration.verify import SEEN, BucketFlags
 from gfil.store import migrated_files
 from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import Timeframe
@@ -50,7 +50,7 @@ def _count(
     progress: Progress,
 ) -> dict[str, Any]:
     rows_read = 0
-    marks: dict[tuple[str, Timeframe], BucketMarks] = {}
+    flags: dict[tuple[str, Timeframe], BucketFlags] = {}
     hours: dict[str, Counter[int]] = defaultdict(Counter)
     with open_file(file, db, options, progress) as source:
         for batch in source.reading.batches:
@@ -58,13 +58,13 @@ def _count(
                 assert isinstance(rows, CandleColumns)
                 assert timeframe is not None
                 rows_read += len(rows.time)
-                marks.setdefault((symbol, timeframe), BucketMarks(timeframe)).mark(rows.time, SEEN)
+                flags.setdefault((symbol, timeframe), BucketFlags(timeframe)).set(rows.time, SEEN)
                 count_hours(hours[symbol], timeframe, rows)
         read, recognised = source.reading.report, source.reading.describe()
         source.finish()
     report.add_hours(hours, read.clock)
     names = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")
-    buckets = sum(marked.count().total() for marked in marks.values())
+    buckets = sum(each.count().total() for each in flags.values())
     return {
         **{name: value for name, value in read.as_json().items() if name in names},
         "rows": rows_read + read.rejected,

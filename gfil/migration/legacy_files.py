@@ -35,7 +35,7 @@ from gfil.store.candles.write import CandleColumns
 from gfil.timeframes import HOUR, M1, Timeframe
 
 SUFFIXES = (".json", ".json.gz")
-SORTED_ROWS_MAX = 60_000  # of one file, sorted at once
+SORTED_ROWS_MAX = 60_000  # of one file, sorted in one call
 HOURS_MAX = 20_000  # of a symbol, enough to recognise its trading week
 HELD_ROWS = 2_000  # of a sorted batch, held back for duplicates in the next one
 CELLS = ("ts", "open", "high", "low", "close", "volume", "symbol")
@@ -331,8 +331,8 @@ def _pick(rows: CandleColumns, indexes: Sequence[int]) -> CandleColumns:
 
 
 def _keep(rows: CandleColumns, flags: Iterable[int]) -> CandleColumns:
-    kept = [*flags]
-    columns: list[Any] = [[*compress(column, kept)] for column in rows]
+    chosen = [*flags]
+    columns: list[Any] = [[*compress(column, chosen)] for column in rows]
     return CandleColumns(*columns)
 
 

@@ -31,7 +31,7 @@ from gfil.migration.legacy_files import (
     ReadOptions,
 )
 from gfil.migration.report import BEFORE, FAILED, MIGRATED, REFUSED, FileResult, MigrationReport
-from gfil.migration.verify import Verdict, Verifier, verifier
+from gfil.migration.verify import Verifier, VerifyResult, verifier
 from gfil.store import migrated_files, symbols
 from gfil.store.engine import connection
 from gfil.store.migrated_files import MigratedFile
@@ -56,7 +56,7 @@ class MigrationOptions(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    # A stored file that waits for its verdict.
+    # A stored file that waits for its verification.
     file: LegacyFile
     loaded: Loaded
 
@@ -115,7 +115,7 @@ def migrate_into(
     migration = _Migration(db, verifying, options, report, read_time, progress)
     for file in found.files:
         migration.migrate_file(file)
-    migration.record_verdicts(0)
+    migration.record_results(0)
     report.files.sort(key=lambda result: found.files.index(result.file))
     report.change = connection.read_state(db)[1]
 
@@ -164,7 +164,7 @@ class _Migration:
         self._migrated = migrated_files.list_files(db)
         self._sizer = BatchSizer(size_min=BATCH_ROWS_MIN)
         self._waiting: deque[_Waiting] = deque()
-        self._verdicts: list[Verdict] = []
+        self._results: list[VerifyResult] = []
         self._edges: dict[str, list[int]] = {}  # of the M1, by symbol
 
     def migrate_file(self, file: LegacyFile) -> None:
@@ -186,16 +186,16 @@ class _Migration:
             self._report.add_hours(loaded.hours, loaded.report.clock)
             self._waiting.append(_Waiting(file, loaded))
             self._verifying.start(file, options, edges)
-            self.record_verdicts(PENDING_MAX)
+            self.record_results(PENDING_MAX)
 
-    def record_verdicts(self, pending_max: int) -> None:
-        self._verdicts += self._verifying.verdicts(pending_max)
-        if not self._verdicts or (pending_max and len(self._verdicts) < RECORDED_MIN):
+    def record_results(self, pending_max: int) -> None:
+        self._results += self._verifying.results(pending_max)
+        if not self._results or (pending_max and len(self._results) < RECORDED_MIN):
             return
-        verdicts, self._verdicts = self._verdicts, []
+        results, self._results = self._results, []
         with connection.transaction(self._db):
-            for verdict in verdicts:
-                self._record(*self._waiting.popleft(), verdict)
+            for result in results:
+                self._record(*self._waiting.popleft(), result)
 
     def _add_edges(self, file: LegacyFile, report: Mapping[str, Any]) -> None:
         ends = [report["from"], report["to"] if "truncated" in report["reasons"] else None]
@@ -225,10 +225,10 @@ class _Migration:
             return None
         return int(time + keep_hours * HOUR)
 
-    def _record(self, file: LegacyFile, loaded: Loaded, verdict: Verdict) -> None:
+    def _record(self, file: LegacyFile, loaded: Loaded, result: VerifyResult) -> None:
         self._progress(file.size)
-        counts = count(loaded.report, verdict)
-        if failure := find_failure(loaded, verdict):
+        counts = count(loaded.report, result)
+        if failure := find_failure(loaded, result):
             self._report.add(FileResult(file, FAILED, counts, failure))
             return
         time, fingerprint = int(self._read_time()), loaded.fingerprint
@@ -237,7 +237,7 @@ class _Migration:
             fingerprint.digest,
             legacy_files.absolute_path(file.path),
             time,
-            self._delete_after(file, time, verdict.rejected),
+            self._delete_after(file, time, result.rejected),
             {
                 **counts,
                 "size": fingerprint.size,
@@ -249,31 +249,31 @@ class _Migration:
         self._report.add(FileResult(file, MIGRATED, counts))
 
 
-def count(report: Report, verdict: Verdict) -> dict[str, Any]:
+def count(report: Report, result: VerifyResult) -> dict[str, Any]:
     """Return the counts of a file: how its rows were stored, and where verification found them."""
     numbers = {
         name: number
-        for name, number in asdict(verdict).items()
+        for name, number in asdict(result).items()
         if name not in ("digest", "examples", "failure")
     }
     fields = report.as_json()
     written = {name: fields[name] for name in ("inserted", "updated", "unchanged")}
     names = ("format", "symbol", "tf", "clock", "reasons", "errors", "warnings", "from", "to")
     return (
-        {name: fields[name] for name in names} | numbers | written | {"examples": verdict.examples}
+        {name: fields[name] for name in names} | numbers | written | {"examples": result.examples}
     )
 
 
-def find_failure(loaded: Loaded, verdict: Verdict) -> str:
+def find_failure(loaded: Loaded, result: VerifyResult) -> str:
     """Return why the verification of a file failed, or an empty text."""
-    if verdict.failure:
-        return f"the file could not be read again: {verdict.failure}"
-    if verdict.digest != loaded.fingerprint.digest:
+    if result.failure:
+        return f"the file could not be read again: {result.failure}"
+    if result.digest != loaded.fingerprint.digest:
         return "the file changed while it was read: run the command again when it is unused"
-    if verdict.missing:
-        total = format_count(verdict.rows, "row")
-        return f"the counts differ: {format_number(verdict.missing)} of {total} are not stored"
-    if verdict.rows != loaded.report.rows:
-        first, second = format_count(loaded.report.rows, "row"), format_number(verdict.rows)
+    if result.missing:
+        total = format_count(result.rows, "row")
+        return f"the counts differ: {format_number(result.missing)} of {total} are not stored"
+    if result.rows != loaded.report.rows:
+        first, second = format_count(loaded.report.rows, "row"), format_number(result.rows)
         return f"the counts differ: {first} at first, {second} in the verification"
     return ""

@@ -32,20 +32,20 @@ from gfil.timeframes import M1, Timeframe
 EXAMPLES_MAX = 3  # reported candles that differ from the derived ones
 EXAMPLES_KEPT_MAX = 100  # candidates: a later row of the same bucket may still match
 EXIT_WAIT_S = 10  # for the verifying process to end
-CHUNK_BUCKETS = 2048  # marks kept in one block of memory
-SEEN, PRESENT, COVERED, ALIKE, KEPT = 1, 2, 4, 8, 16  # bits of a bucket's mark
+CHUNK_BUCKETS = 2048  # flags in one block of memory
+SEEN, PRESENT, COVERED, ALIKE, KEPT = 1, 2, 4, 8, 16  # flags of a bucket
 
 
-class BucketMarks:
-    """One byte of bits for each bucket that has rows, in blocks: memory stays small."""
+class BucketFlags:
+    """One byte of flags for each bucket that has rows, in blocks: memory stays small."""
 
     def __init__(self, timeframe: Timeframe) -> None:
         # A bucket lasts at least half of its timeframe, so no two buckets share an index.
         self._unit_s = timeframe.seconds if timeframe == M1 else timeframe.seconds // 2
         self._chunks: dict[int, bytearray] = defaultdict(lambda: bytearray(CHUNK_BUCKETS))
 
-    def mark(self, times: Iterable[int], bits: int) -> None:
-        """Set bits of the buckets that start at these times."""
+    def set(self, times: Iterable[int], bits: int) -> None:
+        """Set flags of the buckets that start at these times."""
         chunks, unit_s = self._chunks, self._unit_s
         number, chunk = None, bytearray()
         for time in times:
@@ -56,12 +56,12 @@ class BucketMarks:
             chunk[index % CHUNK_BUCKETS] |= bits
 
     def has(self, time: int, bits: int) -> bool:
-        """Return whether any of the bits is set for the bucket that starts at `time`."""
+        """Return whether any of the flags is set for the bucket that starts at `time`."""
         number, index = divmod(time // self._unit_s, CHUNK_BUCKETS)
         return bool(self._chunks[number][index] & bits)
 
     def count(self) -> Counter[int]:
-        """Return the number of buckets by their bits, without buckets that have none."""
+        """Return the number of buckets by their flags, without buckets that have no flag."""
         counts: Counter[int] = Counter()
         for chunk in self._chunks.values():
             counts.update(chunk)
@@ -70,7 +70,7 @@ class BucketMarks:
 
 
 @dataclass(slots=True)
-class Verdict:
+class VerifyResult:
     """Counts of a verified file: `rows = present + covered + kept + duplicates + rejected`.
 
     `present` rows are stored, from this file or another. `covered` rows lie above M1, and
@@ -94,12 +94,12 @@ class Verdict:
 
 def verify(
     db: apsw.Connection, file: LegacyFile, options: ReadOptions, edges: Sequence[int]
-) -> Verdict:
+) -> VerifyResult:
     """Read a file again and look up each of its rows; `edges` are those of `legacy_files.load`.
 
-    Errors are reported as `failure` of the verdict.
+    The result reports an error as `failure`.
     """
-    verdict = Verdict()
+    result = VerifyResult()
     try:
         with open_file(file, db, options) as source:
             series: dict[tuple[str, Timeframe], _Comparison] = {}
@@ -115,16 +115,16 @@ def verify(
                     series[key].compare(rows)
                 if file.is_kline_db and current:  # sorted by symbol; each holds megabytes
                     for key in series.keys() - current:
-                        series.pop(key).add_to(verdict)
-            verdict.digest = source.finish().digest
-            verdict.rejected = source.reading.report.rejected
-            verdict.rows += verdict.rejected
+                        series.pop(key).add_to(result)
+            result.digest = source.finish().digest
+            result.rejected = source.reading.report.rejected
+            result.rows += result.rejected
     except (GfilError, OSError) as error:
-        verdict.failure = str(error)
-        return verdict
+        result.failure = str(error)
+        return result
     for comparison in series.values():
-        comparison.add_to(verdict)
-    return verdict
+        comparison.add_to(result)
+    return result
 
 
 class _Comparison:
@@ -142,7 +142,7 @@ class _Comparison:
         self._timeframe = timeframe
         self._clock = clock
         self._edges = edges
-        self._marks = BucketMarks(timeframe)
+        self._flags = BucketFlags(timeframe)
         self._rows = 0
         self._differing: dict[int, tuple[Ohlcv, Ohlcv | None]] = {}
 
@@ -151,7 +151,7 @@ class _Comparison:
             return
         self._rows += len(rows.time)
         if self._symbol is None:
-            self._marks.mark(rows.time, SEEN)
+            self._flags.set(rows.time, SEEN)
             return
         with connection.snapshot(self._db):
             self._compare_all(self._symbol, rows)
@@ -161,10 +161,10 @@ class _Comparison:
         values: list[CandleRow] = list(zip(*rows, strict=True))
         is_stored = [*map(eq, map(stored.get, rows.time), values)]
         if all(is_stored):
-            self._marks.mark(rows.time, SEEN | PRESENT)
+            self._flags.set(rows.time, SEEN | PRESENT)
             return
-        self._marks.mark(rows.time, SEEN)
-        self._marks.mark(compress(rows.time, is_stored), PRESENT)
+        self._flags.set(rows.time, SEEN)
+        self._flags.set(compress(rows.time, is_stored), PRESENT)
         rest = [*compress(values, map(not_, is_stored))]
         if self._timeframe != M1:
             rest = self._compare_covered(symbol, rest, derived)
@@ -180,9 +180,9 @@ class _Comparison:
         timeframe, edges = self._timeframe, (*self._edges, first)
         keys = {row[:2] for row in rows}
         covered = lookup.find_covered(self._db, symbol, timeframe, keys, edges)
-        self._marks.mark([time for time, _ in covered], COVERED)
+        self._flags.set([time for time, _ in covered], COVERED)
         is_alike = [derived.get(row[0]) == row for row in rows]
-        self._marks.mark([row[0] for row in compress(rows, is_alike)], ALIKE)
+        self._flags.set([row[0] for row in compress(rows, is_alike)], ALIKE)
         unlike = [*compress(rows, map(not_, is_alike))]
         self._compare_shown(symbol, [row for row in unlike if row[:2] in covered])
         return [row for row in rows if row[:2] not in covered]
@@ -196,13 +196,13 @@ class _Comparison:
         for time, _, *values in rows:
             row = Ohlcv(*values)
             if is_same(row, shown.get(time)):
-                self._marks.mark((time,), ALIKE)
+                self._flags.set((time,), ALIKE)
             else:
                 differing.append((time, row))
         for time, row in differing:  # a candle saved while forming may match in a later row
             if len(self._differing) >= EXAMPLES_KEPT_MAX:
                 break
-            if not self._marks.has(time, ALIKE):
+            if not self._flags.has(time, ALIKE):
                 self._differing[time] = (row, shown.get(time))
 
     def _compare_stored(self, symbol: Symbol, rows: list[CandleRow]) -> None:
@@ -215,28 +215,28 @@ class _Comparison:
             candle = present.get(key)
             stored = candle.values if candle and candle.kind != DERIVED else None
             if is_same(row, stored) or is_same(row, superseded.get(key)):
-                self._marks.mark((time,), PRESENT)
+                self._flags.set((time,), PRESENT)
             elif stored is not None or key in superseded:
-                self._marks.mark((time,), KEPT)
+                self._flags.set((time,), KEPT)
 
-    def add_to(self, verdict: Verdict) -> None:
-        counts = self._marks.count()
+    def add_to(self, result: VerifyResult) -> None:
+        counts = self._flags.count()
         for bits, count in counts.items():
             if bits & PRESENT:
-                verdict.present += count
+                result.present += count
             elif bits & COVERED:
-                verdict.covered += count
-                verdict.different += 0 if bits & ALIKE else count
+                result.covered += count
+                result.different += 0 if bits & ALIKE else count
             elif bits & KEPT:
-                verdict.kept += count
+                result.kept += count
             else:
-                verdict.missing += count
-        verdict.rows += self._rows
-        verdict.duplicates += self._rows - counts.total()
+                result.missing += count
+        result.rows += self._rows
+        result.duplicates += self._rows - counts.total()
         for time, (row, derived) in sorted(self._differing.items()):
-            if not self._marks.has(time, ALIKE) and len(verdict.examples) < EXAMPLES_MAX:
+            if not self._flags.has(time, ALIKE) and len(result.examples) < EXAMPLES_MAX:
                 both = f"{_format_values(row)} in the file, {_format_values(derived)} derived"
-                verdict.examples.append(f"{format_instant(time)}: {both}")
+                result.examples.append(f"{format_instant(time)}: {both}")
 
 
 def _format_values(values: Ohlcv | None) -> str:
@@ -247,10 +247,10 @@ class Verifier(Protocol):
     """Verifies one file after another."""
 
     def start(self, file: LegacyFile, options: ReadOptions, edges: Sequence[int]) -> None:
-        """Request the verdict on a file."""
+        """Request the verification of a file."""
 
-    def verdicts(self, pending_max: int = 0) -> Iterator[Verdict]:
-        """Yield verdicts in the order of the requests until at most `pending_max` are open."""
+    def results(self, pending_max: int = 0) -> Iterator[VerifyResult]:
+        """Yield results in the order of the requests until at most `pending_max` are open."""
 
 
 @contextmanager
@@ -264,7 +264,7 @@ def verifier(path: Path) -> Iterator[Verifier]:
             yield in_process
         return
     ours, theirs = Pipe()
-    # Forked, not spawned: it starts at once and shares the memory of this process.
+    # Forked, not spawned: a fork starts immediately and shares the memory of this process.
     process = get_context("fork").Process(target=_serve, args=(path, ours, theirs), daemon=True)
     process.start()
     theirs.close()
@@ -286,16 +286,16 @@ class _InProcess:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db: apsw.Connection | None = None
-        self._verdicts: list[Verdict] = []
+        self._results: list[VerifyResult] = []
 
     def start(self, file: LegacyFile, options: ReadOptions, edges: Sequence[int]) -> None:
         if self._db is None:
             self._db = connection.connect(self._path, readonly=True)
-        self._verdicts.append(verify(self._db, file, options, edges))
+        self._results.append(verify(self._db, file, options, edges))
 
-    def verdicts(self, pending_max: int = 0) -> Iterator[Verdict]:
-        while self._verdicts:
-            yield self._verdicts.pop(0)
+    def results(self, pending_max: int = 0) -> Iterator[VerifyResult]:
+        while self._results:
+            yield self._results.pop(0)
 
     def close(self) -> None:
         if self._db is not None:
@@ -312,23 +312,23 @@ class _InSubprocess:
         self._pipe.send((file, options.clock and options.clock.name, options.now, edges))
         self._pending += 1
 
-    def verdicts(self, pending_max: int = 0) -> Iterator[Verdict]:
+    def results(self, pending_max: int = 0) -> Iterator[VerifyResult]:
         while self._pending and (self._pending > pending_max or self._pipe.poll()):
             try:
-                verdict: Verdict = self._pipe.recv()
+                result: VerifyResult = self._pipe.recv()
             except EOFError:
                 raise DatabaseError(self._path, "the verifying process has ended") from None
             self._pending -= 1
-            yield verdict
+            yield result
 
 
 def _serve(path: Path, theirs: Connection, pipe: Connection) -> None:
-    # The second process: it ends when the pipe is closed, also if the first one was killed.
+    # The second process, which ends when the pipe is closed, also if the first one was killed.
     theirs.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, BrokenPipeError), closing(_InProcess(path)) as in_process:
         while True:
             file, clock, now, edges = pipe.recv()
             in_process.start(file, ReadOptions(clock and clocks.parse(clock), now), edges)
-            for verdict in in_process.verdicts():
-                pipe.send(verdict)
+            for result in in_process.results():
+                pipe.send(result)

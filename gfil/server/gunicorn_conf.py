@@ -73,7 +73,7 @@ def _allow_files(count: int) -> None:
 
 def when_ready(server: Any) -> None:
     """Set the socket timeouts and print the address of the server."""
-    # Accepted connections inherit them on Linux (socket(7)); gunicorn has no such setting.
+    # Accepted connections inherit the timeouts on Linux (socket(7)); gunicorn has no such setting.
     for listener in server.LISTENERS:
         for option, seconds in (
             (socket.SO_RCVTIMEO, RECEIVE_TIMEOUT_S),
@@ -97,7 +97,7 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()  # a collection of every loaded module stops all threads for 25 ms
     jobs.start(worker, _failstop)
-    logs.say(logging.INFO, "worker_start", pid=worker.pid)
+    logs.log_event(logging.INFO, "worker_start", pid=worker.pid)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
@@ -112,7 +112,7 @@ def worker_exit(server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Keep the counters of a worker that ended or was killed."""
-    logs.say(logging.INFO, "worker_stop", pid=worker.pid)
+    logs.log_event(logging.INFO, "worker_stop", pid=worker.pid)
     try:
         prometheus_dir.mark_worker_dead(worker.pid)
     except Exception as error:  # an exception here would end the master
@@ -203,5 +203,5 @@ def run(listener: socket.socket, database: Path, *, loopback: bool) -> NoReturn:
     except SystemExit as end:
         if os.getpid() == master and end.code:
             sys.exit(1)
-        raise  # in a worker: its status tells the master why it ended
+        raise  # in a worker: the exit status shows the master why the worker ended
     sys.exit(0)

@@ -180,7 +180,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.linger(conn)
 
     def _wake_at(self, conn: _Connection, count: int) -> None:
-        # Without it the bytes left in the socket would wake the loop continuously (socket(7)).
+        # Without the option, bytes left in the socket would wake the loop continuously (socket(7)).
         if count != conn.wake_bytes:
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             conn.wake_bytes = count

@@ -11,7 +11,7 @@ from gfil.store.engine import connection
 
 LOGGED_CHANGES_MAX = 50_000  # a quarter of an hour at 60 commits a second
 SPANS_MAX = 8  # of one commit; more become one span
-TRIM_CHANGES = 512  # trimmed at once, so that not every commit pays for it
+TRIM_CHANGES = 512  # deleted together, so that few commits pay for the deletion
 PRUNED = 31  # in place of a timeframe's number: candles were pruned, subscribers ignore it
 
 

@@ -30,7 +30,7 @@ class HourlyStat:
 
 
 def bucket_of(seconds: float) -> int:
-    """Return the bucket of a latency: the first with an upper bound not below it."""
+    """Return the bucket of a latency: the first with an upper bound of at least the latency."""
     if seconds <= 1e-6:
         return 0
     return min(math.ceil(BUCKETS_PER_DOUBLING * math.log2(1e6 * seconds)), BUCKET_MAX)
@@ -45,7 +45,7 @@ SET count = count + excluded.count
 
 
 def add(db: apsw.Connection, stats: Iterable[HourlyStat]) -> None:
-    """Add counts to the hours they belong to; inside a transaction. It logs no change."""
+    """Add counts to the hours they belong to; inside a transaction. No change is logged."""
     db.executemany(ADD, [asdict(stat) for stat in stats])
 
 

@@ -129,7 +129,7 @@ def store_progress(
 
 
 FORGET_OLD = "DELETE FROM idempotency_record WHERE key_id = :key_id AND time <= :oldest"
-# Many records may have the same second: the order goes on with route and name, as in the index.
+# Many records may have the same second: route and name complete the order, as in the index.
 READ_FIRST_TO_FORGET = """
 SELECT time, route, name
 FROM idempotency_record

@@ -51,7 +51,7 @@ def connect(path: Path) -> apsw.Connection:
         db.set_busy_timeout(WAIT_MS)
         if db.pragma("application_id") == upgrade.APPLICATION_ID:
             db.close()
-            raise BadParameter(f"{path}: it is a database of GFIL: there is nothing to migrate")
+            raise BadParameter(f"{path}: the file is a database of GFIL: nothing to migrate")
         if not connection.query_one(db, HAS_TABLE):
             db.close()
             raise BadParameter(f"{path}: it has no table kline_1m")

@@ -219,7 +219,7 @@ ORDER BY clock
 
 
 def stored_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[Clock]:
-    """Return the recorded clocks of a symbol: it has stored candles in their buckets, not UTC's."""
+    """Return the clocks, other than UTC, on which a symbol is recorded to have stored candles."""
     return [
         clocks.parse(name) for (name,) in connection.query_all(db, STORED_CLOCKS, {"id": symbol.id})
     ]
@@ -289,7 +289,7 @@ def rename(db: apsw.Connection, symbol: Symbol, name: str) -> Symbol:
     """
     other = find(db, check_name(name))
     if other is not None and other.id != symbol.id:
-        raise Conflict(f"there is a symbol {other.name!r} already")
+        raise Conflict(f"a symbol {other.name!r} exists already")
     renamed = update(db, symbol._replace(name=name))
     return renamed._replace(change=log_reset(db, renamed))
 
@@ -301,7 +301,7 @@ RECORD_DELETED = "INSERT INTO deleted_symbol (id) VALUES (:id)"
 def delete(db: apsw.Connection, symbol: Symbol) -> int:
     """Delete a symbol and return the change number; inside a transaction.
 
-    Its rows become unreachable at once: `removal.sweep` removes them later, in small batches.
+    Its rows become unreachable immediately: `removal.sweep` removes them later, in small batches.
     """
     db.execute(RECORD_DELETED, {"id": symbol.id})
     db.execute(DELETE, {"id": symbol.id})

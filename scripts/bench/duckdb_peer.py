@@ -79,13 +79,13 @@ def ask(db: Any) -> dict[str, float]:
     return {"read_ms": time_ms(read, READS), "write_ms": time_ms(write, WRITES)}
 
 
-def main(aim: str, database: str, *files: str) -> None:
+def main(command: str, database: str, *files: str) -> None:
     """Run the program."""
     duckdb: Any = importlib.import_module(
         "duckdb"
     )  # not in requirements-dev.txt, so mypy cannot import it
     db = duckdb.connect(database)
-    if aim == "load":
+    if command == "load":
         fill(db, *files)
     else:
         print(json.dumps({**ask(db), "version": duckdb.__version__}))

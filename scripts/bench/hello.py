@@ -7,5 +7,5 @@ app = Flask("hello")
 
 @app.get("/")
 def hello() -> str:
-    """Say hello."""
+    """Answer hello."""
     return "hello"

@@ -1,4 +1,4 @@
-"""Send candles: backfill of a symbol's history, its new M1, and the M1 missing in GFIL."""
+"""Candles to GFIL: backfill of the history, new M1, and M1 for the gaps of each symbol."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ class CandleSender:
         self._pump_ticks = pump_ticks  # between two pages, so that a long history delays no tick
 
     def send_history(self, symbol: Symbol) -> None:
-        """Send M1 as far back as the terminal has them, before them H1, before those D1."""
+        """Backfill: send all M1 of the terminal, H1 before the first M1, D1 before the first H1."""
         if symbol.state["history"] == "done":
             return
         stop = LATEST
@@ -84,7 +84,7 @@ class CandleSender:
             return
         start = symbol.state["sent"].get("M1", 0) - OVERLAP_S
         if self._is_cut(self._send_range(symbol, CandleRange("M1", start))):
-            symbol.state["history"] = "begun"  # M1 do not reach back far enough: send H1 and D1
+            symbol.state["history"] = "begun"  # M1 do not reach back far enough: backfill H1 and D1
 
     def fill_gaps(self, symbol: Symbol) -> None:
         """Send the M1 that GFIL reports as missing."""

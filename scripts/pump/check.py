@@ -35,7 +35,7 @@ def check(options: argparse.Namespace, terminal: Terminal, server: Server) -> No
     if is_live:
         candidates.append(_nearest_offset(newest_wall, server.now))
     for candidate in dict.fromkeys(candidates):
-        _print_verdict(candidate, newest_wall, is_live, server.now)
+        _print_clock(candidate, newest_wall, is_live, server.now)
     if is_live:
         print("Most brokers use nyclose: their day ends when New York's trading day ends.")
     else:
@@ -71,14 +71,14 @@ def _nearest_offset(newest_wall: int, now: float) -> str:
     return f"{sign}{hours:02}:{minutes:02}"
 
 
-def _print_verdict(candidate: str, newest_wall: int, is_live: bool, now: float) -> None:
+def _print_clock(candidate: str, newest_wall: int, is_live: bool, now: float) -> None:
     newest = BrokerClock(candidate).to_utc([newest_wall], 1, 0)[0] or 0
     age_s = int(now - newest)
     if age_s < -AHEAD_MAX_S or (is_live and age_s > AHEAD_MAX_S):
-        verdict = "no"
+        answer = "no"
     elif is_live:
-        verdict = "fits"
+        answer = "fits"
     else:
-        verdict = "perhaps"
+        answer = "perhaps"
     distance = f"{timedelta(seconds=abs(age_s))} {'old' if age_s >= 0 else 'ahead'}"
-    print(f"clock     {candidate:<24}{verdict:<9}the newest tick would be {distance}")
+    print(f"clock     {candidate:<24}{answer:<9}the newest tick would be {distance}")

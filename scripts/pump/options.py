@@ -7,7 +7,7 @@ from pathlib import Path
 USAGE = """Send ticks and candles from a MetaTrader 5 terminal to GFIL, without a gap.
 
 The pump writes each tick to a spool on this disk before it sends the tick, and keeps the tick there
-until GFIL confirms that it is stored. After a crash or an outage the pump resumes by itself.
+until GFIL confirms that it is stored. After a crash or an outage the pump resumes automatically.
 
   pip install MetaTrader5 tzdata
   set GFIL_KEY=...           (from: scripts/gfil key create --name pump --scope write)
@@ -55,7 +55,9 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
     add("--key-file", type=Path, metavar="FILE", help="file with the key (default: GFIL_KEY)")
     add("--terminal", metavar="EXE", help="path of terminal64.exe, if there are several")
     add(
-        "--insecure", action="store_true", help="allow http to another machine: the key is in clear"
+        "--insecure",
+        action="store_true",
+        help="allow http to another machine: the key is sent unencrypted",
     )
 
 

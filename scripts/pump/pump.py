@@ -1,4 +1,4 @@
-"""The pump: one step reads new ticks, sends the spool, then does what is due of the rest."""
+"""The pump: each step reads new ticks, sends the spool, then runs the tasks that are due."""
 
 import argparse
 import random
@@ -90,11 +90,11 @@ class Pump:
         return self._is_key_rejected or failures >= ONCE_ATTEMPTS
 
     def save(self) -> None:
-        """Save what survives a restart."""
+        """Save the state file."""
         self._state_file.save()
 
     def step(self) -> None:
-        """Read new ticks, and send what waits unless a retry is not due yet."""
+        """Read new ticks, and send the spool unless a retry is not due yet."""
         now = time.monotonic()
         sent_before = self.progress.ticks_sent
         self._reader.read()
@@ -123,12 +123,12 @@ class Pump:
         waiting = f"{self.spool.tick_count} ticks wait in the spool"
         warn_rarely(f"GFIL: {error.reason}; {waiting}", key="gfil")
         for symbol in self.symbols:
-            if symbol.cursor is None:  # GFIL has not said yet what it has
+            if symbol.cursor is None:  # GFIL has not reported its newest tick yet
                 symbol.cursor = Cursor(int(self._server.now - MINUTE_S) * 1000)
 
     def _send(self, deadline: float) -> None:
         if not self._is_resumed:
-            self._resume()  # before ticks create a symbol in GFIL, or hide that it lost some
+            self._resume()  # before new ticks create the symbol in GFIL, or hide lost ones
         self._tick_sender.send(deadline)
         if self.spool.tick_count:
             return

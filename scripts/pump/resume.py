@@ -1,4 +1,4 @@
-"""Where the pump goes on: from what GFIL has stored, the state file and the spool."""
+"""Resume: where a started pump continues, by the rows in GFIL, the state file and the spool."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ M1_RESEND_S = 7 * DAY_S  # M1 sent again of a symbol that GFIL has and the state
 def resume_ticks(
     symbol: Symbol, stored: dict[str, Any] | None, spooled_msc: int, oldest_msc: int
 ) -> None:
-    """Set from where ticks are read; `stored` is what GFIL says of the symbol, if it has it."""
+    """Set where reading ticks starts; `stored` is the symbol in GFIL, None if GFIL lacks it."""
     state = symbol.state
     last_msc = (stored["last_tick_msc"] or 0) if stored else 0
     if last_msc < state.get("stored", 0):  # GFIL lost ticks, for example by a restore
@@ -21,12 +21,12 @@ def resume_ticks(
         symbol.is_at_end = False
     elif not symbol.is_resumed:
         symbol.cursor = Cursor(max(last_msc, oldest_msc, state.get("acked", 0), spooled_msc))
-        symbol.newest_wall = 0  # the guard used this machine's time so far, and now the server's
+        symbol.newest_wall = 0  # so far the guard compared with this machine's time
     symbol.is_resumed = True
 
 
 def resume_history(symbol: Symbol, stored: dict[str, Any] | None, is_forced: bool) -> None:
-    """Set from where candles are sent: all of them for a new symbol or with `--history`."""
+    """Set where sending candles starts: at the first one for a new symbol or with `--history`."""
     state = symbol.state
     if not stored or is_forced:
         state["history"] = "begun"

@@ -1,4 +1,4 @@
-"""GFIL as the pump sees it: requests over one connection that stays open."""
+"""HTTP client of GFIL: requests over one kept-alive connection."""
 
 import argparse
 import gzip

@@ -69,7 +69,7 @@ class Spool:
         for start in range(0, len(lines), BATCH_TICKS):
             part = lines[start : start + BATCH_TICKS]
             if self._file_ticks + len(part) > BATCH_TICKS:
-                self.seal()
+                self.close_batch()
             self._write_record(b"".join(part))
             self._file_ticks += len(part)
             self.tick_count += len(part)
@@ -92,7 +92,7 @@ class Spool:
         path = self._folder / f"{serial:013d}-{os.urandom(6).hex()}.ticks"
         return path.open("xb", buffering=0)
 
-    def seal(self) -> None:
+    def close_batch(self) -> None:
         """Close the batch that grows, so that the next ticks begin another; keep an empty file."""
         if self._file is not None and self._file.tell():
             self._file.close()
@@ -104,7 +104,7 @@ class Spool:
         if not self._paths:
             return None
         if len(self._paths) == 1:
-            self.seal()
+            self.close_batch()
         path = self._paths[0]
         lines, _ = _read_batch(path)
         return Batch(path.stem, lines)
@@ -114,7 +114,7 @@ class Spool:
         path = self._paths.popleft()
         self.size_bytes -= path.stat().st_size
         self.tick_count -= tick_count
-        with suppress(OSError):  # a virus scanner may hold it: the next start sends it again
+        with suppress(OSError):  # a virus scanner may lock it: the next start sends the batch again
             path.unlink()
 
 

@@ -1,4 +1,4 @@
-"""The state file: what survives a restart of the pump, next to the spool."""
+"""The state file: the progress of each symbol, read again at the next start."""
 
 import json
 import os
@@ -11,13 +11,13 @@ SAVE_EVERY_S = 5
 
 
 class StateFile:
-    """The file `state.json`: what the pump knows of each symbol, by its name in GFIL."""
+    """The file `state.json`: the progress of each symbol, by its name in GFIL."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._save_due = 0.0
         self.symbols: dict[str, dict[str, Any]] = {}
-        with suppress(OSError, ValueError):  # without the file GFIL says what it has
+        with suppress(OSError, ValueError):  # without the file, GFIL's rows decide
             self.symbols = dict(json.loads((folder / "state.json").read_text("utf-8")))
 
     def of(self, target: str) -> dict[str, Any]:

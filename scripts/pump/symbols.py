@@ -40,7 +40,7 @@ class Symbol:
     name: str  # in the terminal
     target: str  # in GFIL
     state: dict[str, Any]
-    cursor: Cursor | None  # None until GFIL has said what it has
+    cursor: Cursor | None  # None until GFIL has reported its newest tick
     recheck: Recheck | None = None
     is_resumed: bool = False  # the cursor fits what GFIL has stored
     is_at_end: bool = False  # the terminal has no newer tick

@@ -16,7 +16,7 @@ from scripts.pump.terminal import Terminal
 from scripts.pump.times import DAY_S, HOUR_S, LATEST, MINUTE_S, format_time
 
 TICK_FIELDS = ("time_msc", "bid", "ask", "last", "volume", "volume_real", "flags")
-WINDOW_S = 6 * HOUR_S  # of ticks read at once
+WINDOW_S = 6 * HOUR_S  # of ticks read in one call
 BACKLOG_BYTES = 32_000_000  # a larger spool is sent before older ticks are read
 RECHECK_AFTER_S = 60.0
 SILENCE_S = 120.0  # a terminal that was offline this long adds older ticks once it is back
@@ -74,7 +74,7 @@ class TickReader:
         try:
             self._spool.append(lines)
         except OSError as error:
-            self._spool.seal()  # the disk may hold a part of the last record
+            self._spool.close_batch()  # the disk may hold a part of the last record
             self._ticks_max = len(lines) // 2 or 1  # a smaller read may fit
             if len(lines) == 1:
                 warning = f"the spool is full ({error}): newer ticks stay in the terminal"

@@ -1,4 +1,4 @@
-// The candles that the page holds: a range of the history that grows at both ends and moves.
+// The loaded candles: a range of the history that grows at both ends and moves.
 
 import { CandleRequests } from './candle-requests.js';
 
@@ -14,7 +14,7 @@ const BEGINNING = '1900-01-01T00:00:00Z';
 
 const rangeTo = (/** @type {number | null} */ to) => (to === null ? {} : { to });
 
-/** The database was restored or a symbol deleted: the candles held belong to another epoch. */
+/** The database was restored or a symbol deleted: the loaded candles belong to another epoch. */
 export class EpochChanged extends Error {}
 
 export class CandleStore {
@@ -80,7 +80,7 @@ export class CandleStore {
     this.hasNewer = page.next_cursor !== null;
   }
 
-  /** Adds the next page before the first candle held. */
+  /** Adds the next page before the first loaded candle. */
   async loadOlder() {
     if (this.#olderQuery === null || this.isOpening) return;
     const { to = null } = this.#olderQuery;
@@ -100,8 +100,8 @@ export class CandleStore {
   async loadNewer() {
     if (!this.hasNewer || this.isOpening) return;
     const page = await this.#loadMore({ ...this.#query(this.#limit), from: this.last[0] });
-    const kept = page.candles.length ? this.candles.slice(0, -1) : this.candles;
-    const candles = [...kept, ...page.candles];
+    const earlier = page.candles.length ? this.candles.slice(0, -1) : this.candles;
+    const candles = [...earlier, ...page.candles];
     this.hasNewer = page.next_cursor !== null;
     this.forming = page.forming;
     this.candles = candles.slice(-CANDLES_MAX);

@@ -105,7 +105,7 @@ function urlSpacing() {
 
 let isUpdateScheduled = false;
 
-// The library reports a scroll at once and applies it in the next frame.
+// The library reports a scroll immediately and applies it in the next frame.
 function scheduleUpdate() {
   if (!isUpdateScheduled) requestAnimationFrame(update);
   isUpdateScheduled = true;

@@ -35,7 +35,7 @@ export function createNavigation({ store, viewEnd, onOpen, onError, showMessage 
         onError(error);
       }
     },
-    /** Makes sure that the first candle of the history is held. Returns false after an error. */
+    /** Makes sure that the first candle of the history is loaded. Returns false after an error. */
     async openFirst() {
       try {
         if (store.hasOlder) {

@@ -41,7 +41,7 @@ function select(list, value) {
 }
 
 /**
- * Gives the keyboard back to the chart after a choice with the pointer.
+ * Moves the keyboard focus to the chart after a choice with the pointer.
  * @param {HTMLSelectElement} list
  */
 function blurAfterPointer(list) {

@@ -1,4 +1,4 @@
-// The label that tells whether the values on the page are live.
+// The label that shows whether the values on the page are live.
 
 /** @typedef {'live' | 'polling' | 'lost' | 'refused' | 'paused'} StreamState */
 

@@ -98,7 +98,7 @@ def test_rename_refuses_a_taken_name_in_any_case(filled: Path) -> None:
     db = connection.connect(filled)
     with connection.transaction(db):
         symbols.ensure(db, "GBPUSD")
-    assert "'GBPUSD' already" in gfil(filled, "symbol", "rename", "EURUSD", "gbpusd").stderr
+    assert "'GBPUSD' exists already" in gfil(filled, "symbol", "rename", "EURUSD", "gbpusd").stderr
     assert gfil(filled, "symbol", "rename", "EURUSD", "EURUSD.r").returncode == 0
     assert [symbol.name for symbol in symbols.list_symbols(db)] == ["EURUSD.r", "GBPUSD"]
 

@@ -60,16 +60,16 @@ def one_by_one() -> Iterator[None]:
     def fail(*_: Any) -> Any:
         raise ValueError("read one by one")
 
-    nothing_at_once = json_stream._Splitter._at_once
+    parse_block = json_stream._Splitter._parse_block
 
     def hold(self: Any, data: bytes) -> Any:
-        return nothing_at_once(self, b"")[0], data
+        return parse_block(self, b"")[0], data
 
     with (
-        patch.object(delimited, "read_at_once", fail),
+        patch.object(delimited, "read_block", fail),
         patch.object(json_rows, "read_regular_values", fail),
         patch.object(json_rows, "_load_short", lambda *_: None),
-        patch.object(json_stream._Splitter, "_at_once", hold),
+        patch.object(json_stream._Splitter, "_parse_block", hold),
         patch.object(row_tables, "_are_valid_candles", lambda *_: False),
         patch.object(row_tables, "_are_valid_ticks", lambda *_: False),
     ):

@@ -121,7 +121,7 @@ def test_invalid_cell_refuses_its_row_only(
 
 def test_database_of_gfil_or_another_program_is_refused(db_path: Path, tmp_path: Path) -> None:
     (own,) = move(db_path, db_path).files
-    assert "it is a database of GFIL" in own.error
+    assert "file is a database of GFIL" in own.error
     other = tmp_path / "other.db"
     with closing(apsw.Connection(str(other))) as old:
         old.execute("CREATE TABLE other (a)")

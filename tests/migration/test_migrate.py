@@ -160,8 +160,8 @@ class _Writes:
         self._meanwhile(file)
         self._checking.start(file, *rest)
 
-    def verdicts(self, pending_max: int = 0) -> Any:
-        return self._checking.verdicts(pending_max)
+    def results(self, pending_max: int = 0) -> Any:
+        return self._checking.results(pending_max)
 
 
 def test_file_changed_during_the_migration_fails(

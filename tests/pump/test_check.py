@@ -41,8 +41,8 @@ def test_check_on_a_closed_market_rules_out_only_clocks_ahead(
     broker.add_symbol("GOLD", make_ticks(seeded("closed"), int(time.time()) - 2 * HOUR, 10))
     output = pump.run("--check")
     clocks = [line.split() for line in output.splitlines() if line.startswith("clock  ")]
-    verdicts = {name: verdict for _, name, verdict, *_ in clocks}
-    assert verdicts["UTC"] == "no"
-    assert verdicts["Europe/Moscow"] == "perhaps"
-    assert "fits" not in verdicts.values()
+    answers = {name: answer for _, name, answer, *_ in clocks}
+    assert answers["UTC"] == "no"
+    assert answers["Europe/Moscow"] == "perhaps"
+    assert "fits" not in answers.values()
     assert "run --check again while the market is open" in output

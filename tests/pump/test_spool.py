@@ -81,7 +81,7 @@ def test_full_disk_leaves_nothing_behind_and_all_is_written_once_there_is_room(
                 spool.append(lines)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        spool.seal()
+        spool.close_batch()
     assert (spool.size_bytes, spool.first(), len(list(tmp_path.iterdir()))) == (0, None, 1)
     spool.append(lines)
     batch = spool.first()

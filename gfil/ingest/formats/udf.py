@@ -18,8 +18,8 @@ from gfil.wording import format_number
 
 NAME = "udf"
 COLUMNS = ("t", "o", "h", "l", "c", "v")
-BYTES_MAX = 16 * 1024 * 1024  # columns cannot be read row by row: the whole text is held
-SEGMENT_BYTES = 16 * 1024  # of a column parsed at once: values take far more memory than text
+BYTES_MAX = 16 * 1024 * 1024  # columns cannot be read row by row: the whole text is in memory
+SEGMENT_BYTES = 16 * 1024  # of a column parsed in one call: values take far more memory than text
 ROWS_AT_ONCE = 4_000
 
 _COLUMN = re.compile(rb'"([tohlcv])"\s*:\s*\[([^\]]*)\]')
@@ -29,11 +29,11 @@ def recognise(head: Sniff) -> Format | None:
     """Return the format of an object of such columns, or of the answer `no_data`."""
     opening = read_opening(head)
     if opening is None:
-        return Format(NAME, COLUMNS, read) if _says_no_data(head) else None
+        return Format(NAME, COLUMNS, read) if _is_no_data(head) else None
     return Format(NAME, COLUMNS, read) if opening.key in COLUMNS else None
 
 
-def _says_no_data(head: Sniff) -> bool:
+def _is_no_data(head: Sniff) -> bool:
     try:
         value = orjson.loads(head.data)
     except orjson.JSONDecodeError:

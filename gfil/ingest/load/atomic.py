@@ -17,7 +17,7 @@ from gfil.store.candles.write import CandleColumns
 from gfil.store.engine import connection
 from gfil.timeframes import Timeframe
 
-PIECE_ROWS = 20_000  # written at once: lists of all rows would take four times their arrays
+SLICE_ROWS = 20_000  # written in one call: lists of all rows would take four times their arrays
 CANDLE_TYPES = "qiddddd"
 TICK_TYPES = "IqddddI"
 
@@ -84,12 +84,12 @@ class AtomicWrite:
 
 def _split(columns: RowColumns, report: Report) -> Iterator[RowColumns]:
     if isinstance(columns, NumberedTicks) or duplicates.is_ascending(columns.time):
-        for start in range(0, len(columns[0]), PIECE_ROWS):
-            yield writing.slice_rows(columns, slice(start, start + PIECE_ROWS))
+        for start in range(0, len(columns[0]), SLICE_ROWS):
+            yield writing.slice_rows(columns, slice(start, start + SLICE_ROWS))
         return
     winners = duplicates.find_winners(columns.time, columns.extra_s, columns.volume)
     distinct = 0
-    while indices := list(islice(winners, PIECE_ROWS)):
+    while indices := list(islice(winners, SLICE_ROWS)):
         distinct += len(indices)
         picked: list[Any] = [list(map(column.__getitem__, indices)) for column in columns]
         yield CandleColumns(*picked)

@@ -28,7 +28,7 @@ class _Undone(Exception):
 
 @dataclass(slots=True)
 class BatchSizer:
-    """Size of the next batch, and until when batches stay short; kept from file to file."""
+    """Size of the next batch, and until when batches stay short; passed on from file to file."""
 
     size: int = field(default_factory=lambda: BATCH_ROWS_FIRST)
     size_min: int = BATCH_ROWS_MIN  # only the last batch of a file is smaller
@@ -41,7 +41,7 @@ class BatchWriter:
 
     For a second after the write of another connection, batches are short enough to hold the write
     lock for a few milliseconds, followed by a pause of the same length: SQLite's lock is not fair,
-    so a writer that retries at once starves the others. `trial`: every batch is rolled back and
+    so a writer that retries immediately starves the others. `trial`: every batch is rolled back and
     only counted. `sizer` is the one of the previous file.
     """
 

@@ -74,7 +74,7 @@ class Bucketer:
     def put(self, table: RowTable) -> BucketedRows:
         """Return the rows in their buckets; rows of an ambiguous hour may follow a later call."""
         if self._held is None and len(table):
-            bucketed = self._put_at_once(table)
+            bucketed = self._put_columns(table)
             if bucketed is not None:
                 return bucketed
         return self._put_one_by_one(table, final=False)
@@ -85,7 +85,7 @@ class Bucketer:
             return None
         return self._put_one_by_one(self._held.take([]), final=True)
 
-    def _put_at_once(self, table: RowTable) -> BucketedRows | None:
+    def _put_columns(self, table: RowTable) -> BucketedRows | None:
         if isinstance(table.zoned, list):
             return None
         seconds, reach = self._timeframe.seconds, self._reach_s

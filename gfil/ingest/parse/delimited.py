@@ -1,4 +1,4 @@
-"""Blocks of separated cells to typed columns: the whole block at once, else line by line."""
+"""CSV lines to typed columns: a whole block in one call, else line by line."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -28,17 +28,17 @@ def read(pieces: ByteStream, layout: ColumnLayout, refuse: Refuse) -> Iterator[R
             block = Block(block.row + skipped, "\n".join(lines[skipped:]))
         before = dict(sides.known)
         try:
-            yield read_at_once(block, layout, sides)
+            yield read_block(block, layout, sides)
         except (ValueError, OverflowError, csv.Error):
             sides.known = before
             yield read_one_by_one(block, layout, refuse, sides)
 
 
-def read_at_once(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
+def read_block(block: Block, layout: ColumnLayout, sides: Sides) -> RowTable:
     """Return the rows of a block in which every line is regular.
 
     Raises:
-        ValueError, OverflowError, csv.Error: a line is irregular or must be read by itself.
+        ValueError, OverflowError, csv.Error: a line is irregular or must be read alone.
     """
     text, rows = block.text, block.text.count("\n") + 1
     if '"' in text:
@@ -149,7 +149,7 @@ def _read_line(line: str, layout: ColumnLayout, sides: Sides) -> tuple[Any, ...]
     if layout.date is not None:
         stamp = f"{cells[layout.date]} {stamp}"
     symbol = "" if layout.symbol is None else cells[layout.symbol]
-    if layout.keeps_sides:  # also those of a refused row: the next row repeats them
+    if layout.keeps_sides:  # also the sides of a refused row, which the next row may repeat
         for name, index in zip(layout.kind.numbers, layout.numbers, strict=True):
             if name in SIDES and index is not None:
                 sides.record(symbol, name, cells[index])

@@ -1,4 +1,4 @@
-"""JSON values to typed columns: all at once where they are alike, else one by one."""
+"""JSON values to typed columns: in one call where the values are alike, else one by one."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Cells to numbers: a whole column at once, or one cell with the reason of a refusal."""
+"""Cells to numbers: a whole column in one call, or one cell with the reason of a refusal."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Rows as typed columns, and the checks of each row by itself."""
+"""Rows as typed columns, and the checks of single rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

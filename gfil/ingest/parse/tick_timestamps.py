@@ -1,4 +1,4 @@
-"""Timestamps of ticks, a column at once, to seconds and milliseconds."""
+"""Timestamps of ticks to seconds and milliseconds, a whole column in one call."""
 
 import re
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""Bytes of any input in even pieces of UTF-8: gunzipped, decoded, in flat memory."""
+"""Byte stream: an input, gunzipped and decoded to UTF-8, in pieces of equal size."""
 
 import codecs
 import zlib
@@ -83,20 +83,20 @@ class ByteStream:
 
 
 def _even(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    held: list[bytes] = []
-    held_bytes = 0
+    pending: list[bytes] = []
+    pending_bytes = 0
     for chunk in chunks:
-        held.append(chunk)
-        held_bytes += len(chunk)
-        if held_bytes < PIECE_BYTES:
+        pending.append(chunk)
+        pending_bytes += len(chunk)
+        if pending_bytes < PIECE_BYTES:
             continue
-        joined = b"".join(held)
-        whole = held_bytes - held_bytes % PIECE_BYTES
+        joined = b"".join(pending)
+        whole = pending_bytes - pending_bytes % PIECE_BYTES
         for start in range(0, whole, PIECE_BYTES):
             yield joined[start : start + PIECE_BYTES]
-        held, held_bytes = [joined[whole:]], held_bytes - whole
-    if held_bytes:
-        yield b"".join(held)
+        pending, pending_bytes = [joined[whole:]], pending_bytes - whole
+    if pending_bytes:
+        yield b"".join(pending)
 
 
 def _without_last_nul(pieces: Iterator[bytes]) -> Iterator[bytes]:

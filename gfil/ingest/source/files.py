@@ -11,7 +11,7 @@ from gfil.errors import BadParameter
 from gfil.ingest.source.byte_stream import PIECE_BYTES
 
 STANDARD_INPUT = "-"
-SPOOL_BYTES = 8 * 1024 * 1024  # of standard input kept in memory before it goes to a file
+SPOOL_BYTES = 8 * 1024 * 1024  # of standard input in memory; a longer input is copied to a file
 
 SUFFIXES = (".csv", ".txt", ".tsv", ".json", ".ndjson", ".jsonl")
 GZIP_SUFFIX = ".gz"

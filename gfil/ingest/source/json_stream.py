@@ -1,4 +1,4 @@
-"""Pieces of JSON to the elements of one array of any length, in flat memory."""
+"""JSON stream: split one array of any length into its elements, in flat memory."""
 
 import re
 from collections.abc import Iterator
@@ -55,7 +55,8 @@ def read_elements(
 
 
 class _Between:
-    # Finds likely boundaries between two elements.
+    # Finds likely boundaries between two elements, and remembers where strings do not end: a search
+    # of every element to the end of the data would take quadratic time.
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -116,7 +117,7 @@ class _Splitter:
             return
         data = self.rest + piece
         if not self._skipping:
-            known, data = self._at_once(data)
+            known, data = self._parse_block(data)
             if known.values:
                 yield known
                 if b"}" not in data and b"]" not in data:
@@ -127,7 +128,7 @@ class _Splitter:
     def salvage(self) -> Iterator[JsonElements]:
         yield from self._one_by_one(self.rest, final=True)
 
-    def _at_once(self, data: bytes) -> tuple[JsonElements, bytes]:
+    def _parse_block(self, data: bytes) -> tuple[JsonElements, bytes]:
         cut = max(data.rfind(b"},"), data.rfind(b"],"))
         if cut >= 0 and not may_be_overlong(data[:cut], b"}", b"]"):
             try:

@@ -1,4 +1,4 @@
-"""Pieces of text to blocks of whole numbered lines; overlong lines are refused."""
+"""Lines: split a byte stream into blocks of whole numbered lines; refuse overlong lines."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -22,7 +22,7 @@ def read_blocks(pieces: ByteStream, refuse: Refuse) -> Iterator[Block]:
     A line longer than `LINE_BYTES_MAX` is refused without being held in memory. If the input is
     cut, its last line is refused as `truncated`.
     """
-    row, held = 1, b""
+    row, pending = 1, b""
     overlong = False  # the rest of the current line is skipped
     for piece in pieces:
         if overlong:
@@ -31,19 +31,19 @@ def read_blocks(pieces: ByteStream, refuse: Refuse) -> Iterator[Block]:
                 continue
             piece, overlong = piece[end + 1 :], False
             row += 1
-        data = held + piece
+        data = pending + piece
         end = data.rfind(b"\n")
-        held = data[end + 1 :]
+        pending = data[end + 1 :]
         if end >= 0:
             yield from _split(row, data[:end], refuse)
             row += data.count(b"\n", 0, end + 1)
-        if len(held) > LINE_BYTES_MAX:
-            refuse(row, "too_long", _show(held))
-            held, overlong = b"", True
+        if len(pending) > LINE_BYTES_MAX:
+            refuse(row, "too_long", _show(pending))
+            pending, overlong = b"", True
     if pieces.cut:
-        refuse(row, "truncated", _show(held))
-    elif held and not overlong:
-        yield from _split(row, held, refuse)
+        refuse(row, "truncated", _show(pending))
+    elif pending and not overlong:
+        yield from _split(row, pending, refuse)
 
 
 def may_be_overlong(data: bytes, *ends: bytes) -> bool:

@@ -117,7 +117,7 @@ def insert_candles(db: apsw.Connection, series: int, rows: Sequence[tuple[Any, .
 def insert_rows(
     db: apsw.Connection, one: str, many: str, owner: int, rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Insert rows with two statements: `many` for `INSERT_ROWS` rows at once, `one` for the rest.
+    """Insert rows with two statements: `many` for `INSERT_ROWS` rows each, `one` for the rest.
 
     Both take `owner` (a series or symbol id) as their first parameter.
     """

@@ -7,7 +7,7 @@ from heapq import merge
 from itertools import compress, count, islice
 from operator import eq, le, lt
 
-PART_ROWS = 20_000  # sorted at once: a list of all indices takes more memory than the rows
+PART_ROWS = 20_000  # sorted in one call: a list of all indices takes more memory than the rows
 
 
 def is_ascending(times: Sequence[int]) -> bool:
@@ -23,16 +23,16 @@ def find_winners(
     A bucket is a start `time` and a length beyond the timeframe's, `extra_s`.
     """
     order = iter(_order_by_time(time))
-    held: list[int] = []  # rows of the last time so far: more of them may follow
+    pending: list[int] = []  # rows of the last time so far: more of them may follow
     while True:
         more = list(islice(order, PART_ROWS))
-        part = held + more
+        part = pending + more
         times = list(map(time.__getitem__, part))
         end = bisect_left(times, times[-1]) if more else len(part)
         yield from _pick(part[:end], times[:end], extra_s, volume)
         if not more:
             return
-        held = part[end:]
+        pending = part[end:]
 
 
 def _order_by_time(times: Sequence[int]) -> Iterable[int]:

@@ -68,7 +68,7 @@ GROUP BY 1
 def count_hours(db: apsw.Connection, symbol: Symbol) -> dict[int, int]:
     """Return the number of candles in each hour (since 1970) of the last 8 weeks of a symbol.
 
-    It counts the finest timeframe of the symbol up to H1; empty for a symbol without candles.
+    The candles are those of the finest timeframe up to H1; empty for a symbol without candles.
     """
     for timeframe in CHAIN:
         series = symbol.series(timeframe.number)

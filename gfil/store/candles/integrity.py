@@ -16,6 +16,7 @@ from gfil.store.candles.rollup import BucketKey, Ohlcv
 from gfil.store.engine import connection
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, DAY, M1, Timeframe
+from gfil.wording import format_count
 
 DAY_MAX_S = 2 * DAY  # no bucket of the chain is longer, whatever its clock does
 STEP_S = {"M1": DAY, "H4": 364 * DAY, "D1": 2 * 364 * DAY}
@@ -64,12 +65,12 @@ def check(db: apsw.Connection) -> None:
     """Check a whole database that has no writers.
 
     Raises:
-        Unsound: it is damaged, or a derived candle differs from what its base makes.
+        Unsound: the database is damaged, or a derived candle differs from what its base makes.
     """
     if faults := find_damage(db):
         raise Unsound(f"damaged: {faults[0]}")
     if orphans := find_orphans(db):
-        raise Unsound(f"rows of {len(orphans)} unknown symbol ids")
+        raise Unsound(f"rows of {format_count(len(orphans), 'unknown symbol id')}")
     for symbol in symbols.list_symbols(db):
         for mismatch in find_mismatches(db, symbol):
             raise Unsound(f"{mismatch.describe()} differs from what its base makes")
@@ -80,7 +81,7 @@ def find_mismatches(
 ) -> Iterator[Mismatch]:
     """Yield each materialised bucket of a symbol with `time >= since` that its base contradicts.
 
-    Each step is a short read of its own, so `db` must not be in a transaction. A symbol deleted
+    Each step is a separate short read, so `db` must not be in a transaction. A symbol deleted
     meanwhile has no mismatches.
     """
     for timeframe in CHAIN:
@@ -96,7 +97,7 @@ def find_mismatches(
 def _first_time(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, since: int
 ) -> int | None:
-    # A missing bucket has base candles all the same.
+    # The base counts too: it may have rows where the derived candle is missing.
     firsts = [
         extent.read_first_time_from(db, symbol.series(each.number), since)
         for each in CHAIN
@@ -225,7 +226,7 @@ def repair(
     """Derive mismatching buckets of one symbol and timeframe, and the candles above them, again.
 
     `mismatches` must be ascending. Each of the small transactions logs a change for live
-    subscribers. After each, `rest` is called with its duration, to let other writers in.
+    subscribers. `rest` is called after each transaction with its duration, to let other writers in.
     """
     for at in range(0, len(mismatches), REPAIR_BATCH_ROWS):
         for _, group in groupby(mismatches[at : at + REPAIR_BATCH_ROWS], key=_group_key):

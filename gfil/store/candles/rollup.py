@@ -250,8 +250,8 @@ def is_same(one: Ohlcv, other: Ohlcv | None) -> bool:
 def proves_forming(fuller: Ohlcv, candle: Ohlcv) -> bool:
     """Return whether a fuller candle of the same bucket proves `candle` was saved while forming.
 
-    It does with the same open, a range at least as wide, and a volume greater by more than 1e-9 of
-    it. If either candle has no volume, its range must be strictly wider.
+    The fuller candle proves it with the same open, a range at least as wide, and a volume greater
+    by more than 1e-9 of the other. If a volume is missing, the range must be strictly wider.
     """
     if fuller.open != candle.open or fuller.high < candle.high or fuller.low > candle.low:
         return False

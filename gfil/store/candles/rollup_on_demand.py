@@ -32,8 +32,8 @@ def read_rolled_up(
 ) -> list[Candle]:
     """Return up to `limit` candles whose time lies in `[start, stop)`, ascending.
 
-    They are the oldest of the range if `forward`, else the newest. The range is read in windows
-    that start at existing data, so gaps cost nothing.
+    The candles are the oldest of the range if `forward`, else the newest. The range is read in
+    windows that start at existing data, so gaps cost nothing.
     """
     materialised_on = symbols.materialised_clocks(db, symbol)
     sources = [symbol.series(source.number) for source in (timeframe, *chain_below(timeframe))]
@@ -112,7 +112,7 @@ def _choose(
     timeframe: Timeframe, key: BucketKey, present: StoredCandle | None, rolled_up: Ohlcv | None
 ) -> Ohlcv:
     if present is not None and _is_materialised(timeframe, key):
-        return present.values  # `pick_candle` chose it when it was written
+        return present.values  # `pick_candle` chose the candle when it was written
     chosen = derive.pick_candle(present.values if present else None, rolled_up)
     assert chosen is not None
     return chosen.values

@@ -89,7 +89,7 @@ ON provisional.series = :series AND provisional.time = given.value
 
 
 def find_provisional(db: apsw.Connection, symbol: Symbol, minutes: Iterable[int]) -> set[int]:
-    """Return the minutes whose stored M1 is provisional: it arrived before the minute had ended."""
+    """Return the minutes whose stored M1 is provisional: stored before the minute had ended."""
     series = {"series": symbol.series(M1.number)}
     if not connection.query_one(db, HAS_PROVISIONAL, series):
         return set()

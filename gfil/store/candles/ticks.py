@@ -46,8 +46,8 @@ class TickWriteResult(NamedTuple):
     """The outcome of one write of ticks.
 
     `settled` are the indices of refused ticks: a settled candle covers their minute. `change` is 0
-    if nothing changed. `backdated` are the backdated days: these ticks are their first rows, and
-    the days were already past their retention.
+    if nothing changed. `backdated` are the days that were past their retention when these ticks,
+    the first ones, arrived.
     """
 
     inserted: int
@@ -57,7 +57,7 @@ class TickWriteResult(NamedTuple):
     backdated: Sequence[int] = ()
 
 
-# Positional parameters, because it runs for every tick: a dict for each doubles the cost.
+# Positional parameters: the statement runs for every tick, and a dict for each doubles the cost.
 INSERT = """
 INSERT INTO tick (symbol_id, time_msc, seq, bid, ask, last, volume, flags)
 VALUES (?1, ?, ?, ?, ?, ?, ?, ?)"""

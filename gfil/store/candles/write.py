@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from gfil.clocks import UTC, Bucket, Clock
+from gfil.clocks import UTC, Bucket, Clock, format_instant
 from gfil.store import symbols
 from gfil.store.candles import derive, duplicates, extent, tick_rollup
 from gfil.store.candles.derive import DERIVED, CandleChanges
@@ -15,6 +15,7 @@ from gfil.store.engine import connection
 from gfil.store.retention import backdated_days
 from gfil.store.symbols import Symbol
 from gfil.timeframes import CHAIN, M1, Timeframe
+from gfil.wording import format_count
 
 
 class CandleColumns(NamedTuple):
@@ -35,8 +36,8 @@ class CandleColumns(NamedTuple):
 class WriteResult(NamedTuple):
     """The outcome of one write of candles. `change` is 0 if nothing changed.
 
-    `kept` counts rows that left the candle of their bucket as it was. `backdated` are the backdated
-    days: these rows are their first, and the days were already past their retention.
+    `kept` counts rows that left the candle of their bucket as it was. `backdated` are the days that
+    were past their retention when these rows, the first ones, arrived.
     """
 
     inserted: int
@@ -71,8 +72,8 @@ def write_candles(
         rows: the candles.
         clock: clock of the source. If the buckets are not UTC's, H4 and D1 are materialised on it.
         fill: leave stored candles unchanged.
-        now: time of arrival. M1 that end later are provisional. It is recorded for the days of the
-            rows, unless it is `inf`.
+        now: time of arrival. M1 that end later are provisional. The time is recorded for the days
+            of the rows, unless it is `inf`.
     """
     rows, duplicate_rows = _distinct(rows)
     if not rows.time:
@@ -196,7 +197,7 @@ def _merge(
 def _split_minutes(
     db: apsw.Connection, symbol: Symbol, timeframe: Timeframe, rows: CandleColumns, now: float
 ) -> tuple[set[int], set[int]]:
-    # The minutes that are provisional now, and those that were and are final from now on.
+    # The minutes that are provisional, and the minutes that were provisional and become final.
     if timeframe != M1:
         return set(), set()
     provisional = _find_provisional(rows, now)
@@ -237,7 +238,7 @@ def _warn(timeframe: Timeframe, protected: list[int]) -> list[str]:
     if not protected:
         return []
     return [
-        f"{len(protected)} {timeframe.name} candles kept, the first at {min(protected)}: "
-        "those stored are fuller than the new ones, which look as if saved while forming; "
-        "delete first to force"
+        f"{format_count(len(protected), f'{timeframe.name} candle')} kept, the first at "
+        f"{format_instant(min(protected))}: the stored candles are fuller than the new ones, which "
+        "look as if saved while forming; delete stored candles first to replace them"
     ]

@@ -41,7 +41,7 @@ def create(path: Path, *, keep_copy: bool = True) -> Upgrade | None:
     """Create the database if it does not exist; upgrade an older one.
 
     With `keep_copy` an older file is first copied to a name such as `gfil.schema-1.db` in the same
-    folder. Several processes may call this at once: the first one creates the file.
+    folder. Several processes may call this concurrently: the first one creates the file.
 
     Raises:
         ForeignDatabase: the file belongs to something else or to a newer program.
@@ -138,7 +138,7 @@ def retry_until(seconds: float) -> Callable[[int], bool]:
 def transaction(db: apsw.Connection) -> Iterator[None]:
     """Run the block as one write transaction: all of it is committed, or nothing.
 
-    BEGIN IMMEDIATE, because a read that turns into a write fails at once with BUSY_SNAPSHOT,
+    BEGIN IMMEDIATE, because a read that turns into a write fails immediately with BUSY_SNAPSHOT,
     regardless of the timeout (sqlite.org/isolation.html).
 
     Raises:
@@ -156,7 +156,7 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
             is_without_room = (
                 isinstance(error, apsw.IOError) and db.system_errno in file_copy.NO_ROOM
             )
-            if db.in_transaction:  # else SQLite has rolled back by itself, or committed
+            if db.in_transaction:  # else SQLite has already rolled back or committed
                 db.execute("ROLLBACK")
             if is_without_room:
                 raise DiskFull from error
@@ -178,7 +178,7 @@ def snapshot(db: apsw.Connection) -> Iterator[None]:
 def query_all(
     db: apsw.Connection, sql: str, bindings: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """Return all rows of a query at once; a half-read cursor would pin the WAL."""
+    """Return all rows of a query in one list; a half-read cursor would pin the WAL."""
     return db.execute(sql, bindings).fetchall()
 
 

@@ -15,7 +15,7 @@ from gfil.store.engine import connection, upgrade
 
 RETRY_S = 2.0
 SUCCESSOR_S = 10.0  # an ended process is replaced within this time
-CHUNK_BYTES = 64 * 1024  # SQLite's file layer accepts less than 128 KiB at once (os_unix.c)
+CHUNK_BYTES = 64 * 1024  # SQLite's file layer accepts less than 128 KiB in one call (os_unix.c)
 FAILED_AT, CLEARED, DAMAGED, NEWEST_START = range(4)
 
 log = logging.getLogger("gfil")
@@ -95,7 +95,7 @@ class FailStop:
         """Record the error that ended a write, if it affects the soundness of the file.
 
         Raises:
-            InDoubt, Damaged: it does.
+            InDoubt, Damaged: the error affects the file.
         """
         error = _of_sqlite(error)
         if isinstance(error, apsw.CorruptError):
@@ -150,13 +150,14 @@ class FailStop:
 
 def _of_sqlite(error: BaseException | None) -> BaseException | None:
     if isinstance(error, DiskFull):
-        return None  # also as an I/O error: free space solves it
+        return None  # also reported as an I/O error: free space solves the problem
     return error.__cause__ if isinstance(error, GfilError) else error
 
 
 def _probe(path: Path) -> None:
     with contextlib.closing(connection.connect(path)) as db:
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # nothing is copied until it is safe
+        # No checkpoint on close: nothing is copied until the file is safe.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if (found := db.pragma("quick_check", 1)) != "ok":
             raise apsw.CorruptError(str(found))
         with connection.transaction(db):

@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 
 from gfil.errors import DiskFull
+from gfil.wording import format_size
 
 RESERVE_BYTES = 16_000_000  # stay free on the disk after a copy
 # Errors of a disk without room (a quota, a limit) that SQLite reports as I/O errors.
@@ -52,7 +53,7 @@ def write_copy(
     pages = db.pragma("page_count") - db.pragma("freelist_count")
     size_bytes = pages * db.pragma("page_size")
     if read_free_bytes(target.parent) < size_bytes + RESERVE_BYTES:
-        raise DiskFull(f"no room for a copy of {size_bytes // 1_000_000} MB at {target}")
+        raise DiskFull(f"no room for a copy of {format_size(size_bytes)} at {target}")
     part = target.with_name(target.name + PART)
     _remove(part)
     try:
@@ -70,7 +71,7 @@ def write_copy(
 
 
 def _remove(part: Path) -> None:
-    for end in ("-journal", "-wal", "-shm"):  # else SQLite applies it to the next copy
+    for end in ("-journal", "-wal", "-shm"):  # else SQLite applies the rest to the next copy
         part.with_name(part.name + end).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 

@@ -40,7 +40,7 @@ def exclusive_access(path: Path) -> Iterator[Connection | None]:
         db = _open_exclusively(path)
     except (apsw.BusyError, apsw.LockedError) as error:
         raise InUse(path) from error
-    except apsw.Error:  # damaged, which may be the reason to replace it
+    except apsw.Error:  # damaged, which may be the reason of the swap
         with _locked(path):
             yield None
     else:
@@ -98,7 +98,7 @@ def swap(database: Path, successor: Path, old_path: Path) -> Path | None:
     had_one = database.exists()
     if had_one:
         _link(database, old_path)  # between two renames there would be no database
-    if wal.exists():  # of a damaged or missing database; SQLite would apply it to the successor
+    if wal.exists():  # WAL of a damaged or missing database; SQLite would apply it to the successor
         _link(wal, old_path.with_name(f"{old_path.name}-wal"))
         file_copy.sync_file(database.parent)
         wal.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 def acquire(path: Path) -> int | None:
     """Acquire a lock; return its file descriptor, or None if another process has it.
 
-    The lock is a file of its own: opening and closing SQLite's files would drop SQLite's locks
+    The lock is a separate file: opening and closing SQLite's files would drop SQLite's locks
     (sqlite.org/howtocorrupt.html).
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -20,7 +20,7 @@ def acquire(path: Path) -> int | None:
     try:
         fcntl.flock(
             file, fcntl.LOCK_EX | fcntl.LOCK_NB
-        )  # the kernel releases it when the process ends
+        )  # the kernel releases the lock when the process ends
     except OSError:
         os.close(file)
         return None

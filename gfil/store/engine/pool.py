@@ -76,9 +76,8 @@ class Pool:
 class Writer:
     """The one writing connection of a process, shared by its threads one transaction at a time.
 
-    It is one connection, because each caches megabytes of pages and writes of other connections
-    invalidate them. It is reopened when another file has replaced the database, and after a failed
-    write.
+    More connections would each cache megabytes of pages, which the writes of others invalidate. The
+    connection is reopened after a failed write, and when another file has replaced the database.
     """
 
     def __init__(self, path: Path) -> None:
@@ -111,9 +110,8 @@ class Writer:
             self.failstop.check(self.path)  # another process may have failed meanwhile
         except (DatabaseError, DiskFull, apsw.Error) as error:
             try:
-                self.failstop.record_failure(
-                    error, self.path
-                )  # at once: SQLite's lock is free already
+                # Before anything else: SQLite has already released its lock.
+                self.failstop.record_failure(error, self.path)
             finally:
                 self._close()
             raise
@@ -141,7 +139,7 @@ class Writer:
         """Check whether writes are allowed.
 
         Raises:
-            InDoubt, Damaged: they are not, as in `transaction`.
+            InDoubt, Damaged: writes are refused, as in `transaction`.
         """
         self.failstop.check(self.path)
 

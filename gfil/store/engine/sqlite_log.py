@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import apsw
 
-# A recovered WAL, a recompiled statement, a failed CHECK: no errors, or raised where they happen.
+# A recovered WAL and a recompiled statement are no errors; a failed CHECK is raised elsewhere.
 IGNORED_CODES = {
     apsw.SQLITE_NOTICE,
     apsw.SQLITE_WARNING,

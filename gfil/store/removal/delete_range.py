@@ -41,7 +41,7 @@ def delete_range(
     rest: Callable[[float], None] = sleep,
     on_slice: OnSlice = lambda db, deleted: None,
 ) -> Deleted:
-    """Delete a range in slices, one transaction each; derived candles follow in the same one.
+    """Delete a range in slices, one transaction each; the same transaction derives candles again.
 
     It deletes stored and settled candles whose whole bucket lies in `[start, stop)`, on every
     clock. Candles that overlap the range stay and are named in the warnings.
@@ -243,14 +243,14 @@ def list_overlapping(
 
 
 def release_clocks(db: apsw.Connection, symbol: Symbol) -> None:
-    """Remove H4 and D1 on clocks without a stored candle of their own; inside a transaction."""
+    """Remove H4 and D1 on clocks without a stored candle; inside a transaction."""
     for clock in list_idle_clocks(db, symbol):
         symbols.remove_stored_clock(db, symbol, clock)
         derive.drop_derived_clock(db, symbol, clock)
 
 
 def list_idle_clocks(db: apsw.Connection, symbol: Symbol) -> Sequence[clocks.Clock]:
-    """Return the recorded clocks of a symbol that have no stored candle of their own any more."""
+    """Return the recorded clocks of a symbol that no longer have a stored candle."""
     recorded = symbols.stored_clocks(db, symbol)
     return [clock for clock in recorded if not _has_candles_of(db, symbol, clock)]
 

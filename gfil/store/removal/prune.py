@@ -184,8 +184,8 @@ def count_batch(db: apsw.Connection, target: PruneTarget, batch: PruneBatch) -> 
 def remove_batch(db: apsw.Connection, target: PruneTarget, batch: PruneBatch) -> PruneResult:
     """Remove a batch and settle the candles that lose their base; inside a transaction.
 
-    It logs one change of the symbol, because pages that contained the batch have changed. The log
-    entry has the series `PRUNED`, which subscribers ignore.
+    The change log gets one change of the symbol, because pages that contained the batch have
+    changed. The log entry has the series `PRUNED`, which subscribers ignore.
     """
     result = count_batch(db, target, batch)
     if not result.rows or _holds_finer(db, target, batch):

@@ -1,4 +1,4 @@
-"""Retention rules: how long ticks and candles are kept."""
+"""Retention rules: how long ticks and candles stay stored."""
 
 import re
 from calendar import monthrange
@@ -80,7 +80,7 @@ def parse_period(text: str) -> Period:
     else:
         keep = Period(number * (12 if letter == "y" else 1), "months")
     if keep.days > YEARS_MAX * 366:
-        raise BadPeriod(f"{text[:32]} is longer than {YEARS_MAX} years: say forever")
+        raise BadPeriod(f"{text[:32]} is longer than {YEARS_MAX} years: use forever")
     return keep
 
 
@@ -173,7 +173,7 @@ LIST_OWNERS = "SELECT DISTINCT symbol_id FROM retention_rule WHERE symbol_id > 0
 
 
 def list_symbols_with_rules(db: apsw.Connection) -> set[int]:
-    """Return the ids of the symbols that have rules of their own."""
+    """Return the ids of the symbols that have own rules."""
     return {symbol_id for (symbol_id,) in connection.query_all(db, LIST_OWNERS)}
 
 
@@ -191,7 +191,7 @@ def _check(db: apsw.Connection, symbol: Symbol | None) -> None:
             raise BadPeriod(
                 f"{finer}{of_symbol} would be kept {rules[finer].name} and {coarser} only "
                 f"{rules[coarser].name}: a finer timeframe may not be kept longer than a coarser "
-                f"one; say {remedy}"
+                f"one; use {remedy}"
             )
 
 

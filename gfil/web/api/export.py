@@ -57,9 +57,9 @@ def export_candles(
         TIME_MIN if start is None else start,
         TIME_MAX if stop is None else stop,
     )
-    pieces = _stream(current_app.config["SETTINGS"].db, series, form)
-    first = next(pieces)  # an error up to here still gets its own status
-    body = chain([first], pieces)
+    chunks = _stream(current_app.config["SETTINGS"].db, series, form)
+    first = next(chunks)  # an error up to here still gets its own status
+    body = chain([first], chunks)
     response = current_app.response_class(body, content_type=CONTENT_TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="{series.name}.{form}"'
     response.headers["Cache-Control"] = "private, no-cache"

@@ -21,7 +21,7 @@ from gfil.web.request.route import Content, route
 
 bp = Blueprint("gaps", __name__)
 
-PIECE_GAPS = 500
+CHUNK_GAPS = 500
 FROM = instant("from", "start", "Missing minutes from here on (default: the newest 12 weeks).")
 TO = instant("to", "stop", "Missing minutes before this (default: now).")
 
@@ -39,9 +39,9 @@ def list_gaps(symbol: str, start: int | None, stop: int | None) -> Response:
     """Runs of at least 5 minutes that the symbol usually trades and that have no candle."""
     found = symbols.read(read_db(), symbol)
     release_read_db()
-    pieces = _stream(current_app.config["SETTINGS"].db, found, start, stop)
-    first = next(pieces)  # an error up to here still gets its own status
-    body = chain([first], pieces)
+    chunks = _stream(current_app.config["SETTINGS"].db, found, start, stop)
+    first = next(chunks)  # an error up to here still gets its own status
+    body = chain([first], chunks)
     response = current_app.response_class(body, content_type="application/json")
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -56,14 +56,14 @@ def _stream(path: Path, symbol: Symbol, start: int | None, stop: int | None) -> 
         if start is None:
             start = gaps.newest_from(db, symbol, stop, now)
         found = gaps.find(db, symbol, start, stop, now=now)
-        piece, head = _piece(found, symbol), b'{"gaps":['
-        while piece:
-            yield head + piece
-            piece, head = _piece(found, symbol), b","
+        chunk, head = _chunk(found, symbol), b'{"gaps":['
+        while chunk:
+            yield head + chunk
+            chunk, head = _chunk(found, symbol), b","
         yield b"]}" if head == b"," else head + b"]}"
     finally:
         db.close()
 
 
-def _piece(found: Iterator[Gap], symbol: Symbol) -> bytes:
-    return orjson.dumps([gap.named(symbol.name) for gap in islice(found, PIECE_GAPS)])[1:-1]
+def _chunk(found: Iterator[Gap], symbol: Symbol) -> bytes:
+    return orjson.dumps([gap.named(symbol.name) for gap in islice(found, CHUNK_GAPS)])[1:-1]

@@ -16,6 +16,7 @@ from gfil.web.request.connections import read_db
 from gfil.web.request.parameters import flag
 from gfil.web.request.responses import json_response
 from gfil.web.request.route import Content, route
+from gfil.wording import format_number
 
 bp = Blueprint("health", __name__)
 
@@ -42,7 +43,9 @@ def check_ready(stale: bool) -> Response:
     """Answer whether data can be read and stored, and with `stale=1` whether data keeps coming."""
     problems = [*_problems()]
     if stale and not problems and (count := _count_stale()):
-        problems.append(f"stale: {count:,} of the symbols")  # names need the scope read
+        problems.append(
+            f"stale: {format_number(count)} of the symbols"
+        )  # names need the scope read
     if problems:
         raise NotReady(problems)
     return json_response({"status": "ok"})
@@ -63,7 +66,7 @@ def _problems() -> Iterator[str]:
     try:
         free_space.check_room(settings.db, settings.min_free_mb)
     except DiskFull:
-        floor = f"GFIL_MIN_FREE_MB ({settings.min_free_mb:,} MB)"
+        floor = f"GFIL_MIN_FREE_MB ({format_number(settings.min_free_mb)} MB)"
         yield f"nothing is stored: less than {floor} is free"
 
 

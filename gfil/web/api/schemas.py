@@ -69,7 +69,7 @@ CANDLE_ROW = component(
         {"time": TIME} | dict.fromkeys(("open", "high", "low", "close", "volume"), NUMBER), "volume"
     ),
 )
-# An object: openapi-python-client generates broken code for an array beside another content type.
+# An object: openapi-python-client generates broken code for an array next to another content type.
 CANDLE_BATCH = component(
     "CandleBatch",
     open_record(

@@ -73,8 +73,8 @@ def show_symbol(symbol: str) -> Response:
     """One symbol and the range that is stored of each timeframe and clock."""
     db = read_db()
     found = symbols.read(db, symbol)
-    held = inventory.list_holdings(db, found)
-    return json_response(_describe(db, found, int(time.time())) | {"timeframes": held})
+    holdings = inventory.list_holdings(db, found)
+    return json_response(_describe(db, found, int(time.time())) | {"timeframes": holdings})
 
 
 @route(
@@ -113,7 +113,7 @@ def update_symbol(symbol: str) -> Response:
     errors=[SymbolUnknown, KeyReused, DiskFull],
 )
 def delete_symbol(symbol: str) -> Response:
-    """Delete a symbol: its name is gone at once, its rows go in small batches afterwards."""
+    """Delete a symbol: its name disappears immediately, a job deletes its rows in batches."""
 
     def prepare() -> idempotency.Work:
         counted = delete_range.count_range(

@@ -29,7 +29,7 @@ TO = instant("to", "stop", "Ticks with `time < to` (default: all up to the newes
 LIMIT = integer("limit", "Largest number of ticks of a page.", 1, LIMIT_MAX, LIMIT_DEFAULT)
 ANSWER = ("rows", "inserted", "duplicates", "rejected", "reasons", "errors", "warnings")
 
-PIECE_TICKS = 5000  # read and sent at once, so that memory stays flat
+CHUNK_TICKS = 5000  # read and sent together, so that memory stays flat
 
 
 class _Page(NamedTuple):
@@ -67,9 +67,9 @@ def list_ticks(
         page = _find_newest(db, found, place or end, limit)
     else:
         page = _Page(place or (start * 1000, 0), end)
-    pieces = _stream(found, page, limit, query)
-    opening = next(pieces)  # an error up to here still gets its own status
-    body = chain([opening], pieces)
+    chunks = _stream(found, page, limit, query)
+    opening = next(chunks)  # an error up to here still gets its own status
+    body = chain([opening], chunks)
     response = current_app.response_class(body, content_type="application/json")
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -90,18 +90,18 @@ def _find_newest(db: apsw.Connection, symbol: Symbol, stop: TickPosition, limit:
 def _stream(
     symbol: Symbol, page: _Page, limit: int, query: list[str | int | None]
 ) -> Iterator[bytes]:
-    # A separate connection, and a snapshot for each piece: the request's snapshot would hold up
+    # A separate connection, and a snapshot for each chunk: the request's snapshot would hold up
     # checkpoints for as long as a slow client takes.
     db = connection.connect(current_app.config["SETTINGS"].db, readonly=True)
     try:
         head = b'{"symbol":' + orjson.dumps(symbol.name) + b',"ticks":['
         place: TickPosition | None = page.first
         while place is not None and limit > 0:
-            piece = ticks.read_ticks(db, symbol, place, page.stop, limit=min(limit, PIECE_TICKS))
-            if piece.ticks or head != b",":  # the rest may have been deleted meanwhile
-                yield head + orjson.dumps(piece.ticks)[1:-1]
+            chunk = ticks.read_ticks(db, symbol, place, page.stop, limit=min(limit, CHUNK_TICKS))
+            if chunk.ticks or head != b",":  # the rest may have been deleted meanwhile
+                yield head + orjson.dumps(chunk.ticks)[1:-1]
                 head = b","
-            place, limit = piece.next, limit - len(piece.ticks)
+            place, limit = chunk.next, limit - len(chunk.ticks)
         following = page.older if query[1] is None else place
         cursor = None if following is None else cursors.format_cursor(query, following)
         yield b'],"next_cursor":' + orjson.dumps(cursor) + b"}"

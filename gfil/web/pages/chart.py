@@ -120,7 +120,7 @@ def _read_shell(symbol: Symbol, tf: str, clock: str) -> Sequence[tuple[str, str]
 
 
 def _render_shell(symbol: Symbol, tf: str, clock: str) -> Sequence[tuple[str, str]]:
-    # Pieces of text, each with the name of the slot after it.
+    # Parts of the page, each with the name of the slot that follows.
     query = urlencode({"symbol": symbol.name, "tf": tf, "clock": clock, "format": "csv"})
     text = render_template(
         "chart.html",

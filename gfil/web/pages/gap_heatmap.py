@@ -1,4 +1,4 @@
-"""Gap heatmap of a symbol: the last 12 weeks, one cell a day, larger where more is missing.
+"""Gap heatmap of a symbol: the last 12 weeks, one cell a day, higher where more is missing.
 
 Finding gaps takes a hundred milliseconds, so a cache keeps each heatmap for five minutes.
 """
@@ -17,11 +17,11 @@ from gfil.timeframes import DAY, M1, MINUTE, W1, WEEK
 from gfil.web.request.connections import read_db
 from gfil.wording import format_count, format_duration
 
-KEPT_S = 300
-KEPT_MAX = 1024  # symbols
+CACHED_S = 300
+CACHED_MAX = 1024  # symbols
 
 CELL, WIDTH, WEEK_WIDTH, HEIGHT = 4, 3, 30, 14
-PICTURE_WIDTH = NEWEST_WEEKS * WEEK_WIDTH - 2
+TOTAL_WIDTH = NEWEST_WEEKS * WEEK_WIDTH - 2
 # Levels of missing minutes in a day: name, least number of minutes, height of the cell.
 LEVELS = (("most", 360, HEIGHT), ("much", 60, 9), ("some", 1, 5))
 
@@ -44,18 +44,18 @@ _cache: dict[tuple[str, int, str], Heatmap] = {}
 
 def find(epoch: str, symbol: Symbol, now: float) -> Heatmap:
     """Return the heatmap of a symbol, at most five minutes old."""
-    kept = peek(epoch, symbol, now)
-    if kept is None:
-        if len(_cache) >= KEPT_MAX:
+    cached = peek(epoch, symbol, now)
+    if cached is None:
+        if len(_cache) >= CACHED_MAX:
             _cache.clear()
-        kept = _cache[epoch, symbol.id, symbol.clock] = _draw(symbol, now)
-    return kept
+        cached = _cache[epoch, symbol.id, symbol.clock] = _draw(symbol, now)
+    return cached
 
 
 def peek(epoch: str, symbol: Symbol, now: float) -> Heatmap | None:
     """Return the cached heatmap of a symbol, None if it is missing or expired."""
-    kept = _cache.get((epoch, symbol.id, symbol.clock))
-    return kept if kept and kept.time <= now < kept.time + KEPT_S else None
+    cached = _cache.get((epoch, symbol.id, symbol.clock))
+    return cached if cached and cached.time <= now < cached.time + CACHED_S else None
 
 
 def find_some(
@@ -65,30 +65,30 @@ def find_some(
     due = time.monotonic() + seconds
     found = {}
     for symbol in symbols:
-        picture = peek(epoch, symbol, now)
-        if picture is None and time.monotonic() < due:
-            picture = find(epoch, symbol, now)
-        if picture:
-            found[symbol.id] = picture
+        heatmap = peek(epoch, symbol, now)
+        if heatmap is None and time.monotonic() < due:
+            heatmap = find(epoch, symbol, now)
+        if heatmap:
+            found[symbol.id] = heatmap
     return found
 
 
 def _draw(symbol: Symbol, now: float) -> Heatmap:
     db, start = read_db(), W1.floor(int(now)) - (NEWEST_WEEKS - 1) * WEEK
     days = range(start, int(now), DAY)
-    held = backdated_days.find_days_with_rows(db, symbol, M1.number, days)
+    stored_days = backdated_days.find_days_with_rows(db, symbol, M1.number, days)
     found = [*gaps.find(db, symbol, start, now=now)]
     lost = _count_by_day(found)
     paths: dict[str, list[str]] = {"whole": [], **{name: [] for name, _, _ in LEVELS}}
     for day in days:
-        if day in held or lost[day]:
+        if day in stored_days or lost[day]:
             paths["whole"].append(_cell(day - start, HEIGHT))
         for name, least, height in LEVELS:
             if lost[day] >= least:
                 paths[name].append(_cell(day - start, height))
                 break
     drawn = [(name, "".join(cells)) for name, cells in paths.items() if cells]
-    return Heatmap(now, start, drawn, _describe(found, bool(held)), found[::-1])
+    return Heatmap(now, start, drawn, _describe(found, bool(stored_days)), found[::-1])
 
 
 def _count_by_day(found: Iterable[Gap]) -> Counter[int]:
@@ -104,9 +104,9 @@ def _cell(after_s: int, height: int) -> str:
     return f"M{week * WEEK_WIDTH + day * CELL} {HEIGHT}v-{height}h{WIDTH}v{height}z"
 
 
-def _describe(found: Sequence[Gap], is_held: bool) -> str:
+def _describe(found: Sequence[Gap], has_candles: bool) -> str:
     if not found:
-        return "no gaps" if is_held else "no M1 here"
+        return "no gaps" if has_candles else "no M1 here"
     longest = max(found, key=lambda gap: gap.minutes)
     total = sum(gap.minutes for gap in found)
     if len(found) == 1:

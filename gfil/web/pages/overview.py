@@ -22,10 +22,10 @@ def show_overview() -> Response:
     epoch, change = read_state(db)
     return render_page(
         "overview.html",
-        quotes=overview_rows.list_rows(epoch),
+        rows=overview_rows.list_rows(epoch),
         since=f"{epoch}-{change}",
         now=now,
-        age=format_age,
+        format_age=format_age,
         format_instant=clocks.format_instant,
         host=request.host_url,
     )

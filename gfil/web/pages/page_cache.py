@@ -31,7 +31,7 @@ class PageCache:
             return value
 
     def put(self, key: Hashable, value: Any, expires: float = math.inf) -> None:
-        """Store an entry; a full cache evicts the least recently used one."""
+        """Store an entry; the least recently used entry is dropped when the cache is full."""
         with self._lock:
             self._entries[key] = (expires, value)
             self._entries.move_to_end(key)

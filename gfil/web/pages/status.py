@@ -30,7 +30,7 @@ from gfil.web.request.route import route
 from gfil.wording import MB, format_age, format_count, format_size
 
 PERIODS = (("Last hour", HOUR), ("Last day", DAY), ("Last 7 days", 7 * DAY))
-STALE_KEPT_MINUTES = 5  # the check takes milliseconds for each symbol
+STALE_CACHED_MINUTES = 5  # the check takes milliseconds for each symbol
 HEATMAPS_S = 0.2  # time for heatmaps in one page; the script requests the others one by one
 GAPS_MAX = 200
 SIZES_DAYS_MIN = 2.0
@@ -45,10 +45,10 @@ class Row(NamedTuple):
     path: str
     state: str
     newest: int | None
-    reach: Sequence[TimeRange]
-    held: str
-    imported: Sequence[BackdatedDays]
-    picture: Heatmap | None
+    ranges: Sequence[TimeRange]
+    ranges_table: str
+    backdated: Sequence[BackdatedDays]
+    heatmap: Heatmap | None
 
 
 @route(bp, "GET", "/status", scope="read")
@@ -68,14 +68,14 @@ def show_status() -> Response:
         problems=status_problems.list_problems(facts),
         rows=rows,
         count=Counter(row.state for row in rows),
-        kept_days=[each for row in rows for each in row.imported],
+        backdated=[each for row in rows for each in row.backdated],
         done=done,
         checks=[*_checks(done["doctor"])],
         rates=_list_rates(epoch, int(now // 60)),
         sizes=_sizes(full_days),
         streams=metrics.count_streams(),
         versions=host_checks.describe_versions(),
-        **_words(now),
+        **_template_names(now),
     )
 
 
@@ -85,51 +85,51 @@ def show_symbol_status(symbol: str) -> Response:
     db, now = read_db(), time.time()
     epoch, _ = read_state(db)
     known = symbols.read(db, symbol)
-    picture = gap_heatmap.find(epoch, known, now)
+    heatmap = gap_heatmap.find(epoch, known, now)
     return render_page(
         "status_symbol.html",
-        row=_row(epoch, known, now, _newest(epoch, int(now // 60)), picture),
+        row=_row(epoch, known, now, _newest(epoch, int(now // 60)), heatmap),
         rules=rules.read_rules(db, known),
-        gaps=picture.gaps[:GAPS_MAX],
-        amount=gap_heatmap.format_minutes,
-        **_words(now),
+        gaps=heatmap.gaps[:GAPS_MAX],
+        format_minutes=gap_heatmap.format_minutes,
+        **_template_names(now),
     )
 
 
-def _words(now: float) -> dict[str, Any]:
+def _template_names(now: float) -> dict[str, Any]:
     # Names that both templates use.
     return {
         "now": now,
-        "age": format_age,
+        "format_age": format_age,
         "stamp": _stamp,
         "format_instant": format_instant,
-        "plain": status_problems.without_folders,
-        "tell_bytes": format_size,
+        "without_folders": status_problems.without_folders,
+        "format_size": format_size,
         "is_late": status_problems.is_late,
-        "picture_size": (gap_heatmap.PICTURE_WIDTH, gap_heatmap.HEIGHT),
+        "heatmap_size": (gap_heatmap.TOTAL_WIDTH, gap_heatmap.HEIGHT),
     }
 
 
 def _list_rows(epoch: str, now: float) -> list[Row]:
     known = symbols.list_symbols(read_db())
-    pictures = gap_heatmap.find_some(epoch, known, now, HEATMAPS_S)
+    heatmaps = gap_heatmap.find_some(epoch, known, now, HEATMAPS_S)
     until = _newest(epoch, int(now // 60))
-    return [_row(epoch, symbol, now, until, pictures.get(symbol.id)) for symbol in known]
+    return [_row(epoch, symbol, now, until, heatmaps.get(symbol.id)) for symbol in known]
 
 
-def _row(epoch: str, symbol: Symbol, now: float, until: int, picture: Heatmap | None) -> Row:
+def _row(epoch: str, symbol: Symbol, now: float, until: int, heatmap: Heatmap | None) -> Row:
     minute = int(now // 60)
-    reach = _reach(epoch, symbol)
-    newest = max((each.last for each in reach if each.tf != rules.TICKS), default=None)
+    ranges = _read_ranges(epoch, symbol)
+    newest = max((each.last for each in ranges if each.tf != rules.TICKS), default=None)
     if newest is None:
         state = "empty"
     elif newest < now - doctor.ENDED_S:
         state = "ended"
     else:
-        state = "late" if _is_stale(epoch, symbol, minute // STALE_KEPT_MINUTES) else ""
-    imported = _imported(epoch, symbol._replace(change=0), until, minute)
-    path, held = quote(symbol.name, safe=""), _draw_held(epoch, symbol)
-    return Row(symbol, path, state, newest, reach, held, imported, picture)
+        state = "late" if _is_stale(epoch, symbol, minute // STALE_CACHED_MINUTES) else ""
+    backdated = _count_backdated(epoch, symbol._replace(change=0), until, minute)
+    path, ranges_table = quote(symbol.name, safe=""), _draw_ranges(epoch, symbol)
+    return Row(symbol, path, state, newest, ranges, ranges_table, backdated, heatmap)
 
 
 def _stamp(instant: int) -> str:
@@ -141,14 +141,14 @@ def _stamp(instant: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _reach(epoch: str, symbol: Symbol) -> Sequence[TimeRange]:
+def _read_ranges(epoch: str, symbol: Symbol) -> Sequence[TimeRange]:
     return inventory.list_time_ranges(read_db(), symbol)
 
 
 @lru_cache(maxsize=1024)
-def _draw_held(epoch: str, symbol: Symbol) -> str:
-    draw = get_template_attribute("status_parts.html", "held")
-    drawn: str = draw(symbol.name, _reach(epoch, symbol), _stamp)
+def _draw_ranges(epoch: str, symbol: Symbol) -> str:
+    draw = get_template_attribute("status_parts.html", "ranges_table")
+    drawn: str = draw(symbol.name, _read_ranges(epoch, symbol), _stamp)
     return drawn
 
 
@@ -158,7 +158,9 @@ def _is_stale(epoch: str, symbol: Symbol, minutes: int) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _imported(epoch: str, symbol: Symbol, until: int, minute: int) -> Sequence[BackdatedDays]:
+def _count_backdated(
+    epoch: str, symbol: Symbol, until: int, minute: int
+) -> Sequence[BackdatedDays]:
     return backdated_days.count_backdated(read_db(), symbol, until)
 
 

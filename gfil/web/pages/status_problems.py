@@ -18,14 +18,14 @@ FOLDERS = re.compile(r"(?:/[^\s/`]+)*/(?=[^\s/`])")
 
 
 class Problem(NamedTuple):
-    """One problem, and the command that solves it where there is one."""
+    """One problem, and the command that solves the problem, if any."""
 
     text: str
     command: str = ""
 
 
 class StatusFacts(NamedTuple):
-    """The facts that problems are found in; None means that a maintenance run never happened.
+    """Facts of the server and the database. A maintenance run is None if it never happened.
 
     A database without data, `is_used` false, needs no maintenance.
     """
@@ -111,7 +111,7 @@ def _check_doctor(facts: StatusFacts) -> Iterator[Problem]:
 
 
 def is_late(run: LastRun, now: float) -> bool:
-    """Say whether a nightly run has been missed."""
+    """Return whether a nightly run was missed."""
     return now - run.time > NIGHTLY_S
 
 

@@ -74,7 +74,7 @@ def _log(response: Response, took_s: float) -> None:
         "refused": g.get("refused"),
         "detail": g.get("detail"),
     }
-    logs.say(level, "request", g.get("unforeseen"), **facts)
+    logs.log_event(level, "request", g.get("unforeseen"), **facts)
 
 
 class _Allowance:
@@ -93,7 +93,7 @@ class _Allowance:
             self._taken += 1
             is_allowed = self._taken <= LINES_PER_MINUTE_MAX
         if is_new and left_out > 0:
-            logs.say(logging.WARNING, "requests_left_out", number=left_out)
+            logs.log_event(logging.WARNING, "requests_left_out", number=left_out)
         return is_allowed
 
 

@@ -149,7 +149,7 @@ def read_cookie() -> ApiKey | None:
 
 
 def is_same_origin() -> bool:
-    """Say whether a page of this server sent the request."""
+    """Return whether a page of this server sent the request."""
     return request.headers.get("Origin") in (f"http://{request.host}", f"https://{request.host}")
 
 

@@ -17,9 +17,9 @@ from gunicorn.http.errors import ParseException
 
 from gfil.errors import BadRequest, Busy, TooLarge, TooSlow, UnsupportedEncoding
 from gfil.web.request.connections import release_read_db
-from gfil.wording import MB, format_number
+from gfil.wording import MB, format_count, format_number
 
-PIECE_BYTES = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 SMALL_BYTES = 8 * MB  # a body up to this is held in memory and stored in one transaction
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31  # zlib: expect a gzip header
@@ -41,7 +41,11 @@ class BodyTooLarge(TooLarge):
 
     def __init__(self, limit_bytes: int, hint: str) -> None:
         is_large = limit_bytes >= MB
-        limit = f"{limit_bytes // MB:,} MB" if is_large else f"{limit_bytes:,} bytes"
+        limit = (
+            f"{format_number(limit_bytes // MB)} MB"
+            if is_large
+            else format_count(limit_bytes, "byte")
+        )
         super().__init__(f"the decompressed body is larger than {limit}: {hint}")
         self.limit_bytes = limit_bytes
 
@@ -52,13 +56,13 @@ class BodyTooLarge(TooLarge):
 
 
 class Body:
-    """A decompressed request body, read in pieces on demand.
+    """A decompressed request body, read in chunks on demand.
 
     `announced` is its Content-Length, None for a chunked body.
     """
 
-    def __init__(self, pieces: Iterator[bytes], announced: int | None) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterator[bytes], announced: int | None) -> None:
+        self._chunks = chunks
         self._announced = announced
         self._head: list[bytes] = []
         self.size_bytes = 0  # held in memory
@@ -68,9 +72,9 @@ class Body:
         """Whether the body has at most `SMALL_BYTES`; a small body is read whole into memory."""
         if (self._announced or 0) > SMALL_BYTES:
             return False  # without reading it into memory
-        for piece in self._pieces:
-            self._head.append(piece)
-            self.size_bytes += len(piece)
+        for chunk in self._chunks:
+            self._head.append(chunk)
+            self.size_bytes += len(chunk)
             if self.size_bytes > SMALL_BYTES:
                 return False
         return True
@@ -80,28 +84,28 @@ class Body:
         """SHA-256 of a small body."""
         assert self.is_small
         digest = hashlib.sha256()
-        for piece in self._head:
-            digest.update(piece)
+        for chunk in self._head:
+            digest.update(chunk)
         return digest.digest()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield each piece once.
+        """Yield each chunk once.
 
         Raises:
-            BadRequest: the body is truncated, or its chunks or its gzip data are damaged.
+            BadRequest: the body is truncated, or its chunked encoding or its gzip data is damaged.
             TooLarge: the body exceeds the limit of its route.
             TooSlow: the body passed its deadline.
         """
         while self._head:
             yield self._head.pop(0)
-        yield from self._pieces
+        yield from self._chunks
 
 
 @contextmanager
 def receive(limit_bytes: int, hint: str, deadline_s: float = DEADLINE_S) -> Iterator[Body]:
     """Read the body of this request, at most `limit_bytes` decompressed.
 
-    `hint` tells the sender of a larger body what to do.
+    `hint` advises the sender of a larger body, in the error.
 
     Raises:
         BadRequest, TooLarge, TooSlow: as reading the body.
@@ -114,9 +118,9 @@ def receive(limit_bytes: int, hint: str, deadline_s: float = DEADLINE_S) -> Iter
         raise BodyTooLarge(limit_bytes, hint)
     guard: SlowBodyGuard = current_app.extensions["slow_body_guard"]
     with guard.place(has_key=g.get("key") is not None), guard.watching(source):
-        pieces = _unpack(iter(source), limit_bytes, hint)
-        yield Body(pieces, source.length)
-        for _ in pieces:
+        chunks = _unpack(iter(source), limit_bytes, hint)
+        yield Body(chunks, source.length)
+        for _ in chunks:
             pass  # read the rest: a truncated body must be refused
 
 
@@ -136,53 +140,53 @@ def read_form() -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _unpack(pieces: Iterator[bytes], limit_bytes: int, hint: str) -> Iterator[bytes]:
+def _unpack(chunks: Iterator[bytes], limit_bytes: int, hint: str) -> Iterator[bytes]:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip"):
         raise UnsupportedEncoding(f"Content-Encoding {encoding[:32]!r} is not supported: use gzip")
     is_packed = encoding.endswith("gzip")
-    pieces = _limited(pieces, limit_bytes, hint)
+    chunks = _limited(chunks, limit_bytes, hint)
     for _ in range(GZIP_LAYERS_MAX):
         if not is_packed:
-            first, pieces = _peek(pieces)
+            first, chunks = _peek(chunks)
             if first != GZIP_MAGIC:
-                return pieces
-        pieces, is_packed = _limited(_gunzip(pieces), limit_bytes, hint), False
-    first, pieces = _peek(pieces)
+                return chunks
+        chunks, is_packed = _limited(_gunzip(chunks), limit_bytes, hint), False
+    first, chunks = _peek(chunks)
     if first == GZIP_MAGIC:
         raise BadRequest("the body is compressed more than twice")
-    return pieces
+    return chunks
 
 
-def _peek(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     head = b""
-    for piece in pieces:
-        head += piece
+    for chunk in chunks:
+        head += chunk
         if len(head) >= len(GZIP_MAGIC):
             break
-    return head[: len(GZIP_MAGIC)], chain([head], pieces)
+    return head[: len(GZIP_MAGIC)], chain([head], chunks)
 
 
-def _limited(pieces: Iterator[bytes], limit_bytes: int, hint: str) -> Iterator[bytes]:
+def _limited(chunks: Iterator[bytes], limit_bytes: int, hint: str) -> Iterator[bytes]:
     size = 0
-    for piece in pieces:
-        size += len(piece)
+    for chunk in chunks:
+        size += len(chunk)
         if size > limit_bytes:
             raise BodyTooLarge(limit_bytes, hint)
-        yield piece
+        yield chunk
 
 
-def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     member = zlib.decompressobj(GZIP_WINDOW)
     try:
-        for data in pieces:
+        for data in chunks:
             while data:
                 if member.eof:  # gzip data may have several members, and padding
                     data = data.lstrip(b"\0")
                     if not data:
                         break
                     member = zlib.decompressobj(GZIP_WINDOW)
-                yield member.decompress(data, PIECE_BYTES)
+                yield member.decompress(data, CHUNK_BYTES)
                 data = member.unused_data if member.eof else member.unconsumed_tail
         yield member.flush()
     except zlib.error:
@@ -223,26 +227,26 @@ class _Source:
 
     def __iter__(self) -> Iterator[bytes]:
         while not self.is_over:
-            wanted = PIECE_BYTES
+            wanted = CHUNK_BYTES
             if self.length is not None:
                 wanted = min(wanted, self.length - self.received)
             self._waits_since = since = time.monotonic()
-            piece = self._read(wanted)
+            chunk = self._read(wanted)
             self._waits_since = None  # first, or the guard may count this wait twice
             self._waited_s += time.monotonic() - since
-            self.received += len(piece)
-            self.is_over = not piece or self.received == self.length
+            self.received += len(chunk)
+            self.is_over = not chunk or self.received == self.length
             if self.is_ended:
                 raise TooSlow(self._describe("arrived too slowly"))
-            if self.length is not None and len(piece) < wanted:
+            if self.length is not None and len(chunk) < wanted:
                 raise BadRequest(self._describe("is truncated"))
-            if piece:
-                yield piece
+            if chunk:
+                yield chunk
 
     def _read(self, wanted: int) -> bytes:
         try:
-            piece: bytes = self._stream.read(wanted)
-            return piece
+            chunk: bytes = self._stream.read(wanted)
+            return chunk
         except (BlockingIOError, TimeoutError):  # the listening socket's SO_RCVTIMEO
             self.is_over = True
             raise TooSlow(self._describe("stopped arriving")) from None
@@ -267,7 +271,7 @@ class _Source:
 
 
 class SlowBodyGuard:
-    """Ends bodies that pass their deadline, and limits how many a process receives at once.
+    """Ends bodies that pass their deadline, and limits how many a process receives concurrently.
 
     A read returns when it is complete or the socket was silent for seconds, so a client that sends
     one byte each second needs this guard on another thread. It shuts down the receiving half of the

@@ -199,4 +199,4 @@ def init_app() -> None:
 
 def _note(name: str, message: str) -> None:
     SQLITE_ERRORS.labels(name).inc()
-    logs.say(logging.ERROR, "sqlite", code=name, detail=message)
+    logs.log_event(logging.ERROR, "sqlite", code=name, detail=message)

@@ -11,6 +11,7 @@ from gfil import clocks, timeframes
 from gfil.errors import BadParameter
 from gfil.store import cursors
 from gfil.web.request.schema import FLAG, INSTANT, NUMBER, TEXT, Schema, one_of
+from gfil.wording import format_number
 
 VALUE_SHOWN_MAX = 32
 NAME_SHOWN_MAX = 14  # the public part of a key, in case a key was sent as a name
@@ -59,7 +60,8 @@ def integer(name: str, description: str, least: int, most: int, default: int) ->
     def parse(given: str) -> int:
         is_number = given.isascii() and given.isdigit() and len(given) <= DIGITS_MAX
         if not is_number or not least <= int(given) <= most:
-            raise BadParameter(f"{name} must be a whole number from {least:,} to {most:,}")
+            limits = f"{format_number(least)} to {format_number(most)}"
+            raise BadParameter(f"{name} must be a whole number from {limits}")
         return int(given)
 
     schema = {"type": "integer", "minimum": least, "maximum": most, "default": default}

@@ -21,7 +21,7 @@ def init_app(app: Flask) -> None:
 
 
 def has_key_header() -> bool:
-    """Say whether the request has a key header, valid or not."""
+    """Return whether the request has a key header, valid or not."""
     return "Authorization" in request.headers or "X-API-Key" in request.headers
 
 

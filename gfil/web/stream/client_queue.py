@@ -47,13 +47,13 @@ class ClientQueue:
         self.since = since
         self._changed = threading.Condition()
         self._events: Events = {}
-        self._reached = self._sent = since  # `_sent` is None while no id can be resumed from
+        self._reached = self._sent = since  # `_sent` is None: no id to resume from
         self._is_admitted = self._has_begun = self._must_reset = False
         self._reset_due = -math.inf
         self._heartbeat_due = math.inf
 
     def push(self, events: Events, reached: Position, *, reset: bool = False) -> None:
-        """Add events or a reset; with them the client has reached a position."""
+        """Add events or a reset, and the position that they bring the client to."""
         with self._changed:
             if not self._is_admitted:
                 self._sent = None if reset else self.since or reached
@@ -63,7 +63,7 @@ class ClientQueue:
             if reset or len(self._events) + len(events) > EVENTS_MAX:
                 self._must_reset = True
                 self._events.clear()
-            elif not self._must_reset:  # the reload after a reset covers them
+            elif not self._must_reset:  # the reload after a reset covers the events
                 self._events.update(events)
             if self._events or self._must_reset or not self._is_admitted:
                 self._changed.notify()

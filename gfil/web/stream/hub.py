@@ -1,4 +1,4 @@
-"""Hub: finds the commits of every process and pushes changed candles to the clients of a worker."""
+"""Hub: polls for the commits of every process and fans changed candles out to its clients."""
 
 import threading
 import time
@@ -120,14 +120,14 @@ class Hub:
         if version == self._version and not new and not due:
             return
         with connection.snapshot(db):
-            self._mark_changes(db)
+            self._collect_changes(db)
             self._push_changes(db, now)
             for queue in new:
                 self._admit(db, queue, clients[queue])
         self._version = version
         self._rest_until = 2 * time.monotonic() - now  # leaves half of the time to requests
 
-    def _mark_changes(self, db: connection.Connection) -> None:
+    def _collect_changes(self, db: connection.Connection) -> None:
         before, reached = self._reached, Position(*connection.read_state(db))
         if reached == before:
             return
@@ -139,7 +139,7 @@ class Hub:
             for entry in change_log.read_since(db, before.change, filter(None, by_symbol)):
                 touched = by_symbol[entry.series // SERIES_PER_SYMBOL]
                 for each in touched:
-                    each.mark(entry)
+                    each.add_change(entry)
                 changed += touched if entry.start == entry.stop else ()
         else:
             changed = [*self._subscriptions.values()]
@@ -159,7 +159,7 @@ class Hub:
             resets |= subscription.queues if states is None else set()
             subscription.clear()
             subscription.due = now + SPACING_S
-        # A client without events learns its position only now and then: its heartbeats need it.
+        # A client without events learns its position only now and then, for its heartbeats.
         is_due = now >= self._push_all_due
         behind = self._find_behind()
         for queue in self._admitted if is_due else events.keys() | resets:
@@ -208,7 +208,7 @@ class Hub:
             return {}
         if not change_log.covers(since.change, self._reached.change):
             return None
-        _mark_missed(db, missing, since.change)
+        _collect_missed(db, missing, since.change)
         missed: Events = {}
         for each in missing:
             if each.since or not each.symbol:
@@ -219,9 +219,11 @@ class Hub:
         return missed
 
 
-def _mark_missed(db: connection.Connection, missing: Collection[Subscription], since: int) -> None:
+def _collect_missed(
+    db: connection.Connection, missing: Collection[Subscription], since: int
+) -> None:
     ids = [each.symbol.id if each.symbol else 0 for each in missing]
     for entry in change_log.read_since(db, since, ids):
         for each, symbol_id in zip(missing, ids, strict=True):
             if symbol_id == entry.series // SERIES_PER_SYMBOL:
-                each.mark(entry)
+                each.add_change(entry)

@@ -37,7 +37,7 @@ class Subscription:
         self._spans: set[Bucket] = set()
         self._must_reset = False
 
-    def mark(self, entry: LogEntry) -> None:
+    def add_change(self, entry: LogEntry) -> None:
         """Add the range that a commit touched, if candles of this subscription depend on it."""
         number, timeframe = entry.series % SERIES_PER_SYMBOL, self.sub.timeframe
         if entry.start == entry.stop:

@@ -56,7 +56,7 @@ def shutdown() -> None:
 
 
 def last_error() -> tuple[int, str]:
-    """Return code and text of the last error: there are no errors."""
+    """Return code and text of the last error: never an error."""
     return 1, "Success"
 
 

@@ -12,7 +12,7 @@ import pytest
 from gfil.clocks import UTC
 from gfil.errors import BadRequest, Refused
 from gfil.ingest import importer
-from gfil.ingest.load.atomic import PIECE_ROWS, AtomicWrite
+from gfil.ingest.load.atomic import SLICE_ROWS, AtomicWrite
 from gfil.ingest.options import Options
 from gfil.ingest.report import Report
 from gfil.store import symbols
@@ -85,7 +85,7 @@ def test_request_of_several_pieces_is_one_transaction(db: apsw.Connection) -> No
 
 def test_larger_volume_then_later_row_wins_a_bucket(db: apsw.Connection) -> None:
     # The rivals are further apart than one piece, and the rows descend.
-    count = PIECE_ROWS + 5_000
+    count = SLICE_ROWS + 5_000
     data = HEADER + b"%d,1,9,1,3,50\n%d,1,9,1,4,7\n" % (START, START + 60)
     data += rows(reversed(range(count))) + b"%d,1,9,1,5,50\n%d,1,9,1,6,6\n" % (START, START + 60)
     report = send(db, data)

@@ -278,7 +278,7 @@ def test_bucketing_at_once_and_one_by_one_is_the_same(
     times = [start + step * timeframe.seconds + (off if step % 5 == 0 else 0) for step in steps]
     now = max(times) - days_ahead * DAY
     at_once = place(times, tf, clock, zoned=zoned, now=now)
-    with patch.object(Bucketer, "_put_at_once", lambda *_: None):
+    with patch.object(Bucketer, "_put_columns", lambda *_: None):
         assert place(times, tf, clock, zoned=zoned, now=now) == at_once
 
 

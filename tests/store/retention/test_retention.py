@@ -144,10 +144,10 @@ def test_symbol_rule_overrides_general_rule(db: apsw.Connection) -> None:
     ("rules", "reason"),
     [
         ({"ticks": "1y"}, "ticks would be kept 1y and M1 only 3months"),
-        ({"M1": "2y", "M5": "1y"}, "say M1=1y"),
-        ({"H1": "5y"}, "say M5=5y M15=5y M30=5y"),
-        ({"M2": "forever", "M5": "1y"}, "say M2=1y"),
-        ({"W1": "1y", "MN1": "6months"}, "say M5=1y M15=1y M30=1y H1=1y H4=1y D1=1y"),
+        ({"M1": "2y", "M5": "1y"}, "use M1=1y"),
+        ({"H1": "5y"}, "use M5=5y M15=5y M30=5y"),
+        ({"M2": "forever", "M5": "1y"}, "use M2=1y"),
+        ({"W1": "1y", "MN1": "6months"}, "use M5=1y M15=1y M30=1y H1=1y H4=1y D1=1y"),
     ],
 )
 def test_finer_timeframe_may_not_be_kept_longer(

@@ -66,10 +66,10 @@ def test_current_outage_is_a_gap_up_to_now(
 def test_gaps_sent_in_pieces_are_the_same_json(
     client: FlaskClient, holes: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gaps, "PIECE_GAPS", 1)
-    pieces = [*client.get(f"{ROUTE}&from=0").iter_encoded()]
-    assert len(pieces) == len(holes) + 1
-    assert orjson.loads(b"".join(pieces)) == {"gaps": holes}
+    monkeypatch.setattr(gaps, "CHUNK_GAPS", 1)
+    chunks = [*client.get(f"{ROUTE}&from=0").iter_encoded()]
+    assert len(chunks) == len(holes) + 1
+    assert orjson.loads(b"".join(chunks)) == {"gaps": holes}
 
 
 @pytest.mark.usefixtures("hours")
@@ -94,7 +94,7 @@ def test_range_without_data_has_no_gaps(
         (
             "symbol=DAX&to=1735516800000",
             400,
-            "bad time 1735516800000: milliseconds? UNIX seconds are asked for",
+            "bad time 1735516800000: milliseconds? use UNIX seconds",
         ),
         ("symbol=DAX&from=2&to=1", 400, "from is after to"),
         ("symbol=DAX&from=2&from=3", 400, "from is given 2 times"),

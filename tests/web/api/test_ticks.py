@@ -53,11 +53,11 @@ def test_ticks_of_a_range_are_listed(client: FlaskClient, stored: list[Tick]) ->
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 299, 300])
-@pytest.mark.parametrize("piece", [1, 64, 5000])
+@pytest.mark.parametrize("chunk", [1, 64, 5000])
 def test_tick_pages_forward_and_backward_hold_the_same_ticks(
-    client: FlaskClient, stored: list[Tick], monkeypatch: pytest.MonkeyPatch, limit: int, piece: int
+    client: FlaskClient, stored: list[Tick], monkeypatch: pytest.MonkeyPatch, limit: int, chunk: int
 ) -> None:
-    monkeypatch.setattr(ticks, "PIECE_TICKS", piece)
+    monkeypatch.setattr(ticks, "CHUNK_TICKS", chunk)
     for start, until in (("", START + 500), (f"&from={START + 30}", START + 500)):
         pages: list[list[Any]] = []
         cursor = ""

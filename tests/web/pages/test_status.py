@@ -75,7 +75,7 @@ def read(client: FlaskClient, path: str = "/status") -> str:
     return answer.text
 
 
-def verdict(text: str) -> list[str]:
+def problems(text: str) -> list[str]:
     """The headline and the problems."""
     section = text[text.index('class="health') : text.index("</section>")]
     return [words(found) for found in re.findall(r"<h1.*?</h1>|<li>.*?</li>", section, re.DOTALL)]
@@ -89,10 +89,10 @@ def part(text: str, name: str) -> str:
 @freeze_time(NOON)
 def test_empty_database_has_no_problems(client: FlaskClient) -> None:
     text = read(client)
-    assert verdict(text) == ["No problems; the database is empty"]
+    assert problems(text) == ["No problems; the database is empty"]
     assert part(text, "symbols") == "Stored data No symbols yet. How to start"
     assert part(text, "maintenance") == "Maintenance Prune never Backup never Doctor never"
-    assert part(text, "rates").endswith("The figures are updated once a minute.")
+    assert part(text, "rates").endswith("The counts are updated once a minute.")
 
 
 @freeze_time(NOON)
@@ -101,7 +101,7 @@ def test_current_data_and_nightly_runs_have_no_problems(
 ) -> None:
     remember(db_path)
     text = read(client)
-    assert verdict(text) == ["No problems"]
+    assert problems(text) == ["No problems"]
     assert part(text, "maintenance") == (
         "Maintenance "
         "Prune 60 min ago : deleted 1,500 rows of 2 days, freed 12.0 MB; "
@@ -116,7 +116,7 @@ def test_current_data_and_nightly_runs_have_no_problems(
 def test_missing_backup_and_doctor_are_problems_with_a_command(
     client: FlaskClient, minutes: None
 ) -> None:
-    assert verdict(read(client)) == [
+    assert problems(read(client)) == [
         "2 problems",
         "There is no backup scripts/gfil backup FOLDER --keep 14",
         "The doctor never checked the database scripts/gfil doctor --quick",
@@ -128,7 +128,7 @@ def test_missed_nightly_runs_are_problems(
     client: FlaskClient, db_path: Path, minutes: None
 ) -> None:
     remember(db_path, 2 * DAY + 60)
-    assert verdict(read(client)) == [
+    assert problems(read(client)) == [
         "3 problems",
         "The last backup was made 2 d ago scripts/gfil backup FOLDER --keep 14",
         "The last prune ran 2 d ago scripts/gfil prune",
@@ -148,7 +148,7 @@ def test_failed_doctor_checks_are_problems_unless_checked_here(
     ]
     remember(db_path, doctor={"ok": False, "quick": True, "checks": checks})
     text = read(client)
-    assert verdict(text) == [
+    assert problems(text) == [
         "2 problems",
         "Doctor check laws failed: 2 candles not what the base makes of them: …",
         "Doctor check file failed: damaged: `gfil restore a b.db`",
@@ -165,7 +165,7 @@ def test_missing_prune_is_a_problem_if_the_doctor_says_so(
     with connection.transaction(db):
         maintenance_runs.record_run(db, "backup", DONE["backup"], now=NOW)
         maintenance_runs.record_run(db, "doctor", {"ok": False, "checks": checks}, now=NOW)
-    assert verdict(read(client)) == [
+    assert problems(read(client)) == [
         "1 problem",
         "Data past its retention was never pruned scripts/gfil prune",
     ]
@@ -178,12 +178,12 @@ def test_stale_symbol_is_late_and_ended_after_four_weeks(
     remember(db_path, -29 * DAY)
     with freeze_time("2025-03-12T03:00:20Z"):
         text = read(client)
-        assert verdict(text)[1] == "EURUSD is stale: no data for 10 minutes of normal trading"
+        assert problems(text)[1] == "EURUSD is stale: no data for 10 minutes of normal trading"
         assert "EURUSD stale, 3 h ago" in part(text, "symbols")
         assert "1 stale, 0 ended" in words(text)
     with freeze_time("2025-04-10T00:00:20Z"):
         text = read(client)
-        assert verdict(text) == ["No problems"]
+        assert problems(text) == ["No problems"]
         assert "EURUSD ended, 29 d ago" in part(text, "symbols")
 
 
@@ -301,9 +301,9 @@ def test_full_or_nearly_full_disk_is_a_problem(
     size = db_path.stat().st_size
     remember(db_path, doctor={**DONE["doctor"], "sizes": [[NOW - 4 * DAY, 0]]})
     monkeypatch.setattr(free_space, "read_free_bytes", lambda path: 256_000_000 + size)
-    assert verdict(read(client))[1:] == ["The disk is full in 4 days"]
+    assert problems(read(client))[1:] == ["The disk is full in 4 days"]
     monkeypatch.setattr(free_space, "read_free_bytes", lambda path: 1_000_000)
-    assert verdict(read(client))[1:] == [
+    assert problems(read(client))[1:] == [
         "The disk is nearly full: uploads are refused until 256 MB are free"
     ]
 
