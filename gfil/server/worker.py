@@ -73,11 +73,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Accept a connection and wait for its head; pause if the process is out of resources."""
         try:
             client, address = listener.accept()
-        except (
-            BlockingIOError,
-            ConnectionAbortedError,
-        ):  # another worker accepted it, or the client left
-            return
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # another worker accepted it, or the client left
         except OSError as error:
             if error.errno not in OUT_OF_RESOURCES:
                 raise

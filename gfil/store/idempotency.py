@@ -13,7 +13,7 @@ from gfil.store.engine import connection
 RETENTION_S = 24 * 3600
 RECORDS_MAX = 10_000  # of one API key
 TRIM_EVERY = 100  # answers of one API key and process: counting its records takes a while
-TRIMMED_TO = 9_000  # leaves room for ten processes that store answers until their next trim
+TRIMMED_TO = RECORDS_MAX - 10 * TRIM_EVERY  # ten processes may store answers until their next trim
 UNFINISHED = 202  # status of a record with the progress of a request that is not answered yet
 
 

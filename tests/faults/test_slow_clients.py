@@ -156,7 +156,8 @@ def test_connections_beyond_the_file_limit_wait_for_a_free_one(tmp_path: Path) -
         first = [until.enter_context(connect(own)) for _ in range(120)]
         last = until.enter_context(connect(own))
         last.sendall(HEAD + b"\r\n")
-        wait_for(lambda: "cannot accept another connection" in own.log.read_text(), "a full worker")
+        refused = "cannot accept another connection"
+        wait_for(lambda: refused in own.log.read_text(), "a full worker")
         for each in first:
             each.close()
         assert last.recv(100).startswith(b"HTTP/1.1 200 OK")

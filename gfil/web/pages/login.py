@@ -1,15 +1,16 @@
 """`/login` and `/logout`: exchange a key for a cookie, and delete the cookie."""
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request
+from flask import Response, current_app, redirect, render_template, request
 
 from gfil.errors import Forbidden, TooManyRequests, Unauthorized
 from gfil.store.api_keys import ApiKey
+from gfil.web.pages.page import page_blueprint
 from gfil.web.request import auth, body
 from gfil.web.request.parameters import text
 from gfil.web.request.responses import PAGE_HEADERS
 from gfil.web.request.route import route
 
-bp = Blueprint("login", __name__)
+bp = page_blueprint("login")
 
 
 def _local_path(path: str) -> str:

@@ -10,7 +10,7 @@ ENTRIES_MAX = 384
 
 
 class PageCache:
-    """Cache that evicts the least recently used entry; each entry expires at an instant.
+    """Cache that drops the least recently used entry when it is full; each entry can expire.
 
     The key of a page holds the epoch of the database and the symbol with its change number, so a
     commit that touches the symbol makes a new key and the old entry is never found again.

@@ -158,6 +158,7 @@ def test_every_route_refuses_unknown_and_repeated_parameters(
 def test_pages_refuse_unknown_parameters(client: FlaskClient, path: str) -> None:
     answer = client.get(f"{path}?surely_unknown=1")
     assert answer.status_code == 400
+    assert answer.mimetype == "text/html"
     assert "unknown parameter" in answer.text
 
 
