@@ -1,4 +1,4 @@
-"""A gate in front of a real server: it passes requests on, and breaks some as planned."""
+"""Faulty proxy before a real server: it passes requests on and breaks some as planned."""
 
 import contextlib
 import http.client
@@ -18,7 +18,7 @@ PASS = "pass"
 
 
 @dataclass
-class Gate:
+class FaultyProxy:
     """`plan`: the fate of each request in turn, a status or one of the words; later ones pass.
 
     `bodies` and `keys` are those of every request, also of the ones that were not passed on.
@@ -34,16 +34,18 @@ class Gate:
 
 
 @contextmanager
-def opened(upstream: str, *plan: int | str, limit_bytes: int | None = None) -> Iterator[Gate]:
-    """Open a gate before the server at `upstream`; beyond `limit_bytes` it answers 413."""
+def opened(
+    upstream: str, *plan: int | str, limit_bytes: int | None = None
+) -> Iterator[FaultyProxy]:
+    """Start a faulty proxy before the server at `upstream`; beyond `limit_bytes` it answers 413."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    server.gate = Gate(url, upstream, list(plan), limit_bytes)  # type: ignore[attr-defined]
+    server.proxy = FaultyProxy(url, upstream, list(plan), limit_bytes)  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield server.gate  # type: ignore[attr-defined]
+        yield server.proxy  # type: ignore[attr-defined]
     finally:
         server.shutdown()
         server.server_close()
@@ -51,26 +53,26 @@ def opened(upstream: str, *plan: int | str, limit_bytes: int | None = None) -> I
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection through the gate."""
+    """One connection through the proxy."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         """Handle a request as planned."""
-        gate: Gate = self.server.gate  # type: ignore[attr-defined]
+        proxy: FaultyProxy = self.server.proxy  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        gate.bodies.append(orjson.loads(body))
-        gate.keys.append(self.headers["Idempotency-Key"])
-        fate = gate.plan.pop(0) if gate.plan else PASS
-        if gate.limit_bytes is not None and len(body) > gate.limit_bytes:
+        proxy.bodies.append(orjson.loads(body))
+        proxy.keys.append(self.headers["Idempotency-Key"])
+        fate = proxy.plan.pop(0) if proxy.plan else PASS
+        if proxy.limit_bytes is not None and len(body) > proxy.limit_bytes:
             fate = 413
         if isinstance(fate, int):
             return self.answer(fate, b'{"detail":"so it is planned"}', [("Retry-After", "0")])
         if fate == HANG_UP:
             self.close_connection = True
             return None
-        gate.passed.append(gate.bodies[-1])
-        status, told = self.pass_on(gate.upstream, body)
+        proxy.passed.append(proxy.bodies[-1])
+        status, told = self.pass_on(proxy.upstream, body)
         if fate == LOSE:
             self.close_connection = True
             return None

@@ -13,7 +13,7 @@ from gfil.client.tick_poster import Poster, Tick, parse_url
 from gfil.errors import BadParameter, Forbidden, GfilError, TooLarge, Unauthorized
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from tests import gate
+from tests import faulty_proxy
 from tests.conftest import Server
 from tests.faulty_proxy import HANG_UP, LOSE, PASS
 
@@ -127,7 +127,7 @@ def test_failed_request_is_retried_with_the_same_idempotency_key(
     symbol = f"AGAIN_{plan[0]}".replace(" ", "_")
     given = ticks_of(symbol, 10)
     with (
-        gate.opened(running.url, *plan) as before,
+        faulty_proxy.opened(running.url, *plan) as before,
         poster_of(before.url, key, first_retry_s=10, report=said.append) as poster,
     ):
         answers = list(poster.post(given))
@@ -142,7 +142,7 @@ def test_failed_request_is_retried_with_the_same_idempotency_key(
 def test_closed_kept_alive_connection_is_reopened(running: Server, key: str, symbol: str) -> None:
     said: list[str] = []
     with (
-        gate.opened(running.url, PASS, HANG_UP) as before,
+        faulty_proxy.opened(running.url, PASS, HANG_UP) as before,
         poster_of(before.url, key, report=said.append) as poster,
     ):
         for tick in ticks_of(symbol, 3):
@@ -155,7 +155,10 @@ def test_too_large_request_is_split_between_milliseconds(
     running: Server, key: str, symbol: str
 ) -> None:
     given = ticks_of(symbol, 40, each_msc=3)
-    with gate.opened(running.url, limit_bytes=1500) as before, poster_of(before.url, key) as poster:
+    with (
+        faulty_proxy.opened(running.url, limit_bytes=1500) as before,
+        poster_of(before.url, key) as poster,
+    ):
         answers = list(poster.post(given))
     assert [tick for sent, _ in answers for tick in sent] == given
     assert sum(answer["inserted"] for _, answer in answers) == 40
@@ -167,7 +170,7 @@ def test_too_large_request_is_split_between_milliseconds(
 
 def test_too_large_millisecond_is_an_error(running: Server, key: str, symbol: str) -> None:
     with (
-        gate.opened(running.url, limit_bytes=500) as before,
+        faulty_proxy.opened(running.url, limit_bytes=500) as before,
         poster_of(before.url, key) as poster,
         pytest.raises(TooLarge, match="413, so it is planned"),
     ):
@@ -182,7 +185,7 @@ def test_permanent_error_is_not_retried(
     running: Server, key: str, status: int, kind: type[GfilError]
 ) -> None:
     with (
-        gate.opened(running.url, status) as before,
+        faulty_proxy.opened(running.url, status) as before,
         poster_of(before.url, key) as poster,
         pytest.raises(kind, match=f"http://.* refuses: {status}, "),
     ):
@@ -203,7 +206,7 @@ def test_invalid_or_read_only_key_is_an_error(running: Server) -> None:
 
 def test_retries_end_after_their_limit(running: Server, key: str) -> None:
     with (
-        gate.opened(running.url, *[503] * 20) as before,
+        faulty_proxy.opened(running.url, *[503] * 20) as before,
         poster_of(before.url, key, retry_s=0.3) as poster,
         pytest.raises(GfilError) as caught,
     ):
@@ -219,7 +222,7 @@ def test_unknown_server_is_not_retried() -> None:
 
 def test_other_server_that_answers_200_is_refused(key: str, running: Server) -> None:
     with (
-        gate.opened(running.url, 200) as before,
+        faulty_proxy.opened(running.url, 200) as before,
         poster_of(before.url, key) as poster,
         pytest.raises(GfilError, match="is not a GFIL server"),
     ):

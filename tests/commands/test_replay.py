@@ -18,7 +18,7 @@ import pytest
 from gfil.config import ROOT
 from gfil.store import api_keys
 from gfil.store.engine import connection
-from tests import gate
+from tests import faulty_proxy
 from tests.conftest import Server, clean_environment, wait_for
 from tests.faulty_proxy import HANG_UP, LOSE, PASS
 
@@ -158,7 +158,7 @@ def test_every_tick_arrives_once_over_a_bad_connection(
 ) -> None:
     source, rows = many(tmp_path, 30_000)
     plan = [PASS, 503, PASS, LOSE, HANG_UP, 429, PASS, LOSE, 507, 502]
-    with gate.opened(running.url, *plan, limit_bytes=300_000) as before:
+    with faulty_proxy.opened(running.url, *plan, limit_bytes=300_000) as before:
         url = ("--url", before.url, "--key-file", key_file)
         status, out, err = gfil("replay", source, *url, "--speed", "max")
     assert status == 0
