@@ -92,11 +92,8 @@ def read_values(values: Sequence[Any]) -> Column:
     Raises:
         ValueError: the values are neither all numbers nor all texts, or one is no timestamp.
     """
-    types = set(map(type, values))
-    if types == {str}:
+    if timestamps.are_texts(values):
         return read_texts(values)
-    if not types <= {int, float}:
-        raise ValueError("neither numbers nor texts")
     return _read_epochs(values)
 
 

@@ -136,17 +136,26 @@ def read_split(dates: Sequence[str], times: Sequence[str]) -> tuple[list[int], b
     return _add_times(map(_DAYS.__getitem__, dates), times, before=" ")
 
 
+def are_texts(values: Sequence[Any]) -> bool:
+    """Return whether JSON values are all texts; if not, they are all numbers.
+
+    Raises:
+        ValueError: they are neither.
+    """
+    types = set(map(type, values))
+    if types != {str} and not types <= {int, float}:
+        raise ValueError("neither numbers nor texts")
+    return types == {str}
+
+
 def read_values(values: Sequence[Any]) -> tuple[list[int], bool]:
     """Return the seconds of a column of JSON values, and whether they are zoned.
 
     Raises:
         ValueError: the values are neither all numbers nor all texts, or one is no timestamp.
     """
-    types = set(map(type, values))
-    if types == {str}:
+    if are_texts(values):
         return read_texts(values)
-    if not types <= {int, float}:
-        raise ValueError("neither numbers nor texts")
     return _read_epochs(values), False
 
 
