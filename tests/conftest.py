@@ -236,6 +236,19 @@ def clean_environment(**overrides: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **overrides}
 
 
+def gfil(db_path: Path, *words: str) -> tuple[int, str, str]:
+    """Run a command on a database; return exit status, stdout and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gfil", *words],
+        cwd=ROOT,
+        env=clean_environment(GFIL_DB=str(db_path)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[list[Server]]:
     """The servers that `server` has started; the fixture waits for their end."""

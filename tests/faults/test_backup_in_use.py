@@ -9,11 +9,10 @@ from pathlib import Path
 import orjson
 
 from gfil.store.engine import connection
-from tests.conftest import Server, wait_for
+from tests.conftest import Server, gfil, wait_for
 from tests.faults import workloads
 from tests.faults.senders import make_key
 from tests.faults.sizes import seeded
-from tests.maintenance.test_backup import gfil
 
 TICKS = "SELECT time_msc, bid FROM tick ORDER BY time_msc, seq"
 FIELDS = ("time_msc", "bid", "ask", "last", "volume", "flags")

@@ -22,26 +22,13 @@ from gfil.store import maintenance_runs
 from gfil.store.candles import integrity
 from gfil.store.engine import connection, file_copy, locks
 from gfil.wording import format_size
-from tests.conftest import clean_environment, wait_for
+from tests.conftest import clean_environment, gfil, wait_for
 from tests.faults import workloads
 from tests.faults.sizes import seeded
 from tests.oracle.database import check_derived, read_state
 
 NOW = 1_735_787_045  # 2025-01-02T03:04:05Z
 BACKUP = "-m", "gfil", "backup"
-
-
-def gfil(db_path: Path, *words: str) -> tuple[int, str, str]:
-    """Run a command on a database; return exit status, stdout and stderr."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gfil", *words],
-        cwd=ROOT,
-        env=clean_environment(GFIL_DB=str(db_path)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def names(folder: Path) -> list[str]:

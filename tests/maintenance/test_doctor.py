@@ -18,10 +18,9 @@ from gfil.store import maintenance_runs, symbols
 from gfil.store.engine import connection, file_copy
 from gfil.store.retention import rules
 from gfil.timeframes import DAY, HOUR, MINUTE, WEEK
-from tests.conftest import Server
+from tests.conftest import Server, gfil
 from tests.faults import workloads
 from tests.faults.sizes import seeded
-from tests.maintenance.test_backup import gfil
 from tests.oracle.database import check_derived, check_logged, read_state
 from tests.store.model import Row, write, write_ticks
 

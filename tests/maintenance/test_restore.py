@@ -30,12 +30,12 @@ from gfil.store import api_keys
 from gfil.store.candles import integrity
 from gfil.store.engine import connection, file_copy, file_swap, upgrade
 from gfil.store.engine.file_swap import InUse
-from tests.conftest import Server, clean_environment, wait_for
+from tests.conftest import Server, clean_environment, gfil, wait_for
 from tests.faults import workloads
 from tests.faults.disk import Fault, full, mounted
 from tests.faults.sizes import seeded
 from tests.maintenance.restoring import NOW, add, data, epoch
-from tests.maintenance.test_backup import gfil, names
+from tests.maintenance.test_backup import names
 from tests.oracle.database import State
 from tests.store.old_schema import make_old
 

@@ -1,18 +1,15 @@
 """Copies of a database: complete, replaced, without room, failed."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
-from gfil.config import ROOT
 from gfil.errors import DiskFull
 from gfil.store.engine import connection, file_copy
-from tests.conftest import clean_environment
+from tests.conftest import gfil
 from tests.faults.disk import Disk, broken, full, mounted
 from tests.store.engine.test_connection import MINUTE
 from tests.store.model import read, write
@@ -89,24 +86,12 @@ def test_failed_copy_leaves_no_file(
     db.close()
 
 
-def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gfil", *words],
-        cwd=ROOT,
-        env=clean_environment(GFIL_DB=str(folder / "gfil.db")),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 def test_init_in_unreadable_folder_prints_one_line(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads every folder")
     tmp_path.chmod(0o300)
     try:
-        status, _, error = gfil(tmp_path, "init")
+        status, _, error = gfil(tmp_path / "gfil.db", "init")
     finally:
         tmp_path.chmod(0o700)
     assert status == 1

@@ -1,8 +1,6 @@
 """Upgrades of older database files: schema, rows, laws, and the copy made before."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -30,7 +28,7 @@ from gfil.store.idempotency import RequestIdentity, StoredAnswer
 from gfil.store.migrated_files import MigratedFile
 from gfil.store.retention import rules
 from gfil.timeframes import DAY, HOUR, MINUTE
-from tests.conftest import clean_environment
+from tests.conftest import gfil
 from tests.store.engine.test_connection import CREATE, python, schema
 from tests.store.model import read, write, write_ticks
 from tests.store.old_schema import OLD_SCHEMAS, contents, copy_to_old, make_old
@@ -245,26 +243,14 @@ def test_new_or_current_database_is_not_copied(tmp_path: Path) -> None:
     assert names(tmp_path) == {"gfil.db"}
 
 
-def gfil(folder: Path, *words: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gfil", *words],
-        cwd=ROOT,
-        env=clean_environment(GFIL_DB=str(folder / "gfil.db")),
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 def test_init_reports_upgrade_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "gfil.db"
     make_old(path)
-    status, output, error = gfil(tmp_path, "init")
+    status, output, error = gfil(tmp_path / "gfil.db", "init")
     assert (status, output.count("\n"), error.count("\n")) == (0, 1, 1)
     assert f"{path}: upgraded from schema 1" in error
     assert str(tmp_path / "gfil.schema-1.db") in error
-    assert gfil(tmp_path, "init") == (0, output, "")
+    assert gfil(tmp_path / "gfil.db", "init") == (0, output, "")
 
 
 def test_upgrade_without_room_for_copy_succeeds(
